@@ -1,0 +1,36 @@
+"""Strain and static Debye-Waller factor as functions of depth: families of named parameters.
+
+Depth is measured in Å from the surface down. Every family is a frozen set of settings; the parameters'
+values come as arrays (*, parameter), so that one call serves any number of profiles. Only ``check`` checks:
+call it once where values enter, the other methods trust them.
+"""
+
+from strainscope.profile.disorder import (
+    AmorphousLayer,
+    ExponentialDisorder,
+    NoDisorder,
+    TiedDerivatives,
+    TiedDisorder,
+)
+from strainscope.profile.family import Constraint, ParameterSpec, Parametrised, Profile, StrainProfile
+from strainscope.profile.gaussian import DoubleGaussian
+from strainscope.profile.pseudo_voigt import AsymmetricPseudoVoigt
+from strainscope.profile.spline import CubicBSpline
+from strainscope.profile.tabulated import Tabulated
+
+__all__ = [
+    "AmorphousLayer",
+    "AsymmetricPseudoVoigt",
+    "Constraint",
+    "CubicBSpline",
+    "DoubleGaussian",
+    "ExponentialDisorder",
+    "NoDisorder",
+    "ParameterSpec",
+    "Parametrised",
+    "Profile",
+    "StrainProfile",
+    "Tabulated",
+    "TiedDerivatives",
+    "TiedDisorder",
+]
