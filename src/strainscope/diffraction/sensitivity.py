@@ -90,21 +90,26 @@ def _elements(p_, q_, absorption, cell, k, polynomials, one, half):  # type: ign
 
 @njit(inline="always", fastmath=True, error_model="numpy")
 def _down(element, shared, square, d_re, d_im, he, below, above, m_re, m_im):  # type: ignore[no-untyped-def]
-    """One polarization of one cell: Re, Im of ∂R/∂φ, Re of ∂R/∂(h ē) and of ∂R/∂(h c̃), then M below.
+    """One polarization of one cell: ∂R/∂(h δ̄), ∂R/∂(h ē), ∂R/∂(h c̃), and M below.
 
-    shared holds S² p and S² g² h² (ē² + c̃²), square is C², d is C² S², below and above are (u, x).
+    square is C², d is C² S², below and above are (u, x).
     """
-    g_re, g_im, dg_re, dg_im, p_re, p_im, hc, he_rho, he_slope = element
-    dp_re, dp_im, dg2_re, dg2_im = shared
+    g_re, g_im, _, _, p_re, p_im, hc, he_rho, he_slope = element
+    # φ' = ∂φ/∂(h δ̄), φ' dg/dφ, S² p and S² g² h² (ē² + c̃²)
+    q_re, q_im, dg_re, dg_im, dp_re, dp_im, dg2_re, dg2_im = shared
     u_re, u_im, x_re, x_im = below
     v_re, v_im, y_re, y_im = above
-    # a = M u' u, b = M u' x, c = C² S² M x' x
+    # a = M u' u, b = p M u' x, c = C² S² M x' x, o = C² S² b
     w_re = m_re * v_re - m_im * v_im
     w_im = m_re * v_im + m_im * v_re
     a_re = w_re * u_re - w_im * u_im
     a_im = w_re * u_im + w_im * u_re
-    b_re = w_re * x_re - w_im * x_im
-    b_im = w_re * x_im + w_im * x_re
+    t_re = w_re * x_re - w_im * x_im
+    t_im = w_re * x_im + w_im * x_re
+    b_re = p_re * t_re - p_im * t_im
+    b_im = p_re * t_im + p_im * t_re
+    o_re = d_re * b_re - d_im * b_im
+    o_im = d_re * b_im + d_im * b_re
     w_re = m_re * y_re - m_im * y_im
     w_im = m_re * y_im + m_im * y_re
     t_re = d_re * x_re - d_im * x_im
@@ -113,27 +118,21 @@ def _down(element, shared, square, d_re, d_im, he, below, above, m_re, m_im):  #
     c_im = w_re * t_im + w_im * t_re
     plus_re, plus_im = a_re + c_re, a_im + c_im
     minus_re, minus_im = a_re - c_re, a_im - c_im
-    # τ22 = p (1 - i q ρ)
-    z = square * he * he_rho
-    t22_re = p_re + z * dp_im
-    t22_im = p_im - z * dp_re
-    # C² S² p b
-    o_re = square * (dp_re * b_re - dp_im * b_im)
-    o_im = square * (dp_re * b_im + dp_im * b_re)
-    # ∂/∂φ: g' (i he plus - hc minus) + 2i τ22 b - i he² ρ' C² S² p b
+    # ∂/∂φ: g' (i he plus - hc minus) + i (2 b - (2i he ρ + he ρ') he o);  τ22 = p (1 - i C² S² he² ρ)
     f_re = -he * plus_im - hc * minus_re
     f_im = he * plus_re - hc * minus_im
-    t_re = t22_re * b_re - t22_im * b_im
-    t_im = t22_re * b_im + t22_im * b_re
-    phi_re = dg_re * f_re - dg_im * f_im - (t_im + t_im) + he * he_slope * o_im
-    phi_im = dg_re * f_im + dg_im * f_re + (t_re + t_re) - he * he_slope * o_re
-    # ∂/∂(he): i g plus - 2i he ρ C² S² p b;  ∂/∂(hc): -g minus
+    z, k = he * (he_rho + he_rho), he * he_slope
+    t_re = b_re + b_re + z * o_im - k * o_re
+    t_im = b_im + b_im - z * o_re - k * o_im
+    phi_part = dg_re * f_re - dg_im * f_im - q_re * t_im - q_im * t_re
+    # ∂/∂(he): i g plus - 2i he ρ o;  ∂/∂(hc): -g minus
     he_part = he_rho * (o_im + o_im) - g_re * plus_im - g_im * plus_re
     hc_part = g_im * minus_im - g_re * minus_re
     # det = τ22 - τ12 τ21
-    t22_re -= square * dg2_re
-    t22_im -= square * dg2_im
-    return phi_re, phi_im, he_part, hc_part, m_re * t22_re - m_im * t22_im, m_re * t22_im + m_im * t22_re
+    z = he * he_rho
+    det_re = p_re + square * (z * dp_im - dg2_re)
+    det_im = p_im - square * (z * dp_re + dg2_im)
+    return phi_part, he_part, hc_part, m_re * det_re - m_im * det_im, m_re * det_im + m_im * det_re
 
 
 @njit(inline="always", fastmath=True, error_model="numpy")
@@ -201,12 +200,16 @@ def _down_row(cell, k, pi_squared, polynomials, one, half, kappa, s):  # type: i
     for j in range(WIDTH):
         d_re, d_im = s[3 * WIDTH + j], s[4 * WIDTH + j]
         # ∂φ/∂(h δ̄) = (Q - i Im P)/2
-        q_half, k_half = half * s[WIDTH + j], kappa * s[2 * WIDTH + j]
+        q_re, q_im = half * s[WIDTH + j], -kappa * s[2 * WIDTH + j]
         element = _elements(s[j], s[WIDTH + j], s[2 * WIDTH + j], cell, k, polynomials, one, half)
-        g_re, g_im, _, _, p_re, p_im, hc, _, _ = element
+        g_re, g_im, dg_re, dg_im, p_re, p_im, hc, _, _ = element
         strength = he * he + hc * hc
         g2_re, g2_im = strength * (g_re * g_re - g_im * g_im), strength * (g_re + g_re) * g_im
         shared = (
+            q_re,
+            q_im,
+            q_re * dg_re - q_im * dg_im,
+            q_re * dg_im + q_im * dg_re,
             d_re * p_re - d_im * p_im,
             d_re * p_im + d_im * p_re,
             d_re * g2_re - d_im * g2_im,
@@ -214,19 +217,19 @@ def _down_row(cell, k, pi_squared, polynomials, one, half, kappa, s):  # type: i
         )
         below = (s[5 * WIDTH + j], s[6 * WIDTH + j], s[7 * WIDTH + j], s[8 * WIDTH + j])
         above = (s[23 * WIDTH + j], s[24 * WIDTH + j], s[25 * WIDTH + j], s[26 * WIDTH + j])
-        re, im, e_part, c_part, m_re, m_im = _down(
+        parts = _down(
             element, shared, one, d_re, d_im, he, below, above, s[13 * WIDTH + j], s[14 * WIDTH + j]
         )
-        s[13 * WIDTH + j], s[14 * WIDTH + j] = m_re, m_im
-        s[17 * WIDTH + j], s[18 * WIDTH + j], s[19 * WIDTH + j] = re * q_half + im * k_half, e_part, c_part
+        s[17 * WIDTH + j], s[18 * WIDTH + j], s[19 * WIDTH + j] = parts[0], parts[1], parts[2]
+        s[13 * WIDTH + j], s[14 * WIDTH + j] = parts[3], parts[4]
         d_re, d_im = pi_squared * d_re, pi_squared * d_im
         below = (s[9 * WIDTH + j], s[10 * WIDTH + j], s[11 * WIDTH + j], s[12 * WIDTH + j])
         above = (s[27 * WIDTH + j], s[28 * WIDTH + j], s[29 * WIDTH + j], s[30 * WIDTH + j])
-        re, im, e_part, c_part, m_re, m_im = _down(
+        parts = _down(
             element, shared, pi_squared, d_re, d_im, he, below, above, s[15 * WIDTH + j], s[16 * WIDTH + j]
         )
-        s[15 * WIDTH + j], s[16 * WIDTH + j] = m_re, m_im
-        s[20 * WIDTH + j], s[21 * WIDTH + j], s[22 * WIDTH + j] = re * q_half + im * k_half, e_part, c_part
+        s[20 * WIDTH + j], s[21 * WIDTH + j], s[22 * WIDTH + j] = parts[0], parts[1], parts[2]
+        s[15 * WIDTH + j], s[16 * WIDTH + j] = parts[3], parts[4]
 
 
 @njit(inline="always", fastmath=True)

@@ -14,6 +14,7 @@ from strainscope.profile.disorder import (
 )
 from strainscope.profile.family import Constraint, ParameterSpec, Parametrised, Profile, StrainProfile
 from strainscope.profile.gaussian import DoubleGaussian
+from strainscope.profile.pair import DepthProfile
 from strainscope.profile.pseudo_voigt import AsymmetricPseudoVoigt
 from strainscope.profile.spline import CubicBSpline
 from strainscope.profile.tabulated import Tabulated
@@ -23,6 +24,7 @@ __all__ = [
     "AsymmetricPseudoVoigt",
     "Constraint",
     "CubicBSpline",
+    "DepthProfile",
     "DoubleGaussian",
     "ExponentialDisorder",
     "NoDisorder",

@@ -1,0 +1,122 @@
+"""Strain and disorder together: what the diffraction engine sees over depth."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from strainscope.profile.disorder import NoDisorder, TiedDisorder
+from strainscope.profile.family import Constraint, Floats, ParameterSpec, Parametrised, Profile, StrainProfile
+
+Disorder = Profile | TiedDisorder
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthProfile(Parametrised):
+    """A strain family and a disorder family as one function of depth.
+
+    The parameters are those of the strain, then those of the disorder; a disorder parameter whose name the
+    strain uses too is called disorder_NAME.
+
+    Attributes:
+        strain: Family of the strain.
+        disorder: Family of the static Debye-Waller factor E, or `TiedDisorder`, which follows the strain.
+    """
+
+    strain: StrainProfile
+    disorder: Disorder = NoDisorder()
+
+    def _disorder_name(self, name: str) -> str:
+        taken = {spec.name for spec in self.strain.parameters}
+        return f"disorder_{name}" if name in taken else name
+
+    @property
+    def parameters(self) -> tuple[ParameterSpec, ...]:
+        """Those of the strain, then those of the disorder."""
+        disorder = tuple(
+            ParameterSpec(
+                name=self._disorder_name(s.name),
+                unit=s.unit,
+                lower=s.lower,
+                upper=s.upper,
+                description=s.description,
+            )
+            for s in self.disorder.parameters
+        )
+        return self.strain.parameters + disorder
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """Those of both families."""
+        disorder = tuple(
+            Constraint(terms=tuple((self._disorder_name(n), f) for n, f in c.terms), upper=c.upper)
+            for c in self.disorder.constraints
+        )
+        return self.strain.constraints + disorder
+
+    def check(self, values: ArrayLike) -> None:
+        """Raise unless both families are defined at these values (see `Parametrised.check`)."""
+        super().check(values)
+        values = np.asarray(values, dtype=np.float64)
+        self.strain.check(values[..., : self._split])
+        self.disorder.check(values[..., self._split :])
+
+    @property
+    def _split(self) -> int:
+        return len(self.strain.parameters)
+
+    def evaluate(self, depth: Floats, values: Floats) -> tuple[Floats, Floats]:
+        """Strain and E [1], each (*, z), at depths (*, z) [Å] for values (*, parameter)."""
+        return self.evaluate_within(depth, values, self.normalisation(values))
+
+    def normalisation(self, values: Floats) -> Floats:
+        """Largest strain of the profile [1], which tied disorder refers to, shape (*); zero where unused."""
+        if isinstance(self.disorder, TiedDisorder):
+            return self.strain.maximum(values[..., : self._split])[0]
+        return np.zeros(values.shape[:-1])
+
+    def evaluate_within(self, depth: Floats, values: Floats, normalisation: Floats) -> tuple[Floats, Floats]:
+        """As `evaluate`, with the largest strain given: for many small calls on one profile."""
+        strain = self.strain.evaluate(depth, values[..., : self._split])
+        rest = values[..., self._split :]
+        if isinstance(self.disorder, TiedDisorder):
+            return strain, self.disorder.evaluate(strain, normalisation, rest)
+        if isinstance(self.disorder, NoDisorder):
+            return strain, np.ones_like(strain)
+        return strain, self.disorder.evaluate(depth, rest)
+
+    def gradient(self, depth: Floats, values: Floats) -> tuple[Floats, Floats]:
+        """Derivatives of strain and of E in every parameter, each (*, z, parameter)."""
+        own, rest = values[..., : self._split], values[..., self._split :]
+        strain_slopes = self.strain.gradient(depth, own)
+        shape = (*strain_slopes.shape[:-1], values.shape[-1])
+        d_strain, d_factor = np.zeros(shape), np.zeros(shape)
+        d_strain[..., : self._split] = strain_slopes
+        if isinstance(self.disorder, TiedDisorder):
+            strain = self.strain.evaluate(depth, own)
+            slopes = self.disorder.gradient(strain, self.strain.maximum(own)[0], rest)
+            maximum_slopes = self.strain.maximum_gradient(own)[..., None, :]
+            d_factor[..., : self._split] = (
+                slopes.strain[..., None] * strain_slopes + slopes.strain_max[..., None] * maximum_slopes
+            )
+            d_factor[..., self._split :] = slopes.values
+        elif rest.shape[-1]:
+            d_factor[..., self._split :] = self.disorder.gradient(depth, rest)
+        return d_strain, d_factor
+
+    def breakpoints(self, values: Floats) -> Floats:
+        """Depths [Å] where a cell must end, shape (*, b)."""
+        marks = [self.strain.breakpoints(values[..., : self._split])]
+        if not isinstance(self.disorder, TiedDisorder):
+            marks.append(self.disorder.breakpoints(values[..., self._split :]))
+        marks = [np.broadcast_to(m, (*values.shape[:-1], m.shape[-1])) for m in marks]
+        return np.concatenate(marks, axis=-1)
+
+    def extent(self, values: Floats, *, strain_tolerance: float, factor_tolerance: float) -> Floats:
+        """A depth [Å] beyond which the crystal is perfect within the tolerances, shape (*)."""
+        own, rest = values[..., : self._split], values[..., self._split :]
+        if isinstance(self.disorder, TiedDisorder):
+            follows = self.disorder.strain_tolerance(self.strain.maximum(own)[0], rest, factor_tolerance)
+            return self.strain.extent(own, np.minimum(follows, strain_tolerance))
+        depth = self.strain.extent(own, strain_tolerance)
+        return np.maximum(depth, self.disorder.extent(rest, factor_tolerance))
