@@ -17,7 +17,7 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterSpec:
-    """One named parameter: its unit ("1" or "Å") and the default range of its prior."""
+    """One named parameter: its unit ("1", "Å" or "arcsec") and the default range of its prior."""
 
     name: str
     unit: str
@@ -26,8 +26,8 @@ class ParameterSpec:
     description: str
 
     def __post_init__(self) -> None:
-        if self.unit not in ("1", "Å"):
-            raise ValueError(f"unit of {self.name} = {self.unit!r}; it must be '1' or 'Å'.")
+        if self.unit not in ("1", "Å", "arcsec"):
+            raise ValueError(f"unit of {self.name} = {self.unit!r}; it must be '1' or 'Å' or 'arcsec'.")
         if not self.lower < self.upper:
             raise ValueError(
                 f"{self.name} = {self.lower:g} to {self.upper:g}; its lower bound must be < the upper."

@@ -1,0 +1,351 @@
+"""From a profile to expected counts: crystal × profile × instrument on the angles of a scan.
+
+Angles here are positions: glancing angle of incidence minus that of the substrate's kinematic Bragg
+condition, in arcsec, growing with the angle of incidence.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from strainscope.crystal import ARCSEC
+from strainscope.diffraction import BRAGG_LAWS, Stack, Sublayers, choose_sublayers, diffuse_scattering
+from strainscope.diffraction.engine import AngleTables, angle_tables, reflectivities, reflectivity_jacobian
+from strainscope.diffraction.sublayers import gauss_depths
+from strainscope.instrument import Resolution, Smearing, Spectrum, sample, sample_gradient
+from strainscope.profile import Constraint, DepthProfile, ParameterSpec
+
+Floats = NDArray[np.float64]
+
+# Points of local interpolation between simulated angles, and how finely a fringe is simulated.
+_STENCIL = 6
+_PER_FRINGE = 9.0
+
+
+def _spec(name: str, unit: str, lower: float, upper: float, description: str) -> ParameterSpec:
+    return ParameterSpec(name=name, unit=unit, lower=lower, upper=upper, description=description)
+
+
+DIFFUSE_PARAMETERS = (
+    _spec("diffuse_amplitude", "1", 0.0, 10.0, "strength of the diffuse scattering of the disordered layer"),
+    _spec("correlation_length", "Å", 20.0, 2000.0, "correlation length of the disorder"),
+)
+SCALE_PARAMETERS = (
+    _spec("offset_arcsec", "arcsec", -60.0, 60.0, "position of the scan's zero on the angle of incidence"),
+    _spec("log10_scale", "1", -12.0, 12.0, "log10 of the intensity that a reflectivity of 1 would give"),
+    _spec("log10_background", "1", -15.0, 12.0, "log10 of the constant background"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A sample with unknown profile in an instrument.
+
+    Attributes:
+        stack: Films and substrate at one reflection and wavelength.
+        profile: Families of strain and disorder.
+        resolution: Resolution function.
+        spectrum: Lines of the source as they appear on the axis; None for one sharp line.
+        polarization_weights: Shares of sigma and pi in the incident beam, sum 1.
+        diffuse: Whether the disordered layer scatters diffusely.
+        bragg_law: "exact" or "linear".
+        tolerance: rms error of log10 reflectivity that the sublayers may cause.
+    """
+
+    stack: Stack
+    profile: DepthProfile
+    resolution: Resolution
+    spectrum: Spectrum | None = None
+    polarization_weights: tuple[float, float] = (0.5, 0.5)
+    diffuse: bool = False
+    bragg_law: str = "exact"
+    tolerance: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if self.bragg_law not in BRAGG_LAWS:
+            raise ValueError(f"bragg_law = {self.bragg_law!r}; known are {', '.join(BRAGG_LAWS)}.")
+
+    @cached_property
+    def parameters(self) -> tuple[ParameterSpec, ...]:
+        """Profile, diffuse scattering (if any), resolution, then offset, scale and background."""
+        diffuse = DIFFUSE_PARAMETERS if self.diffuse else ()
+        return self.profile.parameters + diffuse + self.resolution.parameters + SCALE_PARAMETERS
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """Those of the profile's families."""
+        return self.profile.constraints
+
+    @cached_property
+    def slices(self) -> dict[str, slice]:
+        """Where profile, diffuse, resolution and scale parameters stand."""
+        counts = {
+            "profile": len(self.profile.parameters),
+            "diffuse": len(DIFFUSE_PARAMETERS) if self.diffuse else 0,
+            "resolution": len(self.resolution.parameters),
+            "scale": len(SCALE_PARAMETERS),
+        }
+        stops = np.cumsum(list(counts.values()))
+        return {name: slice(int(s) - n, int(s)) for (name, n), s in zip(counts.items(), stops, strict=True)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AngleGrid:
+    """A uniform grid fine enough for the resolution, and the angles on it that are simulated.
+
+    Attributes:
+        start_arcsec, step_arcsec, number: The uniform grid.
+        nodes: Indices of the simulated angles, shape (node,).
+        fill: Local interpolation from nodes to the grid, (number, node).
+    """
+
+    start_arcsec: float
+    step_arcsec: float
+    number: int
+    nodes: NDArray[np.int64]
+    fill: csr_array
+
+    @property
+    def node_arcsec(self) -> Floats:
+        """Positions of the simulated angles [arcsec], shape (node,)."""
+        return self.start_arcsec + self.step_arcsec * self.nodes
+
+
+def angle_grid(
+    stack: Stack,
+    *,
+    first_arcsec: float,
+    last_arcsec: float,
+    finest_arcsec: float,
+    fringe_depth: float,
+) -> AngleGrid:
+    """A grid from first to last: fine at the peaks of substrate and films, coarser away from them.
+
+    Away from the peaks the spacing resolves the fringes of the damaged depth; near them it grows with the
+    distance, as the curve becomes smoother.
+
+    Args:
+        stack: Sets the peaks and their widths.
+        first_arcsec, last_arcsec: Range [arcsec].
+        finest_arcsec: Largest spacing of the uniform grid [arcsec], from the resolution.
+        fringe_depth: Largest depth whose fringes matter [Å].
+    """
+    peaks, widths = _peaks(stack)
+    step = min(finest_arcsec, float(widths.min()) / 6)
+    number = max(int(np.ceil((last_arcsec - first_arcsec) / step)) + 1, 2 * _STENCIL)
+    grid = first_arcsec + step * np.arange(number)
+    fringe = stack.wavelength / (2 * fringe_depth * np.cos(stack.bragg_angle)) / ARCSEC
+    coarsest = fringe / _PER_FRINGE
+    distance = np.min(np.maximum(np.abs(grid[:, None] - peaks) - 2 * widths, 0), axis=1)
+    films = sum(layer.thickness for layer in stack.layers[:-1])
+    if films:
+        # Fringes of the films' full thickness matter near the peaks, where they are strong.
+        film_fringe = stack.wavelength / (2 * films * np.cos(stack.bragg_angle)) / ARCSEC / _PER_FRINGE
+        spacing = np.minimum(coarsest, np.maximum(film_fringe, step) + 0.01 * distance)
+    else:
+        spacing = np.minimum(coarsest, step + 0.15 * distance)
+    chosen = [0]
+    while chosen[-1] < number - 1:
+        stride = max(1, int(spacing[chosen[-1]] / step))
+        following = min(chosen[-1] + stride, number - 1)
+        # The spacing ahead may be finer.
+        while stride > 1 and spacing[following] < 0.7 * stride * step:
+            stride -= 1
+            following = min(chosen[-1] + stride, number - 1)
+        chosen.append(following)
+    nodes = np.array(chosen, dtype=np.int64)
+    return AngleGrid(
+        start_arcsec=first_arcsec,
+        step_arcsec=step,
+        number=number,
+        nodes=nodes,
+        fill=_interpolation(nodes, number),
+    )
+
+
+def _peaks(stack: Stack) -> tuple[Floats, Floats]:
+    """Positions and plateau widths [arcsec] of the Bragg peaks of the layers, refraction included."""
+    gamma_0, gamma_h = np.sin(stack.incidence_angle), np.sin(stack.bragg_angle + stack.asymmetry)
+    asymmetry = gamma_0 / gamma_h
+    sine = np.sin(2 * stack.bragg_angle)
+    positions, widths = [], []
+    for layer in stack.layers:
+        refraction = -layer.chi_0.real * (1 + 1 / asymmetry) / (2 * sine)
+        shift = -layer.mismatch * np.cos(stack.asymmetry) * np.sin(stack.bragg_angle) * 2 * gamma_h / sine
+        positions.append((refraction + shift) / ARCSEC)
+        coupling = abs(np.sqrt(layer.chi_h * layer.chi_hbar))
+        widths.append(2 * coupling / (np.sqrt(asymmetry) * sine) / ARCSEC)
+    return np.array(positions), np.array(widths)
+
+
+def _interpolation(nodes: NDArray[np.int64], number: int) -> csr_array:
+    """Lagrange interpolation of `_STENCIL` points from the nodes to every grid point."""
+    grid = np.arange(number)
+    cell = np.clip(np.searchsorted(nodes, grid, side="right") - 1, 0, len(nodes) - 2)
+    first = np.clip(cell - _STENCIL // 2 + 1, 0, len(nodes) - _STENCIL)
+    columns = first[:, None] + np.arange(_STENCIL)
+    places = nodes[columns].astype(np.float64)
+    weights = np.ones_like(places)
+    for i in range(_STENCIL):
+        for j in range(_STENCIL):
+            if i != j:
+                weights[:, i] *= (grid - places[:, j]) / (places[:, i] - places[:, j])
+    rows = np.repeat(grid, _STENCIL)
+    return csr_array((weights.ravel(), (rows, columns.ravel())), shape=(number, len(nodes)))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScanModel:
+    """Expected intensity at the points of one scan, with exact derivatives.
+
+    Attributes:
+        experiment: Sample and instrument.
+        position: Angle of incidence minus the substrate's Bragg position [arcsec], shape (point,).
+        fringe_depth: Largest depth whose fringes matter [Å].
+        narrowest_fwhm_arcsec: Narrowest resolution that will be asked for.
+        widest_fwhm_arcsec: Widest one.
+        largest_offset_arcsec: Largest |offset| that will be asked for.
+    """
+
+    experiment: Experiment
+    position: Floats
+    fringe_depth: float
+    narrowest_fwhm_arcsec: float
+    widest_fwhm_arcsec: float
+    largest_offset_arcsec: float
+    dtype: type[np.floating[Any]] = field(default=np.float64)
+
+    @cached_property
+    def grid(self) -> AngleGrid:
+        """Angles of the simulation: the scan's range and the Bragg peaks, with a margin for the resolution."""
+        peaks, widths = _peaks(self.experiment.stack)
+        margin = 2.5 * self.widest_fwhm_arcsec + self.largest_offset_arcsec + 10 * widths.max()
+        return angle_grid(
+            self.experiment.stack,
+            first_arcsec=min(float(self.position.min()), float(peaks.min())) - margin,
+            last_arcsec=max(float(self.position.max()), float(peaks.max())) + margin,
+            finest_arcsec=self.narrowest_fwhm_arcsec / 5,
+            fringe_depth=self.fringe_depth,
+        )
+
+    @cached_property
+    def tables(self) -> AngleTables:
+        """Engine tables at the simulated angles, float64."""
+        return self._tables(np.float64)
+
+    def _tables(self, dtype: type[np.floating[Any]]) -> AngleTables:
+        stack = self.experiment.stack
+        theta = stack.incidence_angle + ARCSEC * self.grid.node_arcsec
+        if theta.min() <= 0 or theta.max() >= np.pi / 2:
+            raise ValueError(
+                f"the scan reaches angles of incidence from {np.degrees(theta.min()):.3f} to "
+                f"{np.degrees(theta.max()):.3f}°; they must lie in (0, 90)°. Is the axis named rightly?"
+            )
+        return angle_tables(theta, stack, dtype=dtype, bragg_law=self.experiment.bragg_law)
+
+    @cached_property
+    def smearing(self) -> Smearing:
+        """The resolution on the uniform grid."""
+        resolution = self.experiment.resolution
+        return Smearing(
+            start_arcsec=self.grid.start_arcsec,
+            step_arcsec=self.grid.step_arcsec,
+            number=self.grid.number,
+            resolution=resolution,
+            spectrum=self.experiment.spectrum,
+            polarization_weights=None if resolution.holds_polarization else self.experiment.polarization_weights,
+        )
+
+    def sublayers(self, profile_values: Floats) -> Sublayers:
+        """Sublayers of a batch of profiles, values (curve, parameter)."""
+        return choose_sublayers(
+            self.experiment.profile,
+            profile_values,
+            self.tables.exact,
+            self.experiment.stack,
+            tolerance=self.experiment.tolerance,
+        )
+
+    def expected(self, values: Floats) -> Floats:
+        """Expected intensity (point,) for values of all parameters (parameter,)."""
+        return self._evaluate(values, derivatives=False)[0]
+
+    def expected_with_jacobian(self, values: Floats) -> tuple[Floats, Floats]:
+        """Expected intensity (point,) and its derivatives (point, parameter)."""
+        return self._evaluate(values, derivatives=True)
+
+    def _evaluate(self, values: Floats, *, derivatives: bool) -> tuple[Floats, Floats]:
+        where = self.experiment.slices
+        own = values[where["profile"]][None]
+        cells = self.sublayers(own)
+        n_cell, n_own = cells.thickness.shape[1], own.shape[1]
+        if derivatives:
+            depth = gauss_depths(cells.upper, cells.thickness).reshape(1, -1)
+            slopes = [s.reshape(1, n_cell, 2, n_own) for s in self.experiment.profile.gradient(depth, own)]
+            r, columns = (a[0] for a in reflectivity_jacobian(self.tables, cells, slopes[0], slopes[1]))
+        else:
+            slopes = [np.empty((1, n_cell, 2, 0))] * 2
+            r, columns = reflectivities(self.tables, cells)[0], np.empty((2, 0, len(self.grid.nodes)))
+        if self.experiment.diffuse:
+            r, columns = self._add_diffuse(r, columns, values[where["diffuse"]], cells, slopes, derivatives)
+        return self._through_instrument(r, columns, values, derivatives)
+
+    def _add_diffuse(
+        self,
+        r: Floats,
+        columns: Floats,
+        values: Floats,
+        cells: Sublayers,
+        slopes: list[Floats],
+        derivatives: bool,
+    ) -> tuple[Floats, Floats]:
+        amplitude, length = values
+        one = Sublayers(
+            thickness=cells.thickness[0],
+            strain=cells.strain[0],
+            debye_waller=cells.debye_waller[0],
+            layer=cells.layer[0],
+            upper=cells.upper[0],
+        )
+        chain = (slopes[0][0], slopes[1][0]) if derivatives else (None, None)
+        shape, changes = diffuse_scattering(self.tables, one, float(length), *chain)
+        squares = self.experiment.stack.polarization_factors[:, None] ** 2
+        r = r + amplitude * squares * shape
+        if derivatives:
+            columns = columns + amplitude * squares[..., None] * changes[:-1]
+            extra = np.stack([shape, amplitude * changes[-1]])
+            columns = np.concatenate([columns, squares[..., None] * extra], axis=1)
+        return r, columns
+
+    def _through_instrument(
+        self, r: Floats, columns: Floats, values: Floats, derivatives: bool
+    ) -> tuple[Floats, Floats]:
+        """Smear, sample at the points, scale and add the background."""
+        where, grid = self.experiment.slices, self.grid
+        resolution = values[where["resolution"]]
+        offset, log_scale, log_background = values[where["scale"]]
+        scale, background = 10.0**log_scale, 10.0**log_background
+        place = (grid.start_arcsec, grid.step_arcsec)
+        position = self.position - offset
+        stacked = np.concatenate([r[None], np.moveaxis(columns, 1, 0)])
+        filled = (grid.fill @ stacked.reshape(-1, stacked.shape[-1]).T).T.reshape(*stacked.shape[:-1], grid.number)
+        smeared = self.smearing.smear(filled, resolution)
+        counts = sample(smeared, *place, position)
+        if not derivatives:
+            return scale * counts[0] + background, np.empty(0)
+        by_resolution = sample(self.smearing.smear_gradient(filled[0], resolution), *place, position)
+        by_offset = -sample_gradient(smeared[0], *place, position)
+        jacobian = np.concatenate(
+            [
+                scale * counts[1:],
+                scale * by_resolution,
+                scale * by_offset[None],
+                np.log(10) * scale * counts[:1],
+                np.full((1, len(position)), np.log(10) * background),
+            ]
+        )
+        return scale * counts[0] + background, jacobian.T

@@ -1,0 +1,5 @@
+"""From a scan to every profile that explains it."""
+
+from strainscope.inversion.result import DepthBands, FittedParameter, Mode, Result, Verdict
+
+__all__ = ["DepthBands", "FittedParameter", "Mode", "Result", "Verdict"]

@@ -1,0 +1,97 @@
+"""How a measured point and the model are compared: counting noise plus a floor for what the model lacks."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strainscope.scan import Scan, estimate_counts_per_unit
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Likelihood:
+    r"""Residuals of unit variance for Poisson counts N with a relative model error f.
+
+    .. math:: r = g(N_{measured}) - g(N_{model}), \qquad
+              g(N) = \frac{2}{f} \operatorname{arsinh}\!\left(f \sqrt{N + 3/8}\right), \qquad
+              g'(N) \approx (N + f^2 N^2)^{-1/2}
+
+    Few counts are compared as square roots (Anscombe), many as logarithms over f; zeros need no exception.
+    With a standard deviation of each point, :math:`r = \ln(I/m)/\sqrt{(σ/I)^2 + f^2}` where I > 0, and
+    :math:`(I - m)/σ` elsewhere.
+
+    Attributes:
+        intensity: Measured, shape (point,).
+        sigma: Standard deviations or None.
+        counts_per_unit: Counts for one unit of intensity.
+        model_error: f, relative error [1] that the model is granted everywhere.
+        description: How the counts are known, in words.
+
+    References:
+        Anscombe, Biometrika 35 (1948) 246, doi:10.1093/biomet/35.3-4.246
+    """
+
+    intensity: Floats
+    sigma: Floats | None
+    counts_per_unit: float
+    model_error: float
+    description: str
+
+    @cached_property
+    def _measured(self) -> Floats:
+        return self._transform(self.intensity * self.counts_per_unit)[0]
+
+    def _transform(self, counts: Floats) -> tuple[Floats, Floats]:
+        """g(N) and its derivative."""
+        f = max(self.model_error, 1e-9)
+        root = np.sqrt(counts + 0.375)
+        return 2 / f * np.arcsinh(f * root), 1 / (root * np.sqrt(1 + (f * root) ** 2))
+
+    def residuals(self, model: Floats) -> tuple[Floats, Floats]:
+        """Residuals (point,) of a model intensity (point,), and their derivatives in it."""
+        if self.sigma is None:
+            value, slope = self._transform(model * self.counts_per_unit)
+            return self._measured - value, -slope * self.counts_per_unit
+        known = self.intensity > 0
+        positive = np.where(known, self.intensity, 1.0)
+        width = np.sqrt((self.sigma / positive) ** 2 + self.model_error**2)
+        safe = np.maximum(model, 1e-300)
+        residual = np.where(known, np.log(positive / safe) / width, (self.intensity - model) / self.sigma)
+        return residual, np.where(known, -1 / (safe * width), -1 / self.sigma)
+
+
+def likelihood_of(scan: Scan, model_error: float) -> Likelihood:
+    """The likelihood that a scan allows: its own sigma, its counts, or counts estimated from its scatter."""
+    floor = f" and a model error of {100 * model_error:g} %" if model_error > 0 else ""
+    per_unit = 1.0
+    if scan.sigma is not None:
+        words = f"the standard deviations of the file{floor}"
+    elif scan.intensity_kind == "counts":
+        words = f"counting statistics of the raw counts{floor}"
+    else:
+        try:
+            per_unit = estimate_counts_per_unit(scan)
+            words = (
+                f"counting statistics, with {per_unit:.3g} counts for one unit of intensity estimated from the "
+                f"scatter of neighbouring points{floor}"
+            )
+        except ValueError:
+            # A curve without scatter (simulated or smoothed): only the floor tells how far to trust a point.
+            per_unit = 1e9 / float(scan.intensity.max())
+            words = f"no counting noise is seen in the scatter; 1e9 counts at the peak are assumed{floor}"
+    return Likelihood(
+        intensity=scan.intensity,
+        sigma=scan.sigma,
+        counts_per_unit=per_unit,
+        model_error=model_error,
+        description=words,
+    )
+
+
+def rms_log10(measured: Floats, model: Floats) -> float:
+    """rms of log10(model/measured) over points with measured > 0."""
+    seen = measured > 0
+    return float(np.sqrt(np.mean(np.log10(np.maximum(model[seen], 1e-300) / measured[seen]) ** 2)))

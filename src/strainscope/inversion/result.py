@@ -1,0 +1,141 @@
+"""What an inversion returns: every distinct profile that explains the scan, and how far to trust it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strainscope.scan import Scan
+
+Floats = NDArray[np.float64]
+VERDICTS = ("reliable", "check", "do not use")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedParameter:
+    """One parameter of a fit.
+
+    Attributes:
+        name: As in the sample file.
+        unit: "1", "Å" or "arcsec".
+        value: Best value.
+        sd: Standard deviation from the Gauss-Newton covariance; None where the parameter is held.
+        lower, upper: Bounds of the search.
+        determined: False where the curve says little about it (sd above a quarter of the bounds' width).
+        at_bound: True where the fit ended on a bound.
+    """
+
+    name: str
+    unit: str
+    value: float
+    sd: float | None
+    lower: float
+    upper: float
+    determined: bool = True
+    at_bound: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthBands:
+    """A profile with its bands over depth.
+
+    Attributes:
+        depth: From the surface down [Å], shape (depth,).
+        strain: Best Δd/d [1].
+        strain_68, strain_95: Lower and upper limits, shape (2, depth).
+        debye_waller: Best static Debye-Waller factor E [1].
+        debye_waller_68, debye_waller_95: Lower and upper limits, shape (2, depth).
+    """
+
+    depth: Floats
+    strain: Floats
+    strain_68: Floats
+    strain_95: Floats
+    debye_waller: Floats
+    debye_waller_68: Floats
+    debye_waller_95: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mode:
+    """One distinct solution.
+
+    Attributes:
+        parameters: Fitted and held ones, in the sample's order.
+        covariance: Of the fitted ones, in the order of `fitted_names`.
+        fitted_names: Names of the parameters that were free.
+        chi2: Sum of squared weighted residuals.
+        reduced_chi2: chi2 over points minus free parameters.
+        rms_log10: rms of log10 fitted over measured, points with measured > 0.
+        weight: Share of the explanation among the modes (Laplace approximation) [1].
+        starts: How many refined starts ended here.
+        fitted: Model at the scan's points, in the scan's intensity unit, shape (point,).
+        bands: The profile over depth.
+        maximum_strain: Largest strain by magnitude [1] and its depth [Å].
+    """
+
+    parameters: tuple[FittedParameter, ...]
+    covariance: Floats
+    fitted_names: tuple[str, ...]
+    chi2: float
+    reduced_chi2: float
+    rms_log10: float
+    weight: float
+    starts: int
+    fitted: Floats
+    bands: DepthBands
+    maximum_strain: tuple[float, float]
+
+    def parameter(self, name: str) -> FittedParameter:
+        """The parameter of that name."""
+        return next(p for p in self.parameters if p.name == name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether to believe the result, and why.
+
+    Attributes:
+        level: "reliable", "check" or "do not use".
+        reasons: One sentence each, with numbers.
+    """
+
+    level: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """An inversion: modes (best first), verdict, and what is needed to repeat it.
+
+    Attributes:
+        scan: The measured curve.
+        modes: Distinct solutions, lowest chi2 first; at least one.
+        verdict: Trust.
+        sample: The sample file's settings as used, plain data.
+        likelihood: How the residuals were weighted, in words.
+        band_meaning: What the bands are, in words.
+        substrate_angle: Kinematic Bragg position of the substrate on the scan's axis, offset included.
+        seed: Of the search.
+        version: Of Strainscope.
+        wall_s: Time the inversion took [s].
+        counters: Numbers of the search (draws, starts, ...).
+    """
+
+    scan: Scan
+    modes: tuple[Mode, ...]
+    verdict: Verdict
+    sample: dict[str, Any]
+    likelihood: str
+    band_meaning: str
+    substrate_angle: float
+    seed: int
+    version: str
+    wall_s: float
+    counters: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def best(self) -> Mode:
+        """The mode with the lowest chi2."""
+        return self.modes[0]

@@ -1,0 +1,142 @@
+"""Named parameters with bounds and constraints, and the coordinates in which they are free.
+
+The unit coordinates t in [0, 1] place every parameter between the bounds that the constraints leave it, given
+those before it: any t obeys every constraint. Their logits are unconstrained.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strainscope.profile import Constraint, ParameterSpec
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prior:
+    """Uniform between bounds, where the constraints hold; some parameters may be held at a value.
+
+    Attributes:
+        parameters: All parameters; their bounds are the prior's.
+        constraints: Linear inequalities between them.
+        held: Values of those that are not fitted, by name.
+
+    Raises:
+        ValueError: a held name that does not exist, or bounds that the constraints leave empty.
+    """
+
+    parameters: tuple[ParameterSpec, ...]
+    constraints: tuple[Constraint, ...] = ()
+    held: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.held if name not in self.names]
+        if unknown:
+            raise ValueError(f"held parameter {unknown[0]!r} is unknown; there are {', '.join(self.names)}.")
+        lower, upper = self._bounds(np.full((1, len(self.names)), 0.5))
+        empty = np.flatnonzero(lower[0] > upper[0])
+        if empty.size:
+            i = int(empty[0])
+            raise ValueError(
+                f"{self.names[i]} = {lower[0, i]:g} to {upper[0, i]:g} {self.parameters[i].unit}; the bounds and "
+                f"the constraints ({'; '.join(map(str, self.constraints))}) leave no room."
+            )
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of all parameters, in order."""
+        return tuple(spec.name for spec in self.parameters)
+
+    @cached_property
+    def free(self) -> NDArray[np.int64]:
+        """Indices of the fitted parameters."""
+        return np.array([i for i, name in enumerate(self.names) if name not in self.held], dtype=np.int64)
+
+    @cached_property
+    def _order(self) -> list[int]:
+        """Those that bound others from above come first (the negative terms of a constraint), then the rest."""
+        first = {name for c in self.constraints for name, factor in c.terms if factor < 0}
+        return sorted(range(len(self.names)), key=lambda i: (self.names[i] not in first, i))
+
+    @cached_property
+    def _rows(self) -> tuple[Floats, Floats]:
+        """The constraints as matrix and right-hand side: matrix @ values <= side."""
+        matrix = np.zeros((len(self.constraints), len(self.names)))
+        for row, constraint in zip(matrix, self.constraints, strict=True):
+            for name, factor in constraint.terms:
+                row[self.names.index(name)] = factor
+        return matrix, np.array([c.upper for c in self.constraints])
+
+    @cached_property
+    def _box(self) -> tuple[Floats, Floats]:
+        lower = np.array([self.held.get(s.name, s.lower) for s in self.parameters], dtype=np.float64)
+        upper = np.array([self.held.get(s.name, s.upper) for s in self.parameters], dtype=np.float64)
+        return lower, upper
+
+    def _bounds(self, unit: Floats) -> tuple[Floats, Floats]:
+        """Bounds of each parameter given those placed before it, shape (*, parameter)."""
+        return self._place(unit)[1:3]
+
+    def _place(self, unit: Floats) -> tuple[Floats, Floats, Floats]:
+        lower, upper = self._box
+        matrix, side = self._rows
+        # Every parameter not yet placed enters with what leaves the others the most room.
+        values = np.broadcast_to(lower, unit.shape).copy()
+        best = np.where(matrix > 0, matrix * lower, matrix * upper)
+        used = np.broadcast_to(best.sum(axis=1), (*unit.shape[:-1], len(side))).copy()
+        low, high = np.broadcast_to(lower, unit.shape).copy(), np.broadcast_to(upper, unit.shape).copy()
+        for i in self._order:
+            for c in np.flatnonzero(matrix[:, i]):
+                limit = (side[c] - (used[..., c] - best[c, i])) / matrix[c, i]
+                if matrix[c, i] > 0:
+                    high[..., i] = np.minimum(high[..., i], limit)
+                else:
+                    low[..., i] = np.maximum(low[..., i], limit)
+            if self.names[i] in self.held:
+                low[..., i] = high[..., i] = lower[i]
+            values[..., i] = low[..., i] + unit[..., i] * (high[..., i] - low[..., i])
+            used += matrix[:, i] * values[..., i, None] - best[:, i]
+        return values, low, high
+
+    def from_unit(self, unit: Floats) -> Floats:
+        """Values of all parameters, shape (*, parameter), from unit coordinates of the same shape."""
+        return self._place(unit)[0]
+
+    def to_unit(self, values: Floats) -> Floats:
+        """Unit coordinates (*, parameter) of values; outside [0, 1] where a bound is broken, 0.5 where held."""
+        lower, upper = self._box
+        unit = np.full(values.shape, 0.5)
+        for i in self._order:
+            _, low, high = self._place(unit)
+            room = high[..., i] - low[..., i]
+            unit[..., i] = np.where(room > 0, (values[..., i] - low[..., i]) / np.where(room > 0, room, 1), 0.5)
+        return unit
+
+    def unit_jacobian(self, unit: Floats) -> Floats:
+        """Derivatives of the values in the unit coordinates, shape (parameter, parameter).
+
+        Exact: values are multilinear in the coordinates except where two bounds swap, so a central difference
+        within one piece has no error of its own.
+        """
+        step = 1e-6
+        n = len(self.names)
+        moved = np.concatenate([unit + step * np.eye(n), unit - step * np.eye(n)])
+        values = self.from_unit(moved)
+        return np.asarray((values[:n] - values[n:]).T / (2 * step))
+
+    def sample(self, n: int, *, rng: np.random.Generator) -> Floats:
+        """Draws from the prior, shape (n, parameter): uniform in the bounds, where the constraints hold."""
+        lower, upper = self._box
+        matrix, side = self._rows
+        kept: list[Floats] = []
+        found = 0
+        while found < n:
+            values = rng.uniform(lower, upper, (max(2 * n, 256), len(lower)))
+            values = values[(values @ matrix.T <= side).all(axis=-1)]
+            kept.append(values)
+            found += len(values)
+        return np.concatenate(kept)[:n]
