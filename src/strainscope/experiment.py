@@ -4,7 +4,7 @@ Angles here are positions: glancing angle of incidence minus that of the substra
 condition, in arcsec, growing with the angle of incidence.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -217,7 +217,6 @@ class ScanModel:
     narrowest_fwhm_arcsec: float
     widest_fwhm_arcsec: float
     largest_offset_arcsec: float
-    dtype: type[np.floating[Any]] = field(default=np.float64)
 
     @cached_property
     def grid(self) -> AngleGrid:
@@ -235,11 +234,15 @@ class ScanModel:
     @cached_property
     def tables(self) -> AngleTables:
         """Engine tables at the simulated angles, float64."""
-        return self._tables(np.float64)
+        return self._tables(self.grid.node_arcsec, np.float64)
 
-    def _tables(self, dtype: type[np.floating[Any]]) -> AngleTables:
+    def tables_at(self, nodes: NDArray[np.int64]) -> AngleTables:
+        """Engine tables at some of the simulated angles, float32: for ranking."""
+        return self._tables(self.grid.node_arcsec[nodes], np.float32)
+
+    def _tables(self, positions: Floats, dtype: type[np.floating[Any]]) -> AngleTables:
         stack = self.experiment.stack
-        theta = stack.incidence_angle + ARCSEC * self.grid.node_arcsec
+        theta = stack.incidence_angle + ARCSEC * positions
         if theta.min() <= 0 or theta.max() >= np.pi / 2:
             raise ValueError(
                 f"the scan reaches angles of incidence from {np.degrees(theta.min()):.3f} to "

@@ -27,12 +27,12 @@ ANGSTROM_PER_NM = 10.0
 PERCENT = 100.0
 
 AXIS_SYMBOLS = {"delta-theta-arcsec": "Δθ", "omega-deg": "ω", "two-theta-deg": "2θ"}
-MEASURED, SUBSTRATE = "#4d4d4d", "#999999"
+MEASURED, SUBSTRATE = "#7a7a7a", "#999999"
 BEST = "#0072B2"
 OTHERS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00")
 OTHER_DASHES: tuple[Any, ...] = ((0, (5, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1.2, 1.2)), (0, (7, 1.5, 1, 1.5)))
 FURTHER = "#b3b3b3"  # the modes after those that have a colour of their own
-MOST_VECTOR_POINTS = 3000  # beyond it, points are drawn as pixels inside an SVG, which would be too large
+MOST_VECTOR_POINTS = 1500  # beyond it, points are drawn as pixels inside an SVG, which would be too large
 RASTER_DPI = 300
 # Below it on the logarithmic axis a model is not followed: nothing was measured there.
 DECADES_BELOW_MEASURED = 1.0
@@ -47,6 +47,8 @@ STYLE = {
     "ytick.labelsize": 7,
     "xtick.direction": "in",
     "ytick.direction": "in",
+    "xtick.minor.visible": True,
+    "ytick.minor.visible": True,
     "xtick.top": True,
     "ytick.right": True,
     "xtick.major.width": 0.6,
@@ -58,7 +60,7 @@ STYLE = {
     "legend.handlelength": 1.6,
     "legend.columnspacing": 1.2,
     "legend.borderaxespad": 0.2,
-    "lines.linewidth": 1.1,
+    "lines.linewidth": 0.9,
     "svg.hashsalt": "strainscope",
     "svg.fonttype": "path",
     "savefig.dpi": RASTER_DPI,
@@ -82,6 +84,7 @@ def fit_figure(result: Result, *, width_in: float = COLUMN_IN) -> Figure:
         draw_residual(residual, result)
         _legend(figure, curve, width_in)
         figure.align_ylabels()
+        _settle(figure)
     return figure
 
 
@@ -90,7 +93,7 @@ def profile_figure(result: Result, *, width_in: float = COLUMN_IN) -> Figure:
 
     Args:
         result: The inversion to show.
-        width_in: Width of the figure [in]: panels one above the other at `COLUMN_IN`, side by side at `PAGE_IN`.
+        width_in: Width of the figure [in]: panels stacked at `COLUMN_IN`, side by side at `PAGE_IN`.
 
     Returns:
         The figure; :func:`picture` turns it into a file's bytes.
@@ -107,14 +110,16 @@ def profile_figure(result: Result, *, width_in: float = COLUMN_IN) -> Figure:
         draw_debye_waller(disorder, result)
         _legend(figure, strain, width_in)
         figure.align_ylabels()
+        _settle(figure)
     return figure
 
 
 def summary_figure(result: Result) -> Figure:
-    """Fit and profile beside each other at page width: the curve (a, b), what it means (c, d)."""
+    """Fit on the left and profile on the right, at page width."""
     with _style():
         figure = Figure(figsize=(PAGE_IN, 3.7), layout="constrained")
-        left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1), wspace=0.03)
+        halves: Any = figure.subfigures(1, 2, width_ratios=(1.15, 1), wspace=0.03)
+        left, right = halves
         curve, residual = _stacked(left, heights=(3, 1))
         draw_fit(curve, result)
         draw_residual(residual, result)
@@ -123,12 +128,9 @@ def summary_figure(result: Result) -> Figure:
         draw_strain(strain, result)
         draw_debye_waller(disorder, result)
         _legend(right, strain, COLUMN_IN)
-        for letter, axes in zip("abcd", (curve, residual, strain, disorder), strict=True):
-            axes.annotate(
-                f"({letter})", (1, 1), (-4, -4), "axes fraction", "offset points", ha="right", va="top"
-            )
         left.align_ylabels()
         right.align_ylabels()
+        _settle(figure)
     return figure
 
 
@@ -152,7 +154,7 @@ def percent_text(weight: float) -> str:
     return f"{PERCENT * weight:.0f} %"
 
 
-# Panels ------------------------------------------------------------------------------------------------------
+# Panels -----------------------------------------------------------------------------------------------------
 
 
 def draw_fit(axes: Axes, result: Result) -> None:
@@ -168,10 +170,11 @@ def draw_fit(axes: Axes, result: Result) -> None:
         zeros = scan.angle[~positive]
         axes.plot(
             zeros,
-            np.full(zeros.size, bottom * 1.25),
+            np.full(zeros.size, 0.03),
             "v",
+            transform=axes.get_xaxis_transform(),
             color=MEASURED,
-            markersize=2.2,
+            markersize=2.5,
             markerfacecolor="none",
             markeredgewidth=0.5,
             label="measured 0",
@@ -194,9 +197,9 @@ def draw_residual(axes: Axes, result: Result) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = _finite(noise / result.best.fitted / np.log(10))
         axes.fill_between(scan.angle, -spread, spread, color="#dddddd", linewidth=0, zorder=0)
-    axes.axhline(0, color=BEST, linewidth=0.8, zorder=1)
+    axes.axhline(0, color=BEST, linewidth=0.6, zorder=3)
     axes.plot(
-        scan.angle, residual, "o", color=MEASURED, markersize=1.4, markeredgewidth=0, rasterized=_raster(scan)
+        scan.angle, residual, "o", color=MEASURED, markersize=1.6, markeredgewidth=0, rasterized=_raster(scan)
     )
     if scan.angle[0] < result.substrate_angle < scan.angle[-1]:
         axes.axvline(result.substrate_angle, color=SUBSTRATE, linewidth=0.7, dashes=(4, 2), zorder=0)
@@ -204,7 +207,8 @@ def draw_residual(axes: Axes, result: Result) -> None:
     limit = 1.15 * max(SMALLEST_RESIDUAL, float(finite.max(initial=0.0)))
     axes.set_ylim(-limit, limit)
     axes.yaxis.set_major_locator(MaxNLocator(3, symmetric=True))
-    axes.set_ylabel("log₁₀ meas./fit")
+    axes.set_ylabel("log$_{10}$\nmeas./fit")
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.set_xlabel(f"{AXIS_SYMBOLS[scan.axis]} ({UNITS[scan.axis]})")
 
 
@@ -235,7 +239,7 @@ def draw_debye_waller(axes: Axes, result: Result) -> None:
     high = max(high, 1 + 0.05 * (1 - min(low, 0.9)))
     axes.set_ylim(0 if low < 0.5 else min(low, 0.9), high)
     axes.axhline(1, color=SUBSTRATE, linewidth=0.5, zorder=0)
-    axes.set_ylabel("Static Debye–Waller E")
+    axes.set_ylabel("Static Debye–Waller $E$")
     axes.set_xlabel("Depth (nm)")
 
 
@@ -247,7 +251,7 @@ def residual_log10(scan: Scan, mode: Mode) -> Floats:
     return residual
 
 
-# Parts -------------------------------------------------------------------------------------------------------
+# Parts ------------------------------------------------------------------------------------------------------
 
 
 def _style() -> AbstractContextManager[None]:
@@ -265,9 +269,9 @@ def _looks(result: Result) -> list[tuple[Mode, dict[str, Any]]]:
     """Every mode with its line's colour, dashes and label, best first."""
     best = result.best
     label = "best fit" if len(result.modes) == 1 else f"mode 1, {percent_text(best.weight)}"
-    looks = [(best, {"color": BEST, "label": label, "zorder": 3})]
+    looks: list[tuple[Mode, dict[str, Any]]] = [(best, {"color": BEST, "label": label, "zorder": 3})]
     for i, mode in enumerate(result.modes[1:]):
-        look = {"linewidth": 0.8, "zorder": 2.5}
+        look: dict[str, Any] = {"linewidth": 0.7, "zorder": 2.5}
         if i < len(OTHERS):
             label = f"mode {i + 2}, {percent_text(mode.weight)}"
             look |= {"color": OTHERS[i], "linestyle": OTHER_DASHES[i], "alpha": 0.85, "label": label}
@@ -301,7 +305,7 @@ def _draw_measured(axes: Axes, scan: Scan, bottom: float) -> None:
         intensity,
         "o",
         color=MEASURED,
-        markersize=1.8,
+        markersize=1.4 if _raster(scan) else 2.4,
         markeredgewidth=0,
         zorder=2,
         label="measured",
@@ -315,7 +319,10 @@ def _draw_profile(axes: Axes, shown: tuple[Mode, dict[str, Any]], values: Floats
 
 
 def _draw_bands(axes: Axes, depth: Floats, band_68: Floats, band_95: Floats) -> None:
-    for (low, high), alpha, label in ((_finite(band_68), 0.3, "68 %"), (_finite(band_95), 0.15, "95 %")):
+    for (low, high), alpha, label in (
+        (_finite(band_68), 0.3, "68 % band"),
+        (_finite(band_95), 0.15, "95 % band"),
+    ):
         axes.fill_between(
             depth / ANGSTROM_PER_NM, low, high, color=BEST, alpha=alpha, linewidth=0, zorder=1, label=label
         )
@@ -341,6 +348,14 @@ def _legend(figure: Figure | SubFigure, axes: Axes, width_in: float) -> None:
     """Above the panels, where it hides no data; the entries stand in the order in which they were drawn."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3 if width_in < 5 else 6)
+
+
+def _settle(figure: Figure) -> None:
+    """Lay the panels out once: every drawing would move them a little further, and change the bytes."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    figure.set_layout_engine("none")
 
 
 def _deepest(result: Result) -> float:

@@ -136,7 +136,7 @@ class TestInvariances:
         )
 
     @each_engine
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(data=st.data())
     def test_splitting_a_sublayer_changes_nothing(self, options, rounding, data):
         stack = stack_from_reflections(GAAS)

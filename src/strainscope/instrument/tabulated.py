@@ -27,6 +27,9 @@ from strainscope.profile.family import ParameterSpec, require
 # Gaussian wings kept beyond the grid when it is convolved there, in widths (9 sigma), plus a few steps.
 _PADDING_WIDTHS = 4.0
 _PADDING_STEPS = 16
+# Points per width of the Gaussian: with fewer, what it leaves at the highest frequency rings in the tails.
+_POINTS_PER_WIDTH = 4
+_FINEST = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +51,8 @@ class MonochromatorCurve(Resolution):
         fwhm_range: Prior range of the Gaussian's width [arcsec].
 
     References:
-        A. Authier, Dynamical Theory of X-ray Diffraction (Oxford, 2001), chapter 15
-        (double-crystal arrangements).
+        A. H. Compton & S. K. Allison, X-Rays in Theory and Experiment (Van Nostrand, 1935), on the
+        double-crystal spectrometer.
     """
 
     offset_arcsec: tuple[float, ...]
@@ -100,17 +103,20 @@ class MonochromatorCurve(Resolution):
         r"""The curve times \exp(-2 π² σ² f²) in Fourier space, or the derivative of that by the width."""
         delta = np.asarray(delta_arcsec, dtype=np.float64)
         step, fwhm = uniform_step(delta), float(np.asarray(values)[0])
+        parts = _FINEST if fwhm == 0 else min(_FINEST, math.ceil(_POINTS_PER_WIDTH * step / fwhm))
         pad = math.ceil(_PADDING_WIDTHS * fwhm / step) + _PADDING_STEPS
-        curve = self._table.density(delta[0] - pad * step, step, delta.size + 2 * pad)
+        cells = delta.size + 2 * pad
+        means = self._table.means(delta[0] - (pad + 0.5) * step, step / parts, cells * parts)
         # Around the period only the padding is spoilt.
-        length = fft.next_fast_len(curve.shape[-1], real=True)
-        omega = 2.0 * np.pi * fft.rfftfreq(length, step)
+        length = fft.next_fast_len(means.shape[-1], real=True)
+        omega = 2.0 * np.pi * fft.rfftfreq(length, step / parts)
         factor = np.exp(-0.5 * (omega * fwhm / FWHM_PER_SIGMA) ** 2)
         if slope:
             factor *= -fwhm * (omega / FWHM_PER_SIGMA) ** 2
-        spectrum = fft.rfft(curve, length, axis=-1, workers=1)
-        result: Floats = fft.irfft(spectrum * factor, length, axis=-1, workers=1)
-        return result[:, pad : pad + delta.size]
+        product = fft.rfft(means, length, axis=-1, workers=1) * factor
+        fine: Floats = fft.irfft(product, length, axis=-1, workers=1)
+        coarse = fine[:, : cells * parts].reshape(2, cells, parts).mean(axis=-1)
+        return _middle_values(coarse[:, pad - 1 : pad + delta.size + 1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,13 +160,14 @@ class MeasuredResolution(Resolution):
         """Density [1/arcsec], shape (1, k)."""
         delta, stretch = np.asarray(delta_arcsec, dtype=np.float64), float(np.asarray(values)[0])
         step = uniform_step(delta) / stretch
-        return self._table.density(delta[0] / stretch, step, delta.size) / stretch
+        means = self._table.means(delta[0] / stretch - 1.5 * step, step, delta.size + 2)
+        return _middle_values(means) / stretch
 
     def kernel_gradient(self, delta_arcsec: ArrayLike, values: ArrayLike) -> Floats:
         """Derivative, shape (1, 1, k): a cell's mass loses x K(x)/s at its upper edge, gains it below."""
         delta, stretch = np.asarray(delta_arcsec, dtype=np.float64), float(np.asarray(values)[0])
         step = uniform_step(delta) / stretch
-        edges = _edges(delta[0] / stretch, step, delta.size)
+        edges = delta[0] / stretch + step * (np.arange(delta.size + 3.0) - 1.5)
         flow = -edges * self._table.at(edges) / stretch
         return _middle_values(np.diff(flow) / (step * stretch))[:, None]
 
@@ -188,9 +195,9 @@ class _Table:
         self.mass = np.cumsum(np.concatenate((tails[:, :1], inner), axis=1), axis=1) / total
         self.whole = self.mass[:, -1:] + tails[:, 1:] / total
 
-    def density(self, first: float, step: float, number: int) -> Floats:
-        """Densities on a uniform grid that keep the integral, shape (q, number)."""
-        return _middle_values(np.diff(self._cumulative(_edges(first, step, number))) / step)
+    def means(self, edge: float, step: float, number: int) -> Floats:
+        """Mean densities of cells one step wide, the first beginning at that edge, shape (q, number)."""
+        return np.diff(self._cumulative(edge + step * np.arange(number + 1.0))) / step
 
     def at(self, x: Floats) -> Floats:
         """The densities themselves at any angles, shape (q, k)."""
@@ -210,11 +217,6 @@ class _Table:
         result[:, below] = self.y[:, :1] * self.x[0] ** 2 / -x[below]
         result[:, above] = self.whole - self.y[:, -1:] * self.x[-1] ** 2 / x[above]
         return result
-
-
-def _edges(first: float, step: float, number: int) -> Floats:
-    """Edges of the grid's cells and of one more on either side, shape (number + 3,)."""
-    return first + step * (np.arange(number + 3.0) - 1.5)
 
 
 def _middle_values(means: Floats) -> Floats:

@@ -143,6 +143,11 @@ class Profile(Parametrised):
 class StrainProfile(Profile):
     """A profile whose largest departure from its limit is known: what a strain profile must be."""
 
+    @property
+    @abstractmethod
+    def amplitude_names(self) -> tuple[str, ...]:
+        """Parameters that together set the size of the strain and leave its shape."""
+
     @abstractmethod
     def maximum(self, values: ArrayLike) -> tuple[Floats, Floats]:
         """Largest abs(profile - limit) [1] over depth, and its depth [Å]; both of shape (*)."""

@@ -100,6 +100,11 @@ class DoubleGaussian(StrainProfile):
         require(self.spec("L2"), named["L2"], named["L2"] > 0, "it must be > 0 Å")
         require(self.spec("Rp2"), named["Rp2"], named["Rp2"] <= 0, "it must be <= 0 Å")
 
+    @property
+    def amplitude_names(self) -> tuple[str, ...]:
+        """Heights of the two Gaussians and the surface strain of the first."""
+        return ("Dmax1", "D01", "D02")
+
     def evaluate(self, depth: ArrayLike, values: ArrayLike) -> Floats:
         """Strain Δd/d [1], shape (*, z); depth (*, z) [Å], values (*, 7)."""
         z = np.asarray(depth, dtype=np.float64)

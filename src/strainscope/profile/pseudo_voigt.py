@@ -58,6 +58,11 @@ class AsymmetricPseudoVoigt(StrainProfile):
             require(self.spec(f"fwhm_{side}"), width, width > 0, "it must be > 0 Å")
             require(self.spec(f"eta_{side}"), eta, (eta >= 0) & (eta <= 1), "it must lie in 0 to 1")
 
+    @property
+    def amplitude_names(self) -> tuple[str, ...]:
+        """The height, and the plateau where there is one."""
+        return ("height", "plateau") if self.plateau else ("height",)
+
     def evaluate(self, depth: ArrayLike, values: ArrayLike) -> Floats:
         """Strain Δd/d [1], shape (*, z); depth (*, z) [Å], values (*, 6 or 7)."""
         rows = columns(values)

@@ -69,6 +69,11 @@ class CubicBSpline(StrainProfile):
     def _check_domain(self, named: dict[str, Floats]) -> None:
         require(self.spec("depth"), named["depth"], named["depth"] > 0, "it must be > 0 Å")
 
+    @property
+    def amplitude_names(self) -> tuple[str, ...]:
+        """The weights."""
+        return tuple(spec.name for spec in self.parameters[1:])
+
     def evaluate(self, depth: ArrayLike, values: ArrayLike) -> Floats:
         """Strain or Debye-Waller factor [1], shape (*, z); depth (*, z) [Å], values (*, 1 + n)."""
         cell, x = self._position(depth, values)

@@ -80,6 +80,11 @@ class Tabulated(StrainProfile):
     def _check_domain(self, named: dict[str, Floats]) -> None:
         require(self.spec("stretch"), named["stretch"], named["stretch"] > 0, "it must be > 0")
 
+    @property
+    def amplitude_names(self) -> tuple[str, ...]:
+        """The amplitude."""
+        return ("amplitude",)
+
     def evaluate(self, depth: ArrayLike, values: ArrayLike) -> Floats:
         """Strain or Debye-Waller factor [1], shape (*, z); depth (*, z) [Å], values (*, 2)."""
         amplitude, _ = columns(values)
