@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from strainscope.crystal import ARCSEC
-from strainscope.diffraction import BRAGG_LAWS, Stack, Sublayers, choose_sublayers, diffuse_scattering
+from strainscope.diffraction import (
+    BRAGG_LAWS,
+    Stack,
+    Sublayers,
+    choose_sublayers,
+    diffuse_scattering,
+    no_sublayers,
+)
 from strainscope.diffraction.engine import AngleTables, angle_tables, reflectivities, reflectivity_jacobian
 from strainscope.diffraction.sublayers import gauss_depths
 from strainscope.instrument import Resolution, Smearing, Spectrum, sample, sample_gradient
@@ -37,7 +44,8 @@ DIFFUSE_PARAMETERS = (
 SCALE_PARAMETERS = (
     _spec("offset_arcsec", "arcsec", -60.0, 60.0, "position of the scan's zero on the angle of incidence"),
     _spec("log10_scale", "1", -12.0, 12.0, "log10 of the intensity that a reflectivity of 1 would give"),
-    _spec("log10_background", "1", -15.0, 12.0, "log10 of the constant background"),
+    _spec("log10_background", "1", -15.0, 12.0, "log10 of the background at the middle of the scan"),
+    _spec("background_slope", "1", -1.0, 1.0, "relative change of the background from the middle to the end"),
 )
 
 
@@ -208,7 +216,7 @@ class ScanModel:
         fringe_depth: Largest depth whose fringes matter [Å].
         narrowest_fwhm_arcsec: Narrowest resolution that will be asked for.
         widest_fwhm_arcsec: Widest one.
-        largest_offset_arcsec: Largest |offset| that will be asked for.
+        offset_range: Smallest and largest offset that will be asked for [arcsec].
     """
 
     experiment: Experiment
@@ -216,17 +224,18 @@ class ScanModel:
     fringe_depth: float
     narrowest_fwhm_arcsec: float
     widest_fwhm_arcsec: float
-    largest_offset_arcsec: float
+    offset_range: tuple[float, float]
 
     @cached_property
     def grid(self) -> AngleGrid:
         """Angles of the simulation: the scan's range and the Bragg peaks, with a margin for the resolution."""
         peaks, widths = _peaks(self.experiment.stack)
-        margin = 2.5 * self.widest_fwhm_arcsec + self.largest_offset_arcsec + 10 * widths.max()
+        margin = 2.5 * self.widest_fwhm_arcsec + 10 * float(widths.max())
+        low, high = self.offset_range
         return angle_grid(
             self.experiment.stack,
-            first_arcsec=min(float(self.position.min()), float(peaks.min())) - margin,
-            last_arcsec=max(float(self.position.max()), float(peaks.max())) + margin,
+            first_arcsec=min(float(self.position.min()) - high, float(peaks.min())) - margin,
+            last_arcsec=max(float(self.position.max()) - low, float(peaks.max())) + margin,
             finest_arcsec=self.narrowest_fwhm_arcsec / 5,
             fringe_depth=self.fringe_depth,
         )
@@ -251,6 +260,12 @@ class ScanModel:
         return angle_tables(theta, stack, dtype=dtype, bragg_law=self.experiment.bragg_law)
 
     @cached_property
+    def _lever(self) -> Floats:
+        """Position on the scan from -1 at its first to 1 at its last point."""
+        first, last = float(self.position.min()), float(self.position.max())
+        return (2 * self.position - first - last) / (last - first)
+
+    @cached_property
     def smearing(self) -> Smearing:
         """The resolution on the uniform grid."""
         resolution = self.experiment.resolution
@@ -272,6 +287,17 @@ class ScanModel:
             self.experiment.stack,
             tolerance=self.experiment.tolerance,
         )
+
+    def perfect_peak(self, resolution_values: Floats) -> tuple[float, float]:
+        """Position [arcsec] and height [1] of the strongest peak of the undamaged stack, resolution included."""
+        r = reflectivities(self.tables, no_sublayers())[0]
+        smeared = self.smearing.smear((self.grid.fill @ r.T).T, resolution_values)
+        top = smeared.max()
+        above = np.flatnonzero(smeared >= 0.5 * top)
+        run = np.split(above, np.flatnonzero(np.diff(above) > 1) + 1)
+        highest = max(run, key=lambda part: smeared[part].max())
+        middle = 0.5 * (highest[0] + highest[-1])
+        return self.grid.start_arcsec + self.grid.step_arcsec * middle, float(top)
 
     def expected(self, values: Floats) -> Floats:
         """Expected intensity (point,) for values of all parameters (parameter,)."""
@@ -330,8 +356,8 @@ class ScanModel:
         """Smear, sample at the points, scale and add the background."""
         where, grid = self.experiment.slices, self.grid
         resolution = values[where["resolution"]]
-        offset, log_scale, log_background = values[where["scale"]]
-        scale, background = 10.0**log_scale, 10.0**log_background
+        offset, log_scale, log_background, slope = values[where["scale"]]
+        scale, background = 10.0**log_scale, 10.0**log_background * (1 + slope * self._lever)
         place = (grid.start_arcsec, grid.step_arcsec)
         position = self.position - offset
         stacked = np.concatenate([r[None], np.moveaxis(columns, 1, 0)])
@@ -348,7 +374,8 @@ class ScanModel:
                 scale * by_resolution,
                 scale * by_offset[None],
                 np.log(10) * scale * counts[:1],
-                np.full((1, len(position)), np.log(10) * background),
+                np.log(10) * background[None],
+                10.0**log_background * self._lever[None],
             ]
         )
         return scale * counts[0] + background, jacobian.T

@@ -127,7 +127,8 @@ class TestProfileParameters:
         depth = gauss_depths(cells.upper, cells.thickness)
         d_strain, d_factor = PROFILE.gradient(depth.reshape(18, -1), values)
         shape = (*depth.shape, values.shape[1])
-        curves, slopes = reflectivity_jacobian(tables, cells, d_strain.reshape(shape), d_factor.reshape(shape))
+        d_strain, d_factor = d_strain.reshape(shape), d_factor.reshape(shape)
+        curves, slopes = reflectivity_jacobian(tables, cells, d_strain, d_factor)
         for i in (0, 1, 16, 17):
             alone = chosen(stack, theta, values[i])
             curve, slope = reflectivity_jacobian(tables, alone, *slopes_at_gauss_points(alone, values[i]))
@@ -180,7 +181,8 @@ class TestSublayers:
         tables = angle_tables(theta, stack, dtype=np.float64)
         batch = replace(cells, **{k: getattr(cells, k)[None] for k in vars(cells)})
         _, slopes = reflectivity_jacobian(tables, batch, together, np.zeros_like(together))
-        np.testing.assert_allclose(by_strain.sum(axis=1), slopes[0, :, 0], rtol=1e-9, atol=1e-12 * np.abs(slopes).max())
+        absolute = 1e-12 * np.abs(slopes).max()
+        np.testing.assert_allclose(by_strain.sum(axis=1), slopes[0, :, 0], rtol=1e-9, atol=absolute)
 
 
 class TestDiffuseScattering:
@@ -195,7 +197,8 @@ class TestDiffuseScattering:
         found, _ = diffuse_scattering(tables, one, tau)
         exact = coefficients(theta, stack, bragg_law=bragg_law)
         expected = np.zeros(theta.size)
-        for t, strains, factors, m in zip(one.thickness, one.strain, one.debye_waller, one.layer, strict=True):
+        cellwise = zip(one.thickness, one.strain, one.debye_waller, one.layer, strict=True)
+        for t, strains, factors, m in cellwise:
             for e, f in zip(strains, factors, strict=True):
                 delta = e if bragg_law == "linear" else e / (1 + e)
                 q = (exact.detuning[m] + delta * exact.strain_response[m]).real

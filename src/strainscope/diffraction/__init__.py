@@ -25,6 +25,7 @@ from strainscope.diffraction.sublayers import (
     PHASE_BOUND,
     Sublayers,
     choose_sublayers,
+    no_sublayers,
     uniform_sublayers,
 )
 
@@ -37,6 +38,7 @@ __all__ = [
     "coefficients",
     "diffuse_scattering",
     "jacobian",
+    "no_sublayers",
     "rocking_curve",
     "stack_from_reflections",
     "uniform_sublayers",

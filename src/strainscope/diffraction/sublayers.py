@@ -40,6 +40,17 @@ class Sublayers:
     upper: Floats
 
 
+def no_sublayers() -> Sublayers:
+    """The undamaged stack: a batch of one with a single cell of no thickness."""
+    return Sublayers(
+        thickness=np.zeros((1, 1)),
+        strain=np.zeros((1, 1, 2)),
+        debye_waller=np.ones((1, 1, 2)),
+        layer=np.zeros((1, 1), dtype=np.int64),
+        upper=np.zeros((1, 1)),
+    )
+
+
 def gauss_depths(edges_upper: Floats, thickness: Floats) -> Floats:
     """Depths of the two Gauss points of cells [Å], shape (*, 2)."""
     centre = edges_upper + 0.5 * thickness

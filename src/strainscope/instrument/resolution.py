@@ -136,11 +136,11 @@ class Lorentzian(Resolution):
 
     def kernel(self, delta_arcsec: ArrayLike, values: ArrayLike) -> Floats:
         """Density [1/arcsec], shape (1, k)."""
-        return _lorentzian(_floats(delta_arcsec), self.width(values))[0][None]
+        return lorentzian(_floats(delta_arcsec), self.width(values))[0][None]
 
     def kernel_gradient(self, delta_arcsec: ArrayLike, values: ArrayLike) -> Floats:
         """Derivative, shape (1, 1, k)."""
-        return _lorentzian(_floats(delta_arcsec), self.width(values))[1][None, None]
+        return lorentzian(_floats(delta_arcsec), self.width(values))[1][None, None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +160,7 @@ class PseudoVoigt(Resolution):
         """fwhm_arcsec, lorentz_fraction."""
         return (
             fwhm_spec("fwhm_arcsec", self.fwhm_range, "full width at half maximum"),
-            _share_spec("lorentz_fraction", "Lorentzian's share of the area"),
+            share_spec("lorentz_fraction", "Lorentzian's share of the area"),
         )
 
     def _check_domain(self, named: dict[str, Floats]) -> None:
@@ -201,8 +201,8 @@ class SplitPseudoVoigt(Resolution):
         return (
             fwhm_spec("fwhm_low_arcsec", self.fwhm_range, "twice the half width at smaller angles"),
             fwhm_spec("fwhm_high_arcsec", self.fwhm_range, "twice the half width at larger angles"),
-            _share_spec("lorentz_low", "Lorentz share of the side at smaller angles"),
-            _share_spec("lorentz_high", "Lorentz share of the side at larger angles"),
+            share_spec("lorentz_low", "Lorentz share of the side at smaller angles"),
+            share_spec("lorentz_high", "Lorentz share of the side at larger angles"),
         )
 
     def _check_domain(self, named: dict[str, Floats]) -> None:
@@ -252,7 +252,7 @@ def fwhm_spec(name: str, limits: tuple[float, float], description: str) -> Param
     return ParameterSpec(name=name, unit="arcsec", lower=limits[0], upper=limits[1], description=description)
 
 
-def _share_spec(name: str, description: str) -> ParameterSpec:
+def share_spec(name: str, description: str) -> ParameterSpec:
     return ParameterSpec(name=name, unit="1", lower=0.0, upper=1.0, description=description)
 
 
@@ -277,17 +277,17 @@ def _gaussian(delta: Floats, fwhm: float) -> tuple[Floats, Floats]:
     return density, density * (2.0 * _LN2 * q - 1.0) / fwhm
 
 
-def _lorentzian(delta: Floats, fwhm: float) -> tuple[Floats, Floats]:
+def lorentzian(delta: ArrayLike, fwhm: float) -> tuple[Floats, Floats]:
     """Density and its derivative with respect to the width."""
-    q = (2.0 * delta / fwhm) ** 2
-    density = _LORENTZIAN_PEAK / fwhm / (1.0 + q)
+    q = (2.0 * np.asarray(delta, dtype=np.float64) / fwhm) ** 2
+    density: Floats = _LORENTZIAN_PEAK / fwhm / (1.0 + q)
     return density, density * (q - 1.0) / (q + 1.0) / fwhm
 
 
 def _pseudo_voigt(delta: Floats, fwhm: float, lorentz: float) -> tuple[Floats, Floats]:
     """Density (k,) and its derivatives (2, k) with respect to the width and the Lorentz share."""
     narrow, narrow_slope = _gaussian(delta, fwhm)
-    broad, broad_slope = _lorentzian(delta, fwhm)
+    broad, broad_slope = lorentzian(delta, fwhm)
     density = lorentz * broad + (1.0 - lorentz) * narrow
     by_width = lorentz * broad_slope + (1.0 - lorentz) * narrow_slope
     return density, np.stack((by_width, broad - narrow))

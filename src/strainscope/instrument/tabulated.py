@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from scipy import fft
 
 from strainscope.instrument.grid import Floats
-from strainscope.instrument.resolution import FWHM_PER_SIGMA, Resolution, fwhm_spec, uniform_step
+from strainscope.instrument.resolution import FWHM_PER_SIGMA, Resolution, fwhm_spec, lorentzian, share_spec, uniform_step
 from strainscope.profile.family import ParameterSpec, require
 
 # Gaussian wings kept beyond the grid when it is convolved there, in widths (9 sigma), plus a few steps.
@@ -49,6 +49,8 @@ class MonochromatorCurve(Resolution):
         offset_arcsec: Angles of incidence on the monochromator [arcsec], increasing, shape (m,).
         reflectivity: Its reflectivity [1] for sigma and pi, shape (2, m).
         fwhm_range: Prior range of the Gaussian's width [arcsec].
+        wings: Whether a share η of the kernel is a Lorentzian of the Gaussian's width instead, as a second
+            parameter: what the air, the slits and the crystals' own diffuse scattering add far out.
 
     References:
         A. H. Compton & S. K. Allison, X-Rays in Theory and Experiment (Van Nostrand, 1935), on the
@@ -58,6 +60,7 @@ class MonochromatorCurve(Resolution):
     offset_arcsec: tuple[float, ...]
     reflectivity: tuple[tuple[float, ...], tuple[float, ...]]
     fwhm_range: tuple[float, float] = (0.5, 200.0)
+    wings: bool = False
 
     def __post_init__(self) -> None:
         # Arrays and lists are welcome; tuples keep the settings hashable and comparable.
@@ -75,12 +78,17 @@ class MonochromatorCurve(Resolution):
 
     @property
     def parameters(self) -> tuple[ParameterSpec, ...]:
-        """fwhm_arcsec, of the Gaussian."""
-        return (fwhm_spec("fwhm_arcsec", self.fwhm_range, "full width at half maximum of the Gaussian"),)
+        """fwhm_arcsec, of the Gaussian, and lorentz_fraction with wings."""
+        width = fwhm_spec("fwhm_arcsec", self.fwhm_range, "full width at half maximum of the Gaussian")
+        return (width, share_spec("lorentz_fraction", "share of the wings in the area")) if self.wings else (width,)
 
     def _check_domain(self, named: dict[str, Floats]) -> None:
         fwhm = named["fwhm_arcsec"]
-        require(self.spec("fwhm_arcsec"), fwhm, fwhm >= 0, "it must be >= 0 arcsec")
+        least = "> 0" if self.wings else ">= 0"
+        require(self.spec("fwhm_arcsec"), fwhm, fwhm > 0 if self.wings else fwhm >= 0, f"it must be {least} arcsec")
+        if self.wings:
+            share = named["lorentz_fraction"]
+            require(self.spec("lorentz_fraction"), share, (share >= 0) & (share <= 1), "it must lie in 0 to 1")
 
     def width(self, values: ArrayLike) -> float:
         """The larger of the Gaussian's width and the curve's narrower one [arcsec], a lower bound."""
@@ -88,11 +96,22 @@ class MonochromatorCurve(Resolution):
 
     def kernel(self, delta_arcsec: ArrayLike, values: ArrayLike) -> Floats:
         """Densities [1/arcsec] for sigma and pi, shape (2, k)."""
-        return self._convolved(delta_arcsec, values, slope=False)
+        core = self._convolved(delta_arcsec, values, slope=False)
+        if not self.wings:
+            return core
+        fwhm, share = (float(v) for v in np.asarray(values))
+        result: Floats = (1 - share) * core + share * self._table.shares * lorentzian(delta_arcsec, fwhm)[0]
+        return result
 
     def kernel_gradient(self, delta_arcsec: ArrayLike, values: ArrayLike) -> Floats:
-        """Derivatives, shape (2, 1, k)."""
-        return self._convolved(delta_arcsec, values, slope=True)[:, None]
+        """Derivatives, shape (2, 1, k), or (2, 2, k) with wings."""
+        by_width = self._convolved(delta_arcsec, values, slope=True)
+        if not self.wings:
+            return by_width[:, None]
+        fwhm, share = (float(v) for v in np.asarray(values))
+        wing, wing_slope = (self._table.shares * row for row in lorentzian(delta_arcsec, fwhm))
+        core = self._convolved(delta_arcsec, values, slope=False)
+        return np.stack([(1 - share) * by_width + share * wing_slope, wing - core], axis=1)
 
     @cached_property
     def _table(self) -> "_Table":
@@ -194,6 +213,7 @@ class _Table:
         self.y = y / total
         self.mass = np.cumsum(np.concatenate((tails[:, :1], inner), axis=1), axis=1) / total
         self.whole = self.mass[:, -1:] + tails[:, 1:] / total
+        self.shares = self.whole / self.whole.sum()
 
     def means(self, edge: float, step: float, number: int) -> Floats:
         """Mean densities of cells one step wide, the first beginning at that edge, shape (q, number)."""

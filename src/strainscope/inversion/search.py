@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from strainscope.crystal import ARCSEC
-from strainscope.diffraction import choose_sublayers
+from strainscope.diffraction import choose_sublayers, no_sublayers
 from strainscope.diffraction.engine import reflectivities
 from strainscope.experiment import Experiment, ScanModel
 from strainscope.inversion.features import Features
@@ -185,12 +185,7 @@ def rank(
     margin = 1.5 * model.experiment.resolution.width(resolution) + 20
     near = (nodes > position.min() - margin) & (nodes < position.max() + margin)
     tables = model.tables_at(np.arange(len(nodes)))
-    perfect_values = values[:1, experiment.slices["profile"]]
-    perfect_cells = choose_sublayers(
-        experiment.profile, perfect_values, tables.exact, experiment.stack, tolerance=RANKING_TOLERANCE
-    )
-    perfect_cells.thickness[:] = 0
-    perfect = reflectivities(tables, perfect_cells)[0].astype(np.float64)
+    perfect = reflectivities(tables, no_sublayers())[0].astype(np.float64)
     constant = sum(to_points[p][:, ~near] @ perfect[p, ~near] for p in range(2))
     ranked = model.tables_at(np.flatnonzero(near))
     matrix = np.concatenate([to_points[0][:, near], to_points[1][:, near]], axis=1).T.astype(np.float32)

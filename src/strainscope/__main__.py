@@ -1,0 +1,5 @@
+"""`python -m strainscope`."""
+
+from strainscope.cli import main
+
+main()

@@ -1,0 +1,432 @@
+"""The commands. Whatever takes long to import is imported by the command that needs it."""
+
+import json
+import os
+import re
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata, resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from strainscope.crystal import Reflection
+    from strainscope.inversion import Result
+    from strainscope.scan import Scan
+
+USAGE_ERROR, INTERRUPTED = 2, 130
+INDEX_OPTIONS = ("-r", "--reflection", "--surface")
+EXAMPLE = "ggg444-simulated.xy"
+
+
+class _Commands(TyperGroup):
+    """Commands whose expected errors are one line and exit code 2."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (typer's or click's own)
+        ctx.obj = shlex.join(["strainscope", *args])
+        return list(super().parse_args(ctx, _with_joined_indices(args)))
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
+        try:
+            result = super().invoke(ctx)
+            # A closed pipe shows here rather than when Python ends.
+            sys.stdout.flush()
+            return result
+        except BrokenPipeError:
+            raise
+        except KeyboardInterrupt:
+            typer.echo("strainscope: interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except (ValueError, OSError) as error:
+            if os.environ.get("STRAINSCOPE_DEBUG") == "1":
+                raise
+            typer.echo(f"strainscope: error: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(USAGE_ERROR) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="X-ray rocking curves to strain and disorder with depth.",
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+AxisOption = Annotated[
+    str | None,
+    typer.Option(help="Scan axis: delta-theta-arcsec, omega-deg or two-theta-deg; else the sample's."),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+
+
+def main() -> None:
+    """Entry point of the program."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show χ shows a question mark, and no traceback.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    app(prog_name="strainscope")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"strainscope {metadata.version('strainscope')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+# crystal ----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def crystal(
+    reflection: Annotated[
+        str,
+        typer.Option("-r", "--reflection", metavar="H K L", help="Three indices, or four: 4 4 4, 1 1 -2 4."),
+    ],
+    name: Annotated[str | None, typer.Argument(help="A built-in crystal, such as GGG.")] = None,
+    wavelength: Annotated[
+        str, typer.Option("-w", "--wavelength", help="Å, or a line such as CuKa1.")
+    ] = "CuKa1",
+    surface: Annotated[
+        str | None, typer.Option(metavar="H K L", help="Surface; by default parallel to the planes.")
+    ] = None,
+    incidence: Annotated[str, typer.Option(help="Onto inclined planes: grazing or steep.")] = "grazing",
+    debye_waller: Annotated[
+        bool, typer.Option("--debye-waller/--no-debye-waller", help="Thermal vibration.")
+    ] = True,
+    cif: Annotated[Path | None, typer.Option(help="A CIF in place of NAME.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what a reflection of a perfect crystal is like."""
+    from strainscope import crystal as crystals
+    from strainscope.readers import read_text
+    from strainscope.sample import LARGEST_CIF_BYTES
+
+    if (name is None) == (cif is None):
+        raise ValueError("give either the NAME of a built-in crystal or --cif FILE.")
+    if cif is None:
+        structure = crystals.builtin_crystal(str(name))
+    else:
+        text = read_text(cif, what="CIF", limit_bytes=LARGEST_CIF_BYTES)
+        structure = crystals.crystal_from_cif(text, name=cif.stem)
+    if incidence not in ("grazing", "steep"):
+        raise ValueError(f"--incidence = {incidence!r}; it must be grazing or steep.")
+    own = crystals.reflection(
+        structure,
+        _indices("--reflection", reflection),
+        wavelength=wavelength,
+        surface=None if surface is None else _indices("--surface", surface),
+        incidence="grazing" if incidence == "grazing" else "steep",
+        debye_waller=debye_waller,
+    )
+    figures = _crystal_figures(own)
+    if as_json:
+        document: dict[str, Any] = {"crystal": own.crystal, "reflection": own.hkl}
+        numbers = {key: _json_number(value) for key, (_, value, _) in figures.items()}
+        typer.echo(json.dumps(document | numbers))
+        return
+    typer.echo(f"{own.crystal} {' '.join(map(str, own.hkl))}")
+    for words, value, unit in figures.values():
+        typer.echo(f"{words:<30} {_number(value)} {unit}".rstrip())
+
+
+def _crystal_figures(own: "Reflection") -> dict[str, tuple[str, float | complex, str]]:
+    """What is printed of a reflection: words, value and unit by the key in JSON."""
+    from strainscope.crystal import ARCSEC
+
+    degrees = 3600 * ARCSEC
+    return {
+        "wavelength_A": ("wavelength", own.wavelength, "Å"),
+        "d_spacing_A": ("plane distance d", own.d_spacing, "Å"),
+        "bragg_angle_deg": ("Bragg angle", own.bragg_angle / degrees, "°"),
+        "incidence_angle_deg": ("angle of incidence", own.incidence_angle / degrees, "°"),
+        "asymmetry_deg": ("planes off the surface", own.asymmetry / degrees, "°"),
+        "chi_0": ("χ0", own.chi_0, ""),
+        "chi_h": ("χh", own.chi_h, ""),
+        "chi_h_modulus": ("|χh|", abs(own.chi_h), ""),
+        "extinction_length_A": ("extinction length (sigma)", own.extinction_length, "Å"),
+        "absorption_length_A": ("absorption length", own.absorption_length, "Å"),
+        "darwin_width_sigma_arcsec": ("Darwin width, sigma", own.darwin_width() / ARCSEC, "arcsec"),
+        "darwin_width_pi_arcsec": ("Darwin width, pi", own.darwin_width("pi") / ARCSEC, "arcsec"),
+        "refraction_shift_arcsec": ("shift by refraction", own.refraction_shift / ARCSEC, "arcsec"),
+        "strain_per_arcsec": ("strain that one arcsec means", own.strain_per_arcsec, ""),
+    }
+
+
+def _number(value: float | complex) -> str:
+    if not isinstance(value, complex):
+        return f"{value:.6g}"
+    return f"{value.real:.5g} {'-' if value.imag < 0 else '+'} {abs(value.imag):.5g}i"
+
+
+def _json_number(value: float | complex) -> float | list[float]:
+    return [value.real, value.imag] if isinstance(value, complex) else value
+
+
+def _indices(option: str, text: str) -> list[int]:
+    """Miller indices of "4 4 4", "4,4,4" or, where each has one digit, "444"."""
+    words = re.split(r"[\s,]+", text.strip())
+    if len(words) == 1:
+        words = re.findall(r"[+-]?\d", words[0]) if re.fullmatch(r"([+-]?\d){3,4}", words[0]) else words
+    try:
+        return [int(word) for word in words]
+    except ValueError:
+        raise ValueError(f"{option} = {text!r}; give whole numbers, such as 4 4 4.") from None
+
+
+def _with_joined_indices(arguments: Sequence[str]) -> list[str]:
+    """Arguments with `-r 4 4 4` as one: an option of this kind takes three indices or four."""
+    result: list[str] = []
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            return [*result, word, *rest]
+        taken: list[str] = []
+        while word in INDEX_OPTIONS and rest and len(taken) < 4 and re.fullmatch(r"[+-]?[\d.]+,?", rest[0]):
+            taken.append(rest.pop(0))
+        if taken:
+            word = f"{'--reflection' if word == '-r' else word}={' '.join(taken)}"
+        result.append(word)
+    return result
+
+
+# samples and example ----------------------------------------------------------------------------------------
+
+
+@app.command()
+def samples(
+    name: Annotated[str | None, typer.Argument(help="Print this one, to start a file of your own.")] = None,
+) -> None:
+    """List the sample files that ship, or print one."""
+    from strainscope.sample import preset_text, presets
+
+    if name is not None:
+        typer.echo(preset_text(name), nl=False)
+        return
+    for preset in presets():
+        title = re.search(r"^title: (.*)$", preset_text(preset), re.MULTILINE)
+        typer.echo(f"{preset:<16} {title[1] if title else ''}".rstrip())
+
+
+@app.command()
+def example(
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write; by default stdout.")] = None,
+    force: ForceOption = False,
+) -> None:
+    """Write the example: a simulated scan of implanted GGG, with counting noise."""
+    _put(resources.files("strainscope").joinpath("samples", EXAMPLE).read_text(encoding="utf-8"), out, force)
+
+
+# simulate ---------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def simulate(
+    context: typer.Context,
+    sample: Annotated[str, typer.Argument(help="A preset's name, or a sample file.")],
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter's value; may be repeated."),
+    ] = None,
+    counts: Annotated[
+        float | None, typer.Option(help="Counts at the strongest point: adds counting noise.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
+    span: Annotated[
+        tuple[float, float] | None, typer.Option("--range", help="First and last angle, in the axis's unit.")
+    ] = None,
+    step: Annotated[float | None, typer.Option(help="In the axis's unit.")] = None,
+    axis: AxisOption = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write; by default stdout.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw it into this PNG, too.")] = None,
+    force: ForceOption = False,
+) -> None:
+    """Simulate a scan of a sample."""
+    from strainscope.sample import load_sample
+
+    described = load_sample(sample).with_options(axis=axis)
+    if described.scan.axis is None:
+        raise ValueError(f"{sample}: no scan axis; give --axis, or scan: axis in the sample file.")
+    for path in (out, plot):
+        _check_new(path, force)
+    settings = described.simulated_values(_assignments(values or []))
+    scan, settings = described.simulate(settings, counts=counts, seed=seed, span=span, step=step)
+    units = {spec.name: spec.unit.replace("1", "") for spec in described.prior().parameters}
+    noise = "no noise" if counts is None else f"Poisson counting noise, seed {seed}"
+    lines = [
+        f"# simulated by Strainscope {metadata.version('strainscope')}, not measured",
+        f"# sample {sample}, {noise}",
+        f"# {context.obj}",
+        *(f"# {name} = {value:.10g} {units[name]}".rstrip() for name, value in settings.items()),
+        f"# {scan.axis}   {scan.intensity_kind}",
+        *(f"{x:.10g} {y:.10g}" for x, y in zip(scan.angle, scan.intensity, strict=True)),
+    ]
+    _put("\n".join([*lines, ""]), out, force)
+    if plot is not None:
+        _put(_picture(scan), plot, force)
+
+
+def _assignments(texts: Sequence[str]) -> dict[str, float]:
+    """Values by name of texts such as Dmax1=0.01."""
+    found: dict[str, float] = {}
+    for text in texts:
+        name, equals, number = text.partition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            raise ValueError(f"--set {text}: write NAME=VALUE, such as Dmax1=0.01.") from None
+    return found
+
+
+def _picture(scan: "Scan") -> bytes:
+    """The scan in log scale, as a PNG."""
+    import io
+
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
+    axes = figure.subplots()
+    seen = scan.intensity > 0
+    axes.semilogy(scan.angle[seen], scan.intensity[seen], ".-", markersize=2, linewidth=0.6)
+    axes.set(xlabel=f"{scan.axis}", ylabel=f"intensity ({scan.intensity_kind})", title="simulated")
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=150)
+    return content.getvalue()
+
+
+# invert -----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def invert(
+    context: typer.Context,
+    scan_file: Annotated[Path, typer.Argument(metavar="SCAN", help="Measured: two or three columns.")],
+    sample: Annotated[str, typer.Option("--sample", help="A preset's name, or a sample file.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the result; it must not exist.")],
+    axis: AxisOption = None,
+    intensity: Annotated[
+        str | None, typer.Option(help="Second column: counts or normalised; else the sample's.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the search; the same seed gives the same result.")] = 0,
+    draws: Annotated[int | None, typer.Option(min=1, help="Curves simulated in the search.")] = None,
+    starts: Annotated[int | None, typer.Option(min=1, help="Draws that are refined.")] = None,
+    model_error: Annotated[float | None, typer.Option(help="Relative error granted to the model.")] = None,
+    splines: Annotated[
+        int | None, typer.Option(min=1, help="Refine the best solution with so many free B-splines.")
+    ] = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find every strain and disorder profile that explains a scan, without a starting guess."""
+    from strainscope import inversion, report
+    from strainscope.readers import read_scan
+    from strainscope.sample import load_sample
+
+    described = load_sample(sample).with_options(axis=axis, intensity=intensity, model_error=model_error)
+    kinds = described.scan
+    if kinds.axis is None or kinds.intensity is None:
+        missing = "--axis" if kinds.axis is None else "--intensity"
+        raise ValueError(f"{sample}: what the scan's columns are is not said; give {missing}.")
+    report.check_target(out, force)
+    scan = read_scan(scan_file, axis=kinds.axis, intensity_kind=kinds.intensity)
+    described.check_scan(scan)
+    chosen = {"draws": draws, "starts": starts, "splines": splines}
+    settings = inversion.SearchSettings(
+        model_error=described.model_error,
+        **{key: value for key, value in chosen.items() if value is not None},
+    )
+    with _progress() as progress:
+        result = inversion.invert(
+            scan,
+            described.experiment(),
+            bounds=described.bounds(),
+            held=described.held(),
+            start=described.start(),
+            settings=settings,
+            seed=seed,
+            sample_settings=described.settings(),
+            progress=progress,
+        )
+    report.write_result(result, out, force=force, command=context.obj)
+    if as_json:
+        typer.echo(json.dumps(report.result_document(result, command=context.obj), allow_nan=False))
+    typer.echo(_summary(result, out), err=as_json)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, float], None]]:
+    """A bar on stderr, where that is a terminal: call with what is being done and the share done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda stage, share: bar.update(task, description=stage, completed=share)
+
+
+def _summary(result: "Result", out: Path) -> str:
+    best = result.best
+    strain, depth = best.maximum_strain
+    modes = "1 solution" if len(result.modes) == 1 else f"{len(result.modes)} distinct solutions"
+    return "\n".join(
+        [
+            f"{result.verdict.level}: {' '.join(result.verdict.reasons)}",
+            f"maximum strain {100 * strain:.3g} % at {depth / 10:.4g} nm; {modes}",
+            f"rms of log10 {best.rms_log10:.4f}, reduced χ² {best.reduced_chi2:.3g}, {result.wall_s:.1f} s",
+            f"report: {out / 'report.html'}",
+        ]
+    )
+
+
+# Files ------------------------------------------------------------------------------------------------------
+
+
+def _check_new(path: Path | None, force: bool) -> None:
+    if path is not None and path.is_dir():
+        raise IsADirectoryError(f"{path}: is a folder; name a file.")
+    if path is not None and path.exists() and not force:
+        raise FileExistsError(f"{path}: exists; name another file, or replace it with --force.")
+
+
+def _put(content: str | bytes, path: Path | None, force: bool) -> None:
+    """Write a file, all or nothing; or to stdout."""
+    if path is None:
+        typer.echo(content, nl=False)
+        return
+    _check_new(path, force)
+    data = content if isinstance(content, bytes) else content.encode()
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=".strainscope-", dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(path)
+    except OSError as error:
+        raise OSError(f"{path}: cannot be written ({error.strerror or error}).") from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)

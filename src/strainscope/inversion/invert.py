@@ -1,0 +1,305 @@
+"""The whole way from a scan to a result: features, draws, ranking, refinement, modes, verdict."""
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strainscope.crystal import ARCSEC
+from strainscope.diffraction.engine import worker_count
+from strainscope.experiment import Experiment, ScanModel
+from strainscope.inversion.features import Features, read_features
+from strainscope.inversion.likelihood import Likelihood, likelihood_of
+from strainscope.inversion.modes import BAND_MEANING, describe, gather
+from strainscope.inversion.refine import Fit, refine
+from strainscope.inversion.result import Result
+from strainscope.inversion.search import distinct, draw_starts, rank
+from strainscope.inversion.splines import spline_experiment, spline_start
+from strainscope.inversion.verdict import judge
+from strainscope.prior import Prior
+from strainscope.profile import ParameterSpec
+from strainscope.scan import Scan
+
+Floats = NDArray[np.float64]
+Progress = Callable[[str, float], None]
+
+# The offset may differ from where the peaks coincide by this much, in widths of the measured peak.
+_OFFSET_ROOM_WIDTHS = 0.6
+_DEEPEST_FRINGES = 20_000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """How hard to search.
+
+    Attributes:
+        draws: Curves simulated and ranked.
+        starts: Distinct draws that are refined.
+        first_evaluations: Model evaluations each start gets before the worse half is dropped.
+        evaluations: Model evaluations at most for those that go on.
+        model_error: Relative error [1] granted to the model at every point; widens the bands accordingly.
+        splines: Weights of a free-form refinement (B-splines for strain and E) on top; 0 for none.
+    """
+
+    draws: int = 16384
+    starts: int = 24
+    first_evaluations: int = 14
+    evaluations: int = 80
+    model_error: float = 0.06
+    splines: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("draws", 16), ("starts", 1), ("first_evaluations", 3), ("evaluations", 3)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} = {getattr(self, name)}; it must be >= {least}.")
+        if not 0 < self.model_error < 1:
+            raise ValueError(f"model_error = {self.model_error:g}; it must lie between 0 and 1 (relative).")
+        if self.splines and not 3 <= self.splines <= 40:
+            raise ValueError(f"splines = {self.splines}; use 3 to 40 weights, or 0 for none.")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Problem:
+    """A scan prepared for inversion.
+
+    Attributes:
+        model: Expected intensity at its points.
+        prior: Bounds and held values, offset and scale placed around what the scan shows.
+        likelihood: Residuals.
+        features: What the scan shows.
+        base: Values from which the search starts, shape (parameter,).
+    """
+
+    model: ScanModel
+    prior: Prior
+    likelihood: Likelihood
+    features: Features
+    base: Floats
+
+
+def prepare(
+    scan: Scan,
+    experiment: Experiment,
+    *,
+    bounds: Mapping[str, tuple[float, float]],
+    held: Mapping[str, float],
+    start: Mapping[str, float],
+    model_error: float,
+) -> Problem:
+    """Everything that depends on the scan alone.
+
+    Raises:
+        ValueError: the main peak does not lie inside the scan.
+    """
+    stack = experiment.stack
+    theta = scan.theta(bragg_angle=stack.bragg_angle, asymmetry=stack.asymmetry)
+    position = (theta - stack.incidence_angle) / ARCSEC
+    likelihood = likelihood_of(scan, model_error)
+    features = read_features(position, scan.intensity, likelihood.counts_per_unit)
+    width = max(features.peak_fwhm_arcsec, 5.0)
+    given = {**{s.name: 0.5 * (s.lower + s.upper) for s in experiment.parameters}, **_usual(experiment, width)}
+    given.update(start)
+    given.update(held)
+    widths = [
+        bounds.get(s.name, (s.lower, s.upper)) for s in experiment.resolution.parameters if s.name.startswith("fwhm")
+    ]
+    narrowest = experiment.resolution.width(np.array([given[s.name] for s in experiment.resolution.parameters]))
+    model = ScanModel(
+        experiment=experiment,
+        position=position,
+        fringe_depth=_fringe_depth(experiment, bounds),
+        narrowest_fwhm_arcsec=max(min((low for low, _ in widths), default=narrowest), 0.4 * narrowest, 1.0),
+        widest_fwhm_arcsec=max(max((high for _, high in widths), default=narrowest), 1.5 * width),
+        offset_range=(features.peak_arcsec - 4 * width - 60, features.peak_arcsec + 4 * width + 60),
+    )
+    resolution = np.array([given[s.name] for s in experiment.resolution.parameters])
+    peak, height = model.perfect_peak(resolution)
+    near = {
+        "offset_arcsec": (features.peak_arcsec - peak, _OFFSET_ROOM_WIDTHS * width + 2 * scan.step * _arcsec(scan)),
+        "log10_scale": (np.log10(features.peak_intensity / height), 1.0),
+    }
+    placed = dict(bounds)
+    for name, (middle, room) in near.items():
+        placed.setdefault(name, (middle - room, middle + room))
+        given[name] = start.get(name, held.get(name, middle))
+    if "log10_background" not in bounds:
+        least = max(features.floor, 0.1 / likelihood.counts_per_unit, 1e-9 * features.peak_intensity)
+        placed["log10_background"] = (np.log10(least) - 2.0, np.log10(least) + 0.3)
+        given["log10_background"] = start.get("log10_background", held.get("log10_background", np.log10(0.85 * least)))
+    parameters = tuple(_bounded(s, placed) for s in experiment.parameters)
+    prior = Prior(parameters=parameters, constraints=experiment.constraints, held=dict(held))
+    return Problem(
+        model=model,
+        prior=prior,
+        likelihood=likelihood,
+        features=features,
+        base=np.array([given[name] for name in prior.names], dtype=np.float64),
+    )
+
+
+def _arcsec(scan: Scan) -> float:
+    """Arcsec of incidence angle per unit of the scan's axis."""
+    return {"delta-theta-arcsec": 1.0, "omega-deg": 3600.0, "two-theta-deg": 1800.0}[scan.axis]
+
+
+def _usual(experiment: Experiment, width: float) -> dict[str, float]:
+    """Starting values where the middle of the bounds would be a poor one."""
+    values = {"diffuse_amplitude": 0.3, "correlation_length": 200.0, "background_slope": 0.0, "stretch": 1.0}
+    for spec in experiment.resolution.parameters:
+        if spec.name.startswith("fwhm"):
+            values[spec.name] = float(np.clip(0.8 * width, 1.02 * spec.lower, 0.98 * spec.upper))
+        elif spec.name.startswith("lorentz"):
+            values[spec.name] = 0.15
+    return values
+
+
+def _fringe_depth(experiment: Experiment, bounds: Mapping[str, tuple[float, float]]) -> float:
+    """Depth that nearly all profiles of the prior stay above [Å]."""
+    family = experiment.profile.strain
+    specs = tuple(_bounded(s, bounds) for s in family.parameters)
+    prior = Prior(parameters=specs, constraints=family.constraints, held={})
+    drawn = prior.from_unit(np.random.default_rng(0).uniform(size=(256, len(specs))))
+    depth = float(np.quantile(family.extent(drawn, 2e-4), 0.9))
+    return float(np.clip(depth, 500.0, _DEEPEST_FRINGES))
+
+
+def _bounded(spec: ParameterSpec, bounds: Mapping[str, tuple[float, float]]) -> ParameterSpec:
+    low, high = bounds.get(spec.name, (spec.lower, spec.upper))
+    return replace(spec, lower=float(low), upper=float(high))
+
+
+def invert(
+    scan: Scan,
+    experiment: Experiment,
+    *,
+    bounds: Mapping[str, tuple[float, float]],
+    held: Mapping[str, float],
+    start: Mapping[str, float],
+    settings: SearchSettings,
+    seed: int,
+    sample_settings: Mapping[str, Any],
+    progress: Progress | None = None,
+) -> Result:
+    """Every distinct profile that explains the scan, without a guess.
+
+    Args:
+        scan: The measured curve.
+        experiment: Sample and instrument.
+        bounds: Ranges that replace the default ones, by parameter.
+        held: Values of parameters that are not fitted.
+        start: Starting values of instrument parameters where the scan does not suggest them.
+        settings: How hard to search.
+        seed: The same seed gives the same result.
+        sample_settings: Plain data for the report.
+        progress: Called with a stage and the share of the whole that is done.
+
+    Raises:
+        ValueError: the scan does not fit the experiment (axis, range), or bounds leave no room.
+    """
+    began = time.perf_counter()
+    tell = progress or (lambda stage, share: None)
+    rng = np.random.default_rng(seed)
+    tell("reading the curve", 0.0)
+    problem = prepare(scan, experiment, bounds=bounds, held=held, start=start, model_error=settings.model_error)
+    values = draw_starts(experiment, problem.prior, problem.base, problem.features, settings.draws, rng=rng)
+    scores = rank(
+        problem.model,
+        problem.likelihood,
+        values,
+        problem.features,
+        progress=lambda done: tell("ranking draws", 0.05 + 0.35 * done / settings.draws),
+    )
+    chosen = distinct(experiment, problem.prior, values, scores, settings.starts)
+    fits = refine_all(problem, chosen, settings, lambda share: tell("refining starts", 0.4 + 0.5 * share))
+    if settings.splines:
+        tell("free-form refinement", 0.92)
+        problem, fits = _free_form(scan, problem, fits, bounds, held, start, settings)
+    found = gather(problem.model.experiment, fits)
+    tell("bands", 0.95)
+    modes = describe(problem.model.experiment, problem.prior, problem.likelihood, found, rng=rng)
+    offset = modes[0].parameter("offset_arcsec").value
+    angle = scan.angle_from_theta(
+        np.array([experiment.stack.incidence_angle + ARCSEC * offset]),
+        bragg_angle=experiment.stack.bragg_angle,
+        asymmetry=experiment.stack.asymmetry,
+    )
+    verdict = judge(problem.model.experiment, problem.features, modes)
+    tell("done", 1.0)
+    return Result(
+        scan=scan,
+        modes=modes,
+        verdict=verdict,
+        sample=dict(sample_settings),
+        likelihood=problem.likelihood.description,
+        band_meaning=BAND_MEANING,
+        substrate_angle=float(angle[0]),
+        seed=seed,
+        version=version("strainscope"),
+        wall_s=time.perf_counter() - began,
+        counters={
+            "draws": settings.draws,
+            "starts": len(chosen),
+            "model_evaluations": sum(f.evaluations for f in fits),
+        },
+    )
+
+
+def refine_all(
+    problem: Problem, starts: Floats, settings: SearchSettings, progress: Callable[[float], None]
+) -> list[Fit]:
+    """Least squares from every start: a first round for all, then the better half to the end.
+
+    Args:
+        problem: The scan prepared.
+        starts: Values of all parameters, shape (start, parameter).
+        settings: Evaluations of both rounds.
+        progress: Called with the share done.
+    """
+    units = np.clip(problem.prior.to_unit(starts), 0.01, 0.99)
+    done = 0
+
+    def run(unit: Floats, evaluations: int) -> Fit:
+        nonlocal done
+        fit = refine(problem.model, problem.likelihood, problem.prior, unit, most_evaluations=evaluations)
+        done += 1
+        progress(min(1.0, done / (1.5 * len(units))))
+        return fit
+
+    # The tables are made before the threads start, so that they are made once.
+    _ = problem.model.tables, problem.model.smearing
+    with ThreadPoolExecutor(worker_count()) as pool:
+        first = list(pool.map(lambda unit: run(unit, settings.first_evaluations), units))
+        first.sort(key=lambda fit: fit.chi2)
+        better = first[: (len(first) + 1) // 2]
+        return list(pool.map(lambda fit: run(fit.unit, settings.evaluations), better))
+
+
+def _free_form(
+    scan: Scan,
+    problem: Problem,
+    fits: list[Fit],
+    bounds: Mapping[str, tuple[float, float]],
+    held: Mapping[str, float],
+    start: Mapping[str, float],
+    settings: SearchSettings,
+) -> tuple[Problem, list[Fit]]:
+    """The modes found so far, refined with B-splines for strain and E."""
+    found = gather(problem.model.experiment, fits)
+    experiment = spline_experiment(problem.model.experiment, settings.splines)
+    known = {spec.name for spec in experiment.parameters}
+    best = dict(zip(problem.prior.names, found[0][0].values, strict=True))
+    free = prepare(
+        scan,
+        experiment,
+        bounds={name: pair for name, pair in bounds.items() if name in known},
+        held={name: value for name, value in held.items() if name in known},
+        start={name: value for name, value in {**best, **start}.items() if name in known},
+        model_error=settings.model_error,
+    )
+    starts = np.array([spline_start(problem.model.experiment, fit.values, free.prior) for fit, _ in found])
+    return free, refine_all(free, starts, settings, lambda share: None)

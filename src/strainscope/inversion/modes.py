@@ -1,0 +1,171 @@
+"""Distinct solutions, their bands and their weights."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from strainscope.experiment import Experiment
+from strainscope.inversion.likelihood import Likelihood, rms_log10
+from strainscope.inversion.refine import Fit
+from strainscope.inversion.result import DepthBands, FittedParameter, Mode
+from strainscope.prior import Prior
+
+Floats = NDArray[np.float64]
+
+# Two fits are one solution when their strains differ by less than this share of the maximum, in the mean.
+SAME_PROFILE = 0.04
+# Solutions whose chi2 exceeds the best by more than this factor explain the scan no more.
+WORST_CHI2_RATIO = 1.5
+MOST_MODES = 6
+BAND_DRAWS = 400
+# In logit coordinates a uniform prior has this variance, pi²/3: it bounds what the curve leaves open.
+_PRIOR_VARIANCE = np.pi**2 / 3
+# A parameter that ended on a bound is placed this far inside (logit 4: 1.8 % of the room).
+_FARTHEST = 4.0
+BAND_MEANING = (
+    "Gauss-Newton covariance of the fitted parameters at each mode, widened by the square root of the reduced "
+    "chi-square where it exceeds 1, sampled in coordinates in which the bounds and constraints always hold "
+    f"({BAND_DRAWS} draws); bands are the 16-84 % and 2.5-97.5 % ranges of the drawn profiles. They describe "
+    "one mode each and are no full posterior."
+)
+
+
+def gather(experiment: Experiment, fits: list[Fit]) -> list[tuple[Fit, int]]:
+    """Distinct fits, best first, with the number of fits that ended at each."""
+    depth, profiles = _profiles(experiment, np.array([f.values for f in fits]))
+    modes: list[tuple[int, list[int]]] = []
+    for i in np.argsort([f.chi2 for f in fits]):
+        for lead, members in modes:
+            size = np.abs(profiles[lead]).max()
+            if np.abs(profiles[i] - profiles[lead]).mean() < SAME_PROFILE * size:
+                members.append(int(i))
+                break
+        else:
+            modes.append((int(i), [int(i)]))
+    best = fits[modes[0][0]].chi2
+    kept = [(fits[lead], len(members)) for lead, members in modes if fits[lead].chi2 <= WORST_CHI2_RATIO * best]
+    return kept[:MOST_MODES]
+
+
+def _profiles(experiment: Experiment, values: Floats) -> tuple[Floats, Floats]:
+    """Common depths [Å] and the strains there, shape (fit, depth), over the shallowest extent of the fits."""
+    family = experiment.profile.strain
+    own = values[:, : len(family.parameters)]
+    depth = np.linspace(0, float(np.median(family.extent(own, 2e-4))), 128)
+    return depth, family.evaluate(np.broadcast_to(depth, (len(own), 128)), own)
+
+
+def describe(
+    experiment: Experiment,
+    prior: Prior,
+    likelihood: Likelihood,
+    found: list[tuple[Fit, int]],
+    *,
+    rng: np.random.Generator,
+) -> tuple[Mode, ...]:
+    """Modes with bands, standard deviations and weights (Laplace approximation)."""
+    n_free = len(prior.free)
+    degrees = max(len(likelihood.intensity) - n_free, 1)
+    spread = max(1.0, found[0][0].chi2 / degrees)
+    deepest = max(_extent(experiment, fit) for fit, _ in found)
+    depth = np.linspace(0, 1.1 * deepest, 401)
+    drawn, logs = [], []
+    for fit, _ in found:
+        centre, covariance = _logit_covariance(prior, fit, spread)
+        drawn.append(_draw(prior, fit, centre, covariance, rng))
+        logs.append(-0.5 * fit.chi2 / spread + 0.5 * np.linalg.slogdet(covariance)[1])
+    weights = np.exp(np.array(logs) - max(logs))
+    weights /= weights.sum()
+    return tuple(
+        _mode(experiment, prior, likelihood, fit, starts, values, depth, float(weight), degrees)
+        for (fit, starts), values, weight in zip(found, drawn, weights, strict=True)
+    )
+
+
+def _extent(experiment: Experiment, fit: Fit) -> float:
+    family = experiment.profile.strain
+    return float(family.extent(fit.values[None, : len(family.parameters)], 1e-4)[0])
+
+
+def _logit_covariance(prior: Prior, fit: Fit, spread: float) -> tuple[Floats, Floats]:
+    """Centre and covariance of the free parameters in logit coordinates."""
+    centre = np.clip(logit(np.clip(fit.unit[prior.free], 1e-9, 1 - 1e-9)), -_FARTHEST, _FARTHEST)
+    unit = expit(centre)
+    scaled = fit.jacobian * (unit * (1 - unit))
+    precision = scaled.T @ scaled / spread + np.eye(len(centre)) / _PRIOR_VARIANCE
+    return centre, np.asarray(np.linalg.inv(precision))
+
+
+def _draw(prior: Prior, fit: Fit, centre: Floats, covariance: Floats, rng: np.random.Generator) -> Floats:
+    """Parameter values drawn around a mode, shape (draw, parameter)."""
+    z = rng.multivariate_normal(centre, covariance, size=BAND_DRAWS, method="eigh")
+    unit = np.broadcast_to(fit.unit, (BAND_DRAWS, len(fit.unit))).copy()
+    unit[:, prior.free] = expit(z)
+    return prior.from_unit(unit)
+
+
+def _mode(
+    experiment: Experiment,
+    prior: Prior,
+    likelihood: Likelihood,
+    fit: Fit,
+    starts: int,
+    values: Floats,
+    depth: Floats,
+    weight: float,
+    degrees: int,
+) -> Mode:
+    n_profile = len(experiment.profile.parameters)
+    family = experiment.profile.strain
+    own = np.concatenate([fit.values[None, :n_profile], values[:, :n_profile]])
+    strain, factor = experiment.profile.evaluate(np.broadcast_to(depth, (len(own), len(depth))), own)
+    largest, where = family.maximum(fit.values[None, : len(family.parameters)])
+    sign = float(np.sign(family.evaluate(where[:, None], fit.values[None, : len(family.parameters)])[0, 0])) or 1.0
+    return Mode(
+        parameters=_parameters(prior, fit, values.std(axis=0)),
+        covariance=np.cov(values[:, prior.free], rowvar=False),
+        fitted_names=tuple(prior.names[i] for i in prior.free),
+        chi2=fit.chi2,
+        reduced_chi2=fit.chi2 / degrees,
+        rms_log10=rms_log10(likelihood.intensity, fit.model),
+        weight=weight,
+        starts=starts,
+        fitted=fit.model,
+        bands=DepthBands(
+            depth=depth,
+            strain=strain[0],
+            strain_68=_band(strain, 0.16),
+            strain_95=_band(strain, 0.025),
+            debye_waller=factor[0],
+            debye_waller_68=_band(factor, 0.16),
+            debye_waller_95=_band(factor, 0.025),
+        ),
+        maximum_strain=(sign * float(largest[0]), float(where[0])),
+    )
+
+
+def _band(rows: Floats, tail: float) -> Floats:
+    """Limits that leave the tail out on either side, widened to hold the best profile (the first row)."""
+    limits = np.quantile(rows[1:], [tail, 1 - tail], axis=0)
+    return np.stack([np.minimum(limits[0], rows[0]), np.maximum(limits[1], rows[0])])
+
+
+def _parameters(prior: Prior, fit: Fit, sd: Floats) -> tuple[FittedParameter, ...]:
+    result = []
+    for i, spec in enumerate(prior.parameters):
+        free = i in prior.free
+        room = spec.upper - spec.lower
+        near = min(fit.values[i] - spec.lower, spec.upper - fit.values[i]) < 1e-3 * room
+        result.append(
+            FittedParameter(
+                name=spec.name,
+                unit=spec.unit,
+                value=float(fit.values[i]),
+                sd=float(sd[i]) if free else None,
+                lower=spec.lower,
+                upper=spec.upper,
+                determined=not free or bool(sd[i] < 0.25 * room),
+                at_bound=free and bool(near),
+            )
+        )
+    return tuple(result)

@@ -1,0 +1,54 @@
+"""Whether to believe an inversion: rules in the order of their weight, each with its numbers."""
+
+from strainscope.experiment import Experiment
+from strainscope.inversion.features import Features
+from strainscope.inversion.result import VERDICTS, Mode, Verdict
+
+RELIABLE, CHECK, REFUSE = VERDICTS
+# Above these the model does not describe the scan.
+WORST_RMS, DOUBTFUL_RMS = 0.25, 0.12
+WORST_REDUCED_CHI2, DOUBTFUL_REDUCED_CHI2 = 25.0, 4.0
+RIVAL_WEIGHT = 0.05
+FEWEST_STARTS = 2
+
+
+def judge(experiment: Experiment, features: Features, modes: tuple[Mode, ...]) -> Verdict:
+    """The verdict on the modes found, best first."""
+    best = modes[0]
+    refuse: list[str] = []
+    check: list[str] = []
+    notes: list[str] = []
+    fit = f"rms of log10 {best.rms_log10:.3f}, reduced chi-square {best.reduced_chi2:.2f}"
+    if best.rms_log10 > WORST_RMS or best.reduced_chi2 > WORST_REDUCED_CHI2:
+        refuse.append(f"The best fit misses the scan ({fit}); sample file, axis or reflection may be wrong.")
+    elif best.rms_log10 > DOUBTFUL_RMS or best.reduced_chi2 > DOUBTFUL_REDUCED_CHI2:
+        check.append(f"The fit leaves more than the noise and the model error ({fit}).")
+    else:
+        notes.append(f"The fit describes the scan ({fit}).")
+    largest, depth = best.maximum_strain
+    if features.low_edge_arcsec is None and features.high_edge_arcsec is None:
+        check.append("The scan starts and ends within the signal: strain beyond its range cannot be seen.")
+    elif (features.low_edge_arcsec if largest > 0 else features.high_edge_arcsec) is None:
+        check.append("The scan ends within the signal on the strained side: larger strain would not be seen.")
+    if abs(largest) < 3e-5:
+        check.append("No strain is seen: the scan looks like that of an undamaged crystal.")
+    rivals = [m for m in modes[1:] if m.weight > RIVAL_WEIGHT]
+    if rivals:
+        shares = ", ".join(f"{100 * m.weight:.0f} %" for m in rivals)
+        check.append(f"{len(rivals)} other profile(s) explain the scan nearly as well (weights {shares}).")
+    elif len(modes) > 1:
+        notes.append(f"{len(modes) - 1} other profile(s) come near and fit clearly worse.")
+    if best.starts < FEWEST_STARTS:
+        check.append("Only one of the refined starts ended in the best solution: others may exist; try --draws.")
+    else:
+        notes.append(f"{best.starts} independent starts ended in this solution.")
+    names = {spec.name for spec in experiment.profile.parameters}
+    free = [p for p in best.parameters if p.name in names and p.sd is not None]
+    bound = [p.name for p in free if p.at_bound]
+    if bound:
+        notes.append(f"On a bound of the search: {', '.join(bound)}.")
+    vague = [p.name for p in free if not p.determined]
+    if vague:
+        notes.append(f"Not determined by this curve: {', '.join(vague)}.")
+    level = REFUSE if refuse else CHECK if check else RELIABLE
+    return Verdict(level=level, reasons=tuple(refuse + check + notes))
