@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -330,7 +331,7 @@ def invert(
     starts: Annotated[int | None, typer.Option(min=1, help="Draws that are refined.")] = None,
     model_error: Annotated[float | None, typer.Option(help="Relative error granted to the model.")] = None,
     splines: Annotated[
-        int | None, typer.Option(min=1, help="Refine the best solution with so many free B-splines.")
+        int | None, typer.Option(min=0, help="Refine freely with so many B-spline weights; 0 for not.")
     ] = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -362,7 +363,7 @@ def invert(
             start=described.start(),
             settings=settings,
             seed=seed,
-            sample_settings=described.settings(),
+            sample_settings=described.settings() | {"search": asdict(settings)},
             progress=progress,
         )
     report.write_result(result, out, force=force, command=context.obj)

@@ -83,11 +83,14 @@ MONOCHROMATOR_RANGE_ARCSEC = 3000.0
 MONOCHROMATOR_STEP_ARCSEC = 0.5
 
 LEAST_DARWIN_WIDTHS = 3
+# How far the Bragg angle may lie outside the scan: a diffractometer's zero is good to 0.1°.
+LARGEST_MISALIGNMENT_ARCSEC = 360.0
 LEAST_PEAK_COUNTS = 10
 LEAST_PEAK_RATIO = 2.0
 LEAST_PEAK_SIGMA = 6.0
 
 LARGEST_COUNTS = 1e12
+UNBOUNDED = 1e9
 MOST_POINTS = 100_000
 # Of an ordinary scan, where a simulation is told nothing else.
 SIMULATED = {
@@ -112,7 +115,7 @@ DOMAINS = {
 # How pydantic says what is allowed, and how this program does.
 _WORDS = {
     "Input should be": "it must be",
-    "a valid tuple": "a list, such as [4, 4, 4]",
+    "a valid tuple": "a list",
     "a valid dictionary": "a mapping (lines of key: value)",
     "a valid string": "text",
     "a valid boolean": "true or false",
@@ -399,6 +402,7 @@ class _PeakResolution(Settings):
 class _MonochromatorCurve(Settings):
     family: Literal["monochromator-curve"]
     fwhm_range_arcsec: Range = MonochromatorCurve.fwhm_range
+    wings: bool = True
 
 
 class _MeasuredResolution(Settings):
@@ -478,7 +482,7 @@ class Sample(CrystalSettings):
     background: Literal["constant", "linear"] = "constant"
     bragg_law: Literal["exact", "linear"] = "exact"
     tolerance: Annotated[float, Field(gt=0, le=0.01)] = 1e-4
-    model_error: Annotated[float, Field(ge=0, lt=1)] = 0.03
+    model_error: Annotated[float, Field(gt=0, lt=1)] = 0.06
     fit: dict[str, FitSettings] = {}
 
     def with_options(
@@ -590,7 +594,8 @@ class Sample(CrystalSettings):
         """
         prior = self.prior()
         experiment = self.experiment()
-        for spec in prior.parameters:
+        # What is held goes into the checks of the bounds, so it comes first.
+        for spec in sorted(prior.parameters, key=lambda spec: spec.name not in prior.held):
             fit = self.fit.get(spec.name)
             if fit is None:
                 continue
@@ -621,8 +626,7 @@ class Sample(CrystalSettings):
                 f"least {LEAST_DARWIN_WIDTHS} Darwin widths, {LEAST_DARWIN_WIDTHS * width:.3g} arcsec. "
                 "Check --axis."
             )
-        offset = next(spec for spec in self.prior().parameters if spec.name == "offset_arcsec")
-        if low <= offset.upper and high >= offset.lower:
+        if low <= LARGEST_MISALIGNMENT_ARCSEC and high >= -LARGEST_MISALIGNMENT_ARCSEC:
             return
         unit = UNITS[scan.axis]
         runs = f"the scan runs from {scan.angle[0]:g} to {scan.angle[-1]:g} {unit}"
@@ -716,7 +720,8 @@ class Sample(CrystalSettings):
     ) -> NDArray[np.float64]:
         """Angles of a simulated scan, in the axis's unit."""
         experiment = self.experiment()
-        width = max(experiment.resolution.width(numbers[experiment.slices["resolution"]]), 1.0)
+        resolution = experiment.resolution.width(numbers[experiment.slices["resolution"]])
+        width = max(resolution, self.substrate.darwin_width() / ARCSEC)
         strain = experiment.profile.strain
         largest, depth = strain.maximum(numbers[: len(strain.parameters)])
         size = float(largest) * float(np.sign(strain.evaluate([depth], numbers[: len(strain.parameters)])[0]))
@@ -746,7 +751,7 @@ class Sample(CrystalSettings):
         theta = scan.theta(bragg_angle=self.substrate.bragg_angle, asymmetry=self.substrate.asymmetry)
         where = experiment.slices
         width = max(experiment.resolution.width(numbers[where["resolution"]]), 1.0)
-        own = numbers[where["profile"]]
+        own, offset = numbers[where["profile"]], float(numbers[where["scale"]][0])
         extent = experiment.profile.extent(own, strain_tolerance=1e-5, factor_tolerance=1e-3)
         return ScanModel(
             experiment=experiment,
@@ -755,7 +760,7 @@ class Sample(CrystalSettings):
             narrowest_fwhm_arcsec=width,
             # Room for the tails of any resolution beside the scan.
             widest_fwhm_arcsec=4 * width,
-            largest_offset_arcsec=abs(float(numbers[where["scale"]][0])),
+            offset_range=(offset, offset),
         )
 
     def _position(self, scan: Scan, i: int) -> float:
@@ -862,6 +867,7 @@ class Sample(CrystalSettings):
             offset_arcsec=tuple(offset.tolist()),
             reflectivity=(tuple(reflectivity[0].tolist()), tuple(reflectivity[1].tolist())),
             fwhm_range=self.resolution.fwhm_range_arcsec,
+            wings=self.resolution.wings,
         )
 
 
@@ -897,6 +903,7 @@ def _check_value(spec: ParameterSpec, value: float, prior: Prior, experiment: Ex
         )
     except ValueError:
         # The constraints exclude this end of the bounds, though not all of them.
+        _check_alone(spec, value, prior, experiment)
         return
     values = here.from_unit(np.full(len(prior.names), 0.5))
     parts: tuple[tuple[str, Parametrised], ...] = (
@@ -907,6 +914,19 @@ def _check_value(spec: ParameterSpec, value: float, prior: Prior, experiment: Ex
         where = experiment.slices[part]
         if spec.name in prior.names[where]:
             family.check(values[where])
+
+
+def _check_alone(spec: ParameterSpec, value: float, prior: Prior, experiment: Experiment) -> None:
+    """Raise if the profile is undefined at that value of one parameter, whatever the others are."""
+    free = tuple(replace(s, lower=-UNBOUNDED, upper=UNBOUNDED) for s in prior.parameters)
+    here = Prior(parameters=free, constraints=prior.constraints, held={spec.name: value})
+    values = here.from_unit(np.full(len(prior.names), 0.5))
+    try:
+        experiment.profile.check(values[experiment.slices["profile"]])
+    except ValueError as error:
+        # Of the others, anything may be wrong here.
+        if str(error).startswith(f"{spec.name} "):
+            raise
 
 
 def _check_peak(scan: Scan) -> None:
@@ -1044,6 +1064,11 @@ def _problem(error: ValidationError) -> str:
         return f"{key}{joint}{text}{rest}"
     if first["type"] == "missing":
         return f"{key} is missing{rest}"
+    if first["type"] in ("too_short", "too_long"):
+        least = first["type"] == "too_short"
+        number = first["ctx"]["min_length" if least else "max_length"]
+        limit = f"at {'least' if least else 'most'} {number} numbers"
+        return f"{key} = {reprlib.repr(first['input'])}; it must have {limit}"
     if first["type"].startswith("union_tag"):
         return f"{_family_problem(key, first['type'], first['ctx'], first['input'])}{rest}"
     message = first["msg"]
@@ -1073,6 +1098,7 @@ def _key(place: tuple[int | str, ...]) -> str:
         del parts[1]
     if parts[:1] == ["wavelength"]:
         del parts[1:]
+    parts = [part for part in parts if part != "[key]"]
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
     return text.removeprefix(".")
 

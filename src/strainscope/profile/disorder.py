@@ -89,14 +89,14 @@ class TiedDisorder(Parametrised):
         return (
             ParameterSpec(name="K", unit="1", lower=0.0, upper=1.0, description="loss at the largest strain"),
             ParameterSpec(
-                name="n", unit="1", lower=0.3, upper=4.0, description="exponent of relative strain"
+                name="n", unit="1", lower=0.3, upper=8.0, description="exponent of relative strain"
             ),
         )
 
     def _check_domain(self, named: dict[str, Floats]) -> None:
         k, n = named["K"], named["n"]
         require(self.spec("K"), k, (k >= 0) & (k <= 1), "it must lie in 0 to 1")
-        require(self.spec("n"), n, (n >= 0.3) & (n <= 4), "it must lie in 0.3 to 4")
+        require(self.spec("n"), n, (n >= 0.3) & (n <= 8), "it must lie in 0.3 to 8")
 
     def evaluate(self, strain: ArrayLike, strain_max: ArrayLike, values: ArrayLike) -> Floats:
         """Static Debye-Waller factor.
