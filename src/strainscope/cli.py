@@ -274,7 +274,7 @@ def simulate(
     noise = "no noise" if counts is None else f"Poisson counting noise, seed {seed}"
     lines = [
         f"# simulated by Strainscope {metadata.version('strainscope')}, not measured",
-        f"# sample {sample}, {noise}",
+        f"# {noise}; as a scan: --sample {sample} --axis {scan.axis} --intensity {scan.intensity_kind}",
         f"# {context.obj}",
         *(f"# {name} = {value:.10g} {units[name]}".rstrip() for name, value in settings.items()),
         f"# {scan.axis}   {scan.intensity_kind}",

@@ -71,7 +71,7 @@ class Experiment:
     polarization_weights: tuple[float, float] = (0.5, 0.5)
     diffuse: bool = False
     bragg_law: str = "exact"
-    tolerance: float = 1e-4
+    tolerance: float = 3e-4
 
     def __post_init__(self) -> None:
         if self.bragg_law not in BRAGG_LAWS:

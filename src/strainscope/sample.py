@@ -134,7 +134,7 @@ def _increasing(value: tuple[float, float]) -> tuple[float, float]:
 
 def _is_wavelength(value: object) -> float | str:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"{reprlib.repr(value)}; give a number in Å or an emission line such as CuKa1")
+        raise ValueError(f"wavelength = {reprlib.repr(value)}; give Å or an emission line, such as CuKa1")
     parse_wavelength(value)
     return value
 
@@ -481,8 +481,8 @@ class Sample(CrystalSettings):
     resolution: ResolutionSettings = _PeakResolution()
     background: Literal["constant", "linear"] = "constant"
     bragg_law: Literal["exact", "linear"] = "exact"
-    tolerance: Annotated[float, Field(gt=0, le=0.01)] = 1e-4
-    model_error: Annotated[float, Field(gt=0, lt=1)] = 0.06
+    tolerance: Annotated[float, Field(gt=0, le=0.01)] = 3e-4
+    model_error: Annotated[float, Field(gt=0, lt=1)] = 0.07
     fit: dict[str, FitSettings] = {}
 
     def with_options(

@@ -12,7 +12,7 @@ from strainscope.profile import DepthProfile
 # Phase |Y| h / 2 of a cell, at the farthest angle. At π the cells reflect as a superlattice of their own
 # (they alias), and the fast engine's polynomials end there; `choose_sublayers` stays well below.
 PHASE_BOUND = 3.1
-PHASE_LIMIT = 2.4
+PHASE_LIMIT = 2.1
 GAUSS_OFFSET = np.sqrt(3) / 6
 
 Floats = NDArray[np.float64]
@@ -75,6 +75,8 @@ def uniform_sublayers(
     """
     thickness = np.asarray(thickness, dtype=np.float64)
     strain = np.asarray(strain, dtype=np.float64)
+    if thickness.size == 0:
+        raise ValueError("thickness is empty; for an undamaged stack use no_sublayers().")
     e = np.ones_like(strain) if debye_waller is None else np.asarray(debye_waller, dtype=np.float64)
     if thickness.ndim != 1 or strain.shape[-1:] != thickness.shape or e.shape != strain.shape:
         raise ValueError(
@@ -108,7 +110,7 @@ def _refuse(values: Floats, bad: NDArray[np.bool_], name: str, unit: str, rule: 
 
 # Of the error asked for: what a cell may contribute through each of its causes. Calibrated over random
 # profiles in benchmarks/convergence.py, where the error stays below what was asked.
-_CHIRP, _BEND, _FADE = 0.3, 0.1, 0.3
+_CHIRP, _BEND, _FADE = 0.2, 0.07, 0.12
 _THICKEST = 250.0
 _ROUNDS = 14
 _MOST_CELLS = 20_000
@@ -144,7 +146,7 @@ def choose_sublayers(
         ValueError: a profile that would need more than 20,000 cells.
     """
     n_curve = values.shape[0]
-    extent = profile.extent(values, strain_tolerance=1e-3 * tolerance, factor_tolerance=0.1 * tolerance)
+    extent = profile.extent(values, strain_tolerance=1e-4 * tolerance, factor_tolerance=0.03 * tolerance)
     marks = np.concatenate(
         [
             np.zeros((n_curve, 1)),

@@ -50,7 +50,7 @@ class SearchSettings:
     starts: int = 24
     first_evaluations: int = 14
     evaluations: int = 80
-    model_error: float = 0.06
+    model_error: float = 0.07
     splines: int = 0
 
     def __post_init__(self) -> None:
@@ -129,7 +129,9 @@ def prepare(
         given[name] = start.get(name, held.get(name, middle))
     if "log10_background" not in bounds:
         least = max(features.floor, 0.1 / likelihood.counts_per_unit, 1e-9 * features.peak_intensity)
-        placed["log10_background"] = (np.log10(least) - 2.0, np.log10(least) + 0.3)
+        # A scan that reaches the floor shows its background there: half of the floor at least.
+        flat = features.low_edge_arcsec is not None or features.high_edge_arcsec is not None
+        placed["log10_background"] = (np.log10(least) - (0.3 if flat else 2.0), np.log10(least) + 0.3)
         given["log10_background"] = start.get("log10_background", held.get("log10_background", np.log10(0.85 * least)))
     parameters = tuple(_bounded(s, placed) for s in experiment.parameters)
     prior = Prior(parameters=parameters, constraints=experiment.constraints, held=dict(held))
@@ -274,7 +276,7 @@ def refine_all(
     _ = problem.model.tables, problem.model.smearing
     with ThreadPoolExecutor(worker_count()) as pool:
         first = list(pool.map(lambda unit: run(unit, settings.first_evaluations), units))
-        first.sort(key=lambda fit: fit.chi2)
+        first.sort(key=lambda fit: fit.cost)
         better = first[: (len(first) + 1) // 2]
         return list(pool.map(lambda fit: run(fit.unit, settings.evaluations), better))
 

@@ -65,7 +65,7 @@ class Likelihood:
 
 def likelihood_of(scan: Scan, model_error: float) -> Likelihood:
     """The likelihood that a scan allows: its own sigma, its counts, or counts estimated from its scatter."""
-    floor = f" and a model error of {100 * model_error:g} %" if model_error > 0 else ""
+    floor = f", a model error of {100 * model_error:g} %, and residuals beyond 2 sd counted by their size (soft-l1)"
     per_unit = 1.0
     if scan.sigma is not None:
         words = f"the standard deviations of the file{floor}"

@@ -14,8 +14,8 @@ Floats = NDArray[np.float64]
 
 # Two fits are one solution when their strains differ by less than this share of the maximum, in the mean.
 SAME_PROFILE = 0.04
-# Solutions whose chi2 exceeds the best by more than this factor explain the scan no more.
-WORST_CHI2_RATIO = 1.5
+# Solutions whose cost exceeds the best by more than this factor explain the scan no more.
+WORST_COST_RATIO = 1.5
 MOST_MODES = 6
 BAND_DRAWS = 400
 # In logit coordinates a uniform prior has this variance, pi²/3: it bounds what the curve leaves open.
@@ -34,7 +34,7 @@ def gather(experiment: Experiment, fits: list[Fit]) -> list[tuple[Fit, int]]:
     """Distinct fits, best first, with the number of fits that ended at each."""
     depth, profiles = _profiles(experiment, np.array([f.values for f in fits]))
     modes: list[tuple[int, list[int]]] = []
-    for i in np.argsort([f.chi2 for f in fits]):
+    for i in np.argsort([f.cost for f in fits]):
         for lead, members in modes:
             size = np.abs(profiles[lead]).max()
             if np.abs(profiles[i] - profiles[lead]).mean() < SAME_PROFILE * size:
@@ -42,8 +42,8 @@ def gather(experiment: Experiment, fits: list[Fit]) -> list[tuple[Fit, int]]:
                 break
         else:
             modes.append((int(i), [int(i)]))
-    best = fits[modes[0][0]].chi2
-    kept = [(fits[lead], len(members)) for lead, members in modes if fits[lead].chi2 <= WORST_CHI2_RATIO * best]
+    best = fits[modes[0][0]].cost
+    kept = [(fits[lead], len(members)) for lead, members in modes if fits[lead].cost <= WORST_COST_RATIO * best]
     return kept[:MOST_MODES]
 
 
@@ -66,14 +66,14 @@ def describe(
     """Modes with bands, standard deviations and weights (Laplace approximation)."""
     n_free = len(prior.free)
     degrees = max(len(likelihood.intensity) - n_free, 1)
-    spread = max(1.0, found[0][0].chi2 / degrees)
+    spread = max(1.0, found[0][0].cost / degrees)
     deepest = max(_extent(experiment, fit) for fit, _ in found)
     depth = np.linspace(0, 1.1 * deepest, 401)
     drawn, logs = [], []
     for fit, _ in found:
         centre, covariance = _logit_covariance(prior, fit, spread)
         drawn.append(_draw(prior, fit, centre, covariance, rng))
-        logs.append(-0.5 * fit.chi2 / spread + 0.5 * np.linalg.slogdet(covariance)[1])
+        logs.append(-0.5 * fit.cost / spread + 0.5 * np.linalg.slogdet(covariance)[1])
     weights = np.exp(np.array(logs) - max(logs))
     weights /= weights.sum()
     return tuple(

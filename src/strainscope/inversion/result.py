@@ -111,7 +111,7 @@ class Result:
 
     Attributes:
         scan: The measured curve.
-        modes: Distinct solutions, lowest chi2 first; at least one.
+        modes: Distinct solutions, best first (lowest robust sum of squares); at least one.
         verdict: Trust.
         sample: The sample file's settings as used, plain data.
         likelihood: How the residuals were weighted, in words.
@@ -137,5 +137,5 @@ class Result:
 
     @property
     def best(self) -> Mode:
-        """The mode with the lowest chi2."""
+        """The mode that explains the scan best."""
         return self.modes[0]

@@ -1,0 +1,630 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strainscope import sample as sample_module
+from strainscope.crystal import ARCSEC, builtin_crystal, emission_lines
+from strainscope.crystal import reflection as reflection_of
+from strainscope.instrument import (
+    Gaussian,
+    Lorentzian,
+    MeasuredResolution,
+    MonochromatorCurve,
+    NoResolution,
+    PseudoVoigt,
+    SplitPseudoVoigt,
+)
+from strainscope.profile import (
+    AmorphousLayer,
+    AsymmetricPseudoVoigt,
+    CubicBSpline,
+    DoubleGaussian,
+    ExponentialDisorder,
+    NoDisorder,
+    Tabulated,
+    TiedDisorder,
+)
+from strainscope.sample import Sample, load_sample, monochromator_table, preset_text, presets
+from strainscope.scan import Scan
+
+BARE = {"crystal": "GGG", "reflection": [4, 4, 4], "wavelength": 1.54056}
+MONOCHROMATOR = {"monochromator": {"crystal": "GGG", "reflection": [4, 4, 4]}}
+
+
+@pytest.fixture
+def load(tmp_path):
+    def write_and_load(text="", **keys):
+        path = tmp_path / "mine.yaml"
+        path.write_text(text or yaml.safe_dump(BARE | keys, allow_unicode=True), encoding="utf-8")
+        return load_sample(str(path))
+
+    return write_and_load
+
+
+def peak_scan(axis="delta-theta-arcsec", *, centre=0.0, low=-600.0, high=600.0, kind="counts"):
+    angle = np.linspace(low, high, 301)
+    fwhm = (high - low) / 20
+    intensity = np.rint(2e4 / (1 + (2 * (angle - centre) / fwhm) ** 2) + 5)
+    return Scan(angle=angle, intensity=intensity, axis=axis, intensity_kind=kind, name="mine")
+
+
+# Presets ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_loads_and_says_what_its_columns_are(name):
+    sample = load_sample(name)
+    assert sample.title
+    assert sample.scan.axis
+    assert sample.scan.intensity
+    assert sample.prior().names == tuple(spec.name for spec in sample.experiment().parameters)
+
+
+def test_the_presets_that_the_manual_names_are_there():
+    assert {"ggg444", "yig-on-ggg444", "ysz400"} <= set(presets())
+
+
+def test_garnet_film_is_mismatched_by_its_measured_perpendicular_parameter():
+    film, substrate = load_sample("yig-on-ggg444").experiment().stack.layers
+    assert film.mismatch == pytest.approx(12.376 / 12.382 - 1, rel=1e-12)
+    assert film.thickness == 31500
+    assert np.isinf(substrate.thickness)
+    # Iron absorbs less than gadolinium at Cu Kα1.
+    assert abs(film.chi_0.imag) < 0.7 * abs(substrate.chi_0.imag)
+
+
+def test_a_file_wins_nothing_over_a_preset_but_a_path_is_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ggg444").write_text("no sample")
+    assert load_sample("ggg444").reflection == (4, 4, 4)
+    (tmp_path / "mine.yaml").write_text(preset_text("si004"))
+    assert load_sample("mine.yaml").reflection == (0, 0, 4)
+
+
+# What a file means ------------------------------------------------------------------------------------------
+
+
+def test_bare_file_takes_the_documented_defaults(load):
+    sample = load()
+    experiment = sample.experiment()
+    own = reflection_of(builtin_crystal("GGG"), [4, 4, 4], wavelength=1.54056)
+    assert experiment.stack.bragg_angle == own.bragg_angle
+    assert experiment.stack.layers[-1].chi_h == own.chi_h
+    assert isinstance(experiment.profile.strain, DoubleGaussian)
+    assert isinstance(experiment.profile.disorder, TiedDisorder)
+    assert isinstance(experiment.resolution, PseudoVoigt)
+    assert experiment.spectrum is None
+    assert experiment.polarization_weights == (0.5, 0.5)
+    assert not experiment.diffuse
+    assert sample.held() == {"background_slope": 0.0}
+    assert (sample.bounds(), sample.start()) == ({}, {})
+
+
+def test_lattice_wavelength_geometry_and_thermal_factor_reach_the_stack(load):
+    cut = {"crystal": "Si", "surface": [0, 0, 1], "reflection": [1, 1, 3]}
+    stack = load(lattice_A=5.44, wavelength="CuKa1", debye_waller=False, **cut).experiment().stack
+    crystal = builtin_crystal("Si").with_lattice(a=5.44)
+    own = reflection_of(crystal, [1, 1, 3], wavelength="CuKa1", surface=[0, 0, 1], debye_waller=False)
+    assert (stack.asymmetry, stack.layers[0].chi_h) == (own.asymmetry, own.chi_h)
+    assert stack.asymmetry > 0
+    steep = load(incidence="steep", **cut).experiment().stack
+    assert steep.asymmetry == -load(**cut).experiment().stack.asymmetry
+
+
+def test_hexagonal_crystal_takes_four_indices(load):
+    text = "crystal: SiC-6H\nreflection: [0, 0, 0, 12]\nwavelength: CuKa1\nlattice_A: {a: 3.08, c: 15.12}\n"
+    assert load(text).substrate.d_spacing == pytest.approx(15.12 / 12, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("settings", "family"),
+    [
+        ("double-gaussian", DoubleGaussian()),
+        (
+            {"family": "double-gaussian", "sign": -1, "minimum_strain": "5e-5"},
+            DoubleGaussian(sign=-1, minimum_strain=5e-5),
+        ),
+        (
+            {"family": "b-spline", "number": 9, "depth_range_A": [200, 900], "weight_range": [-0.01, 0.02]},
+            CubicBSpline(number=9, depth_range=(200, 900), weight_range=(-0.01, 0.02)),
+        ),
+        ({"family": "asymmetric-pseudo-voigt", "plateau": True}, AsymmetricPseudoVoigt(plateau=True)),
+        (
+            {"family": "tabulated", "depth_A": [0, 500], "value": [0.01, 0], "interpolation": "linear"},
+            Tabulated(depth=(0, 500), value=(0.01, 0), interpolation="linear"),
+        ),
+    ],
+)
+def test_strain_families(load, settings, family):
+    assert load(strain=settings).experiment().profile.strain == family
+
+
+@pytest.mark.parametrize(
+    ("settings", "family"),
+    [
+        ("none", NoDisorder()),
+        ("tied", TiedDisorder()),
+        (
+            {"family": "b-spline", "number": 4, "weight_range": [0.2, 1]},
+            CubicBSpline(number=4, quantity="debye_waller", weight_range=(0.2, 1)),
+        ),
+        ("exponential-double-gaussian", ExponentialDisorder(family=DoubleGaussian(), scale=100)),
+        ({"family": "amorphous", "buried": False}, AmorphousLayer(buried=False)),
+        (
+            {"family": "tabulated", "depth_A": [0, 500], "value": [0.4, 1]},
+            Tabulated(depth=(0, 500), value=(0.4, 1), quantity="debye_waller"),
+        ),
+    ],
+)
+def test_disorder_families(load, settings, family):
+    assert load(disorder=settings).experiment().profile.disorder == family
+
+
+@pytest.mark.parametrize(
+    ("settings", "family"),
+    [
+        ("none", NoResolution()),
+        ({"family": "gaussian", "fwhm_range_arcsec": [5, 50]}, Gaussian(fwhm_range=(5, 50))),
+        ("lorentzian", Lorentzian()),
+        ("pseudo-voigt", PseudoVoigt()),
+        ("split-pseudo-voigt", SplitPseudoVoigt()),
+    ],
+)
+def test_resolution_families(load, settings, family):
+    assert load(resolution=settings).experiment().resolution == family
+
+
+def test_files_are_named_relative_to_the_sample(load, tmp_path):
+    (tmp_path / "curve.txt").write_text("# arcsec, counts\n-20 0\n-10, 4\n0 ; 9\n10 4 # shoulder\n20 0\n")
+    (tmp_path / "depth.txt").write_text("0 0.01\n800 0.0\n")
+    experiment = load(
+        resolution={"family": "measured", "path": "curve.txt"},
+        strain={"family": "tabulated", "path": "depth.txt"},
+    ).experiment()
+    measured = MeasuredResolution(offset_arcsec=(-20, -10, 0, 10, 20), value=(0, 4, 9, 4, 0))
+    assert experiment.resolution == measured
+    assert experiment.profile.strain == Tabulated(depth=(0, 800), value=(0.01, 0))
+
+
+def test_cif_of_ones_own(load, tmp_path):
+    (tmp_path / "po.cif").write_text(
+        "data_po\n_cell_length_a 5\n_cell_length_b 5\n_cell_length_c 5\n_cell_angle_alpha 90\n"
+        "_cell_angle_beta 90\n_cell_angle_gamma 90\n_space_group_name_H-M_alt 'P m -3 m'\nloop_\n"
+        "_atom_site_label\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n"
+        "_atom_site_fract_z\nPo Pb 0 0 0\n"
+    )
+    sample = load("cif: po.cif\nreflection: [2, 0, 0]\nwavelength: 1.5\n")
+    assert sample.substrate.d_spacing == pytest.approx(2.5, rel=1e-12)
+
+
+def test_monochromator_weighs_the_polarizations(load):
+    own = load(**MONOCHROMATOR).experiment()
+    c = abs(np.cos(2 * own.stack.bragg_angle))
+    assert own.polarization_weights == pytest.approx((1 / (1 + c), c / (1 + c)))
+    mosaic = {"monochromator": MONOCHROMATOR["monochromator"] | {"polarization": "mosaic"}}
+    assert load(**mosaic).experiment().polarization_weights[1] == pytest.approx(c**2 / (1 + c**2))
+
+
+def test_monochromator_curve_is_that_of_the_perfect_crystal(load):
+    sample = load(resolution={"family": "monochromator-curve", "wings": False}, **MONOCHROMATOR)
+    resolution = sample.experiment().resolution
+    assert isinstance(resolution, MonochromatorCurve)
+    offset, reflectivity = monochromator_table(sample.substrate)
+    assert resolution.offset_arcsec == tuple(offset.tolist())
+    # The plateau lies where refraction puts it and is as wide as the Darwin width, half maximum included.
+    sigma, pi = reflectivity
+    above = offset[sigma > 0.5 * sigma.max()]
+    assert above.mean() == pytest.approx(sample.substrate.refraction_shift / ARCSEC, abs=1.0)
+    assert np.ptp(above) == pytest.approx(sample.substrate.darwin_width() / ARCSEC, rel=0.3)
+    # C without absorption, C squared with much of it; GGG is between.
+    factor = abs(np.cos(2 * sample.substrate.bragg_angle))
+    assert factor**2 < pi.sum() / sigma.sum() < factor
+
+
+def test_spectrum_of_two_lines_lies_apart_as_bragg_says(load):
+    sample = load(spectrum={"lines": "ka1-ka2", "setting": "none"})
+    (first, _, _), (second, _, _) = emission_lines("CuKa")
+    spectrum = sample.experiment().spectrum
+    sine = 1.54056 * second / first / (2 * sample.substrate.d_spacing)
+    apart = (np.arcsin(sine) - sample.substrate.bragg_angle) / ARCSEC
+    assert spectrum.shifts_arcsec == pytest.approx((0.0, apart), abs=1e-9)
+    assert spectrum.weights == pytest.approx((2 / 3, 1 / 3))
+
+
+def test_equal_crystals_in_the_non_dispersive_setting_see_no_lines(load):
+    settings = {"lines": "natural", "setting": "non-dispersive"}
+    close = load(spectrum=settings, **MONOCHROMATOR).experiment().spectrum
+    assert close.fwhm_arcsec == pytest.approx((0.0,), abs=1e-9)
+    wide = load(spectrum=settings | {"setting": "dispersive"}, **MONOCHROMATOR).experiment().spectrum
+    alone = load(spectrum=settings | {"setting": "none"}).experiment().spectrum
+    assert wide.fwhm_arcsec[0] == pytest.approx(2 * alone.fwhm_arcsec[0], rel=1e-6)
+
+
+def test_fit_section_becomes_bounds_held_and_start(load):
+    sample = load(
+        background="linear",
+        fit={
+            "Dmax1": {"bounds": [0.001, 0.02], "start": 0.012},
+            "K": {"value": 0.3, "held": True},
+            "background_slope": {"bounds": [-0.5, 0.5]},
+        },
+    )
+    assert sample.bounds() == {"Dmax1": (0.001, 0.02), "background_slope": (-0.5, 0.5)}
+    assert sample.held() == {"K": 0.3}
+    assert sample.start() == {"Dmax1": 0.012}
+    spec = sample.prior().parameters[0]
+    assert (spec.lower, spec.upper) == (0.001, 0.02)
+
+
+def test_disorder_with_a_spline_of_its_own_has_its_own_names(load):
+    sample = load(strain="b-spline", disorder="b-spline", fit={"disorder_depth": {"bounds": [400, 900]}})
+    assert {"depth", "weight_6", "disorder_depth", "disorder_weight_6"} <= set(sample.prior().names)
+
+
+def test_settings_are_plain_and_load_again(load):
+    for name in presets():
+        settings = load_sample(name).settings()
+        assert load(yaml.safe_dump(settings)).settings() == settings
+    assert load().settings()["bragg_law"] == "exact"
+
+
+def test_command_line_replaces_axis_and_intensity():
+    sample = load_sample("ggg444")
+    changed = sample.with_options(axis="omega-deg", intensity="counts", model_error=0.01)
+    assert (changed.scan.axis, changed.scan.intensity, changed.model_error) == ("omega-deg", "counts", 0.01)
+    assert changed.settings() == sample.settings() | {
+        "scan": {"axis": "omega-deg", "intensity": "counts"},
+        "model_error": 0.01,
+    }
+    assert sample.with_options() is sample
+    assert sample.with_options(axis="omega-deg").scan.intensity == "normalised"
+
+
+# What is wrong with a file ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"debye_waler": True}, r"unknown key 'debye_waler'; there are .*\. Did you mean debye_waller\?"),
+        (
+            {"films": [{"crystal": "YIG", "thicknes_A": 1, "mismatch": 0}]},
+            r"films\[0\]: unknown key .*thickness_A\?",
+        ),
+        (
+            {"strain": {"family": "b-spline", "nmber": 4}},
+            r"strain: unknown key 'nmber'.*Did you mean number\?",
+        ),
+        ({"strain": "bspline"}, r"strain\.family = 'bspline'; .*Did you mean b-spline\?"),
+        ({"strain": {"number": 4}}, r"strain\.family is missing"),
+        ({"strain": 4}, r"strain = 4; it must be a mapping"),
+        (
+            {"scan": {"axis": "two-theta"}},
+            r"scan\.axis = 'two-theta'; it must be .*Did you mean two-theta-deg\?",
+        ),
+        ({"crystal": "GGX"}, r": crystal = 'GGX' is not built in; .*Did you mean GGG\?"),
+        ({"cif": "x.cif"}, r"crystal and cif are both given"),
+        ({"reflection": 444}, r"reflection = 444; it must be a list"),
+        ({"reflection": [4, 4]}, r"reflection = \[4, 4\]; it must have at least 3 numbers"),
+        ({"reflection": [2, 0, 0]}, r"GGG 2 0 0 is forbidden"),
+        ({"reflection": [1, 1, -2, 4]}, r"GGG has no hexagonal axes"),
+        ({"wavelength": "CuKb9"}, r": wavelength = 'CuKb9': no emission line"),
+        ({"wavelength": 154}, r"wavelength = 154 Å; it must be between"),
+        ({"wavelength": True}, r": wavelength = True; give Å or"),
+        ({"surface": [1, 0, 0]}, r"planes lie 54\.736° off the surface"),
+        ({"lattice_A": -12}, r"lattice_A\.a = -12; it must be greater than 0"),
+        ({"tolerance": 1}, r"tolerance = 1; it must be less than or equal to 0\.01"),
+        ({"title": [1]}, r"title = \[1\]; it must be text"),
+        (
+            {"films": [{"crystal": "YIG", "thickness_A": 9}]},
+            r"films\[0\]: mismatch or perpendicular_lattice_A is missing",
+        ),
+        (
+            {"films": [{"crystal": "YIG", "thickness_A": 9, "perpendicular_lattice_A": 5}]},
+            r"films\[0\]: perpendicular_lattice_A = 5 Å is -60 % off",
+        ),
+        ({"spectrum": {"lines": "natural"}}, r"spectrum: lines: natural needs setting"),
+        (
+            {"spectrum": {"lines": "natural", "setting": "dispersive"}},
+            r"setting: dispersive needs monochromator",
+        ),
+        (
+            {"spectrum": {"lines": "natural", "setting": "none", "anode": "Mo"}},
+            r"anode = Mo, whose Kα1 is 0\.709",
+        ),
+        ({"resolution": "monochromator-curve"}, r"monochromator-curve needs monochromator"),
+        (
+            {"disorder": {"family": "b-spline", "weight_range": [0, 2]}},
+            r"disorder\.weight_range = \[0, 2\]; a Debye",
+        ),
+        ({"strain": {"family": "tabulated", "depth_A": [0]}}, r"strain: depth_A and value belong together"),
+        ({"strain": {"family": "tabulated"}}, r"strain: path or depth_A is missing"),
+        ({"fit": {"Dmax": {"start": 1}}}, r"fit: unknown parameter 'Dmax'; .*Did you mean Dmax1\?"),
+        (
+            {"fit": {"Dmax1": {"bounds": [0.02, 0.01]}}},
+            r"fit\.Dmax1\.bounds = \[0\.02, 0\.01\]; the first must be <",
+        ),
+        ({"fit": {"Dmax1": {"bounds": [-1, 0.01]}}}, r"fit\.Dmax1\.bounds: Dmax1 = -1; it must be >="),
+        ({"fit": {"Dmax1": {"bounds": [0.002, float("nan")]}}}, r"fit\.Dmax1\.bounds\[1\] = nan"),
+        ({"fit": {"K": {"bounds": [0, 2]}}}, r"fit\.K\.bounds: K = 2; it must lie in 0 to 1"),
+        ({"fit": {"K": {"value": 2, "held": True}}}, r"fit\.K\.value: K = 2; it must lie in 0 to 1"),
+        ({"fit": {"K": {"value": 0.2}}}, r"fit\.K: value = 0\.2 needs held: true"),
+        ({"fit": {"K": {"held": True}}}, r"fit\.K: held: true needs value"),
+        ({"fit": {"K": {"bounds": [0, 0.5], "start": 0.7}}}, r"fit\.K: start = 0\.7 lies outside its bounds"),
+        (
+            {"fit": {"Dmax1": {"start": 0.5}}},
+            r"fit\.Dmax1\.start = 0\.5; it must lie in its bounds, 0\.002 to 0\.03",
+        ),
+        ({"fit": {"fwhm_arcsec": {"bounds": [-1, 3]}}}, r"fwhm_arcsec = -1 arcsec; it must be > 0"),
+        ({"fit": {"background_slope": {"start": 0.1}}}, r"fit\.background_slope needs background: linear"),
+        ({"fit": {"log10_scale": {"bounds": [-99, 3]}}}, r"log10_scale = -99; it must lie in -30 to 30"),
+        (
+            {"disorder": "b-spline", "fit": {"weight_1": {"bounds": [0, 1.2]}}},
+            r"weight_1 = 1\.2; it must lie in 0 to 1",
+        ),
+        (
+            {"fit": {"D01": {"bounds": [0.02, 0.03]}, "Dmax1": {"bounds": [0.002, 0.01]}}},
+            r"fit: Dmax1 = 0\.02 to 0\.01.*leave no room",
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_the_key(load, tmp_path, keys, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        load(**keys)
+    text = str(caught.value)
+    assert text.startswith(f"{tmp_path / 'mine.yaml'}: ")
+    assert "\n" not in text
+    assert text.endswith((".", "?"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("crystal: GGG\ncrystal: Si\n", r"line 2: crystal is given twice \(first in line 1\)"),
+        ("fit:\n  K: {start: 1, start: 2}\n", r"line 2: start is given twice"),
+        ("a: [", r"line 1, column 5: no YAML"),
+        ("- 1\n", r"holds \[1\]; a sample file holds keys"),
+        ("# nothing\n", r"holds nothing; a sample file holds keys"),
+        ("a: !!python/object/apply:os.getcwd []\n", r"no YAML \(could not determine a constructor"),
+        ("[" * 5000, r"nested too deeply"),
+        ("a: 2024-99-99\n", r"month must be in"),
+        ("{}\n", r"reflection is missing \(and 1 more\)"),
+        ("a: &a [*a]\n", r"unknown key 'a'"),
+        ("1: 2\n", r"unknown key 1"),
+    ],
+)
+def test_what_is_no_sample_file_is_refused(load, text, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        load(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_that_are_nothing_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"'ggg44' is neither a file nor .*Did you mean ggg444\?"):
+        load_sample("ggg44")
+    with pytest.raises(FileNotFoundError, match=r"no\.yaml: there is no such sample file"):
+        load_sample(str(tmp_path / "no.yaml"))
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        load_sample(str(tmp_path))
+    with pytest.raises(ValueError, match="preset = 'x'"):
+        preset_text("x")
+
+
+def test_missing_files_are_named(load):
+    with pytest.raises(FileNotFoundError, match=r"x\.cif: there is no such CIF file"):
+        load("cif: x.cif\nreflection: [4, 4, 4]\nwavelength: 1.5\n")
+    with pytest.raises(FileNotFoundError, match="there is no such table file"):
+        load(resolution={"family": "measured", "path": "no.txt"})
+
+
+@pytest.mark.parametrize("table", ["1 2 3\n", "1\n", "a b\n", "# nothing\n"])
+def test_tables_need_two_columns(load, tmp_path, table):
+    (tmp_path / "t.txt").write_text(table)
+    with pytest.raises(ValueError, match=r"strain: .*t\.txt: (line 1: .*two numbers|there are no numbers)"):
+        load(strain={"family": "tabulated", "path": "t.txt"})
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(key=st.sampled_from(sorted(Sample.model_fields)), value=PLAIN)
+def test_any_value_of_any_key_loads_or_is_refused_in_one_line(tmp_path_factory, key, value):
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_text(yaml.safe_dump(BARE | {key: value}), encoding="utf-8")
+    message = "loads"
+    try:
+        load_sample(str(path))
+    except (ValueError, OSError) as error:
+        message = str(error)
+    assert "\n" not in message
+    assert len(message) < 1000
+
+
+# Scans against the sample -----------------------------------------------------------------------------------
+
+
+def test_a_scan_of_the_sample_passes():
+    load_sample("ggg444").check_scan(peak_scan())
+    load_sample("ysz400").check_scan(peak_scan("two-theta-deg", centre=73.57, low=72.8, high=73.8))
+
+
+@pytest.mark.parametrize(
+    ("preset", "scan", "message"),
+    [
+        (
+            "ysz400",
+            peak_scan("omega-deg", centre=73.57, low=72.8, high=73.8),
+            r"the Bragg angle is 36\.79°, at 36\.786 deg on --axis omega-deg, .* from 72\.8 to 73\.8 deg: "
+            r"is it --axis two-theta-deg\?",
+        ),
+        (
+            "ysz400",
+            peak_scan("two-theta-deg", centre=36.79, low=36.3, high=37.3),
+            r"at 73\.57\d deg on --axis two-theta-deg.*is it --axis omega-deg\?",
+        ),
+        (
+            "ysz400",
+            peak_scan("omega-deg", centre=20.5, low=20, high=21),
+            r"is it this reflection and wavelength\?",
+        ),
+        ("ggg444", peak_scan(centre=2000, low=1500, high=2500), r"0, the Bragg angle, must lie in it"),
+        # A Darwin width is 6.6 arcsec.
+        (
+            "ggg444",
+            peak_scan("omega-deg", centre=25.529, low=25.5265, high=25.5318),
+            r"spans 19\.1 arcsec of incidence; it must span at least 3 Darwin widths, 19\.7 arcsec",
+        ),
+    ],
+)
+def test_a_scan_of_something_else_is_refused(preset, scan, message):
+    sample = load_sample(preset)
+    with pytest.raises(ValueError, match=message):
+        sample.check_scan(scan)
+
+
+def test_noise_and_slopes_are_no_peaks():
+    sample, scan = load_sample("ggg444"), peak_scan()
+    for mean in (0.05, 1.0, 5.0, 400.0):
+        noise = np.random.default_rng(2).poisson(mean, 301).astype(float)
+        with pytest.raises(ValueError, match="mine: no peak in the scan"):
+            sample.check_scan(replace(scan, intensity=noise))
+    slope = np.rint(np.geomspace(5, 1e5, 301))
+    with pytest.raises(ValueError, match=r"the scan is strongest at its end, 59\d arcsec"):
+        sample.check_scan(replace(scan, intensity=slope))
+
+
+# Simulation -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ggg():
+    keys = BARE | {"scan": {"axis": "delta-theta-arcsec"}, "resolution": "gaussian"}
+    return Sample.model_validate(keys)
+
+
+GIVEN = {"Dmax1": 0.008, "D01": 0.002, "L1": 5000.0, "Rp1": 3000.0, "D02": 0.003, "fwhm_arcsec": 30.0}
+
+
+def test_values_are_those_given_and_the_rest_obeys_the_constraints(ggg):
+    values = ggg.simulated_values(GIVEN)
+    assert GIVEN.items() <= values.items()
+    assert values["L2"] <= values["L1"]
+    assert values["log10_scale"] == 0.0
+    with pytest.raises(ValueError, match=r"unknown parameter 'Dmx1'.*Did you mean Dmax1\?"):
+        ggg.simulated_values({"Dmx1": 0.1})
+    with pytest.raises(ValueError, match="K = 2; it must lie in 0 to 1"):
+        ggg.simulated_values({"K": 2.0})
+
+
+def test_simulated_scan_reaches_beyond_the_strained_region(ggg):
+    values = ggg.simulated_values(GIVEN)
+    scan, used = ggg.simulate(values)
+    assert used == values
+    edge = -0.008 / ggg.substrate.strain_per_arcsec
+    assert scan.angle[0] < edge - 60
+    assert scan.angle[-1] > 60
+    # On the other side of the strain there is the substrate's tail and the background.
+    strained = scan.intensity[(scan.angle > edge) & (scan.angle < -200)].mean()
+    assert strained > 10 * scan.intensity[-1]
+    assert scan.angle[scan.intensity.argmax()] == pytest.approx(10, abs=4)
+
+
+def test_counts_have_the_peak_and_the_background_asked_for(ggg):
+    values = ggg.simulated_values(GIVEN | {"log10_background": 1.0})
+    wide = {"span": (-1000.0, 6000.0), "step": 8.0}
+    scan, used = ggg.simulate(values, counts=1e6, seed=3, **wide)
+    assert scan.intensity.max() == pytest.approx(1e6, rel=5e-3)
+    assert scan.intensity[-100:].mean() == pytest.approx(10, abs=2)
+    assert used["log10_background"] == 1.0
+    # The noise is Poisson's about the curve of the values that are returned.
+    clean, _ = ggg.simulate(used, **wide)
+    deviates = (scan.intensity - clean.intensity) / np.sqrt(clean.intensity)
+    assert deviates.std() == pytest.approx(1.0, abs=0.15)
+    again, _ = ggg.simulate(values, counts=1e6, seed=3, **wide)
+    np.testing.assert_array_equal(again.intensity, scan.intensity)
+    other, _ = ggg.simulate(values, counts=1e6, seed=4, **wide)
+    assert not np.array_equal(other.intensity, scan.intensity)
+
+
+def test_range_and_step_are_kept(ggg):
+    scan, _ = ggg.simulate(ggg.simulated_values(GIVEN), span=(-900.0, 300.0), step=8.0)
+    np.testing.assert_allclose(scan.angle, np.arange(-900.0, 301.0, 8.0))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"span": (5.0, 1.0)}, "the first must be < the last"),
+        ({"step": -1.0}, "the step > 0"),
+        ({"step": 1e-9}, "the points fewer than"),
+        ({"counts": 1e-9}, "must be above the background"),
+        ({"counts": 1e15}, "at most 1e"),
+    ],
+)
+def test_impossible_simulations_are_refused(ggg, options, message):
+    with pytest.raises(ValueError, match=message):
+        ggg.simulate(ggg.simulated_values(GIVEN), **options)
+
+
+@pytest.mark.parametrize("axis", ["omega-deg", "two-theta-deg"])
+def test_every_axis_holds_the_same_curve(ggg, axis):
+    values = ggg.simulated_values(GIVEN)
+    scan, _ = ggg.simulate(values, span=(-900.0, 300.0), step=4.0)
+    bragg = np.degrees(ggg.substrate.bragg_angle)
+    factor, zero = (1, bragg) if axis == "omega-deg" else (2, 2 * bragg)
+    span = tuple(zero + factor * end / 3600 for end in (-900.0, 300.0))
+    other, _ = ggg.with_options(axis=axis).simulate(values, span=span, step=factor * 4.0 / 3600)
+    np.testing.assert_allclose(other.intensity, scan.intensity[: other.intensity.size], rtol=1e-4)
+
+
+# The reference ----------------------------------------------------------------------------------------------
+
+REFERENCE = Path(__file__).parents[2] / "docs/sample-files.md"
+
+
+def test_reference_names_every_key_and_every_family():
+    text = REFERENCE.read_text(encoding="utf-8")
+    pending, seen = [Sample], []
+    while pending:
+        model = pending.pop()
+        seen.append(model)
+        found = set(
+            re.findall(
+                r"strainscope\.sample\.(\w+)", repr({k: f.annotation for k, f in model.model_fields.items()})
+            )
+        )
+        pending += [
+            getattr(sample_module, name) for name in found if getattr(sample_module, name) not in seen
+        ]
+    # Sample, its ten parts, and the families.
+    assert len(seen) > 15
+    for model in seen:
+        for key, field in model.model_fields.items():
+            assert f"`{key}" in text or f"`{key}:" in text or key in ("a", "b", "c", "family"), key
+            for value in get_args(field.annotation) if get_origin(field.annotation) is Literal else ():
+                assert f"`{value}`" in text or isinstance(value, int), value
+
+
+def test_reference_examples_load(load):
+    first, films = re.findall(r"```yaml\n(.*?)```", REFERENCE.read_text(encoding="utf-8"), re.DOTALL)
+    assert load(first).held() == {"K": 0.3, "background_slope": 0.0}
+    assert len(load(first + films).films) == 1
+
+
+def test_reference_states_the_defaults(load):
+    text = REFERENCE.read_text(encoding="utf-8")
+    for key, value in load().settings().items():
+        row = re.search(rf"^\| `{key}` \|.*\| (.*?) \|$", text, re.MULTILINE)
+        if isinstance(value, float | bool | str) and key not in BARE and value != "":
+            assert row[1] in (f"`{str(value).lower()}`", f"{value:g}", "1e-4"), key
