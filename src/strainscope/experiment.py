@@ -6,7 +6,6 @@ condition, in arcsec, growing with the angle of incidence.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from strainscope.diffraction import (
     no_sublayers,
 )
 from strainscope.diffraction.engine import AngleTables, angle_tables, reflectivities, reflectivity_jacobian
+from strainscope.diffraction.polynomials import DType
 from strainscope.diffraction.sublayers import gauss_depths
 from strainscope.instrument import Resolution, Smearing, Spectrum, sample, sample_gradient
 from strainscope.profile import Constraint, DepthProfile, ParameterSpec
@@ -120,7 +120,7 @@ class AngleGrid:
     @property
     def node_arcsec(self) -> Floats:
         """Positions of the simulated angles [arcsec], shape (node,)."""
-        return self.start_arcsec + self.step_arcsec * self.nodes
+        return self.start_arcsec + self.step_arcsec * self.nodes.astype(np.float64)
 
 
 def angle_grid(
@@ -249,7 +249,7 @@ class ScanModel:
         """Engine tables at some of the simulated angles, float32: for ranking."""
         return self._tables(self.grid.node_arcsec[nodes], np.float32)
 
-    def _tables(self, positions: Floats, dtype: type[np.floating[Any]]) -> AngleTables:
+    def _tables(self, positions: Floats, dtype: DType) -> AngleTables:
         stack = self.experiment.stack
         theta = stack.incidence_angle + ARCSEC * positions
         if theta.min() <= 0 or theta.max() >= np.pi / 2:
@@ -275,7 +275,9 @@ class ScanModel:
             number=self.grid.number,
             resolution=resolution,
             spectrum=self.experiment.spectrum,
-            polarization_weights=None if resolution.holds_polarization else self.experiment.polarization_weights,
+            polarization_weights=None
+            if resolution.holds_polarization
+            else self.experiment.polarization_weights,
         )
 
     def sublayers(self, profile_values: Floats) -> Sublayers:
@@ -361,7 +363,9 @@ class ScanModel:
         place = (grid.start_arcsec, grid.step_arcsec)
         position = self.position - offset
         stacked = np.concatenate([r[None], np.moveaxis(columns, 1, 0)])
-        filled = (grid.fill @ stacked.reshape(-1, stacked.shape[-1]).T).T.reshape(*stacked.shape[:-1], grid.number)
+        filled = (grid.fill @ stacked.reshape(-1, stacked.shape[-1]).T).T.reshape(
+            *stacked.shape[:-1], grid.number
+        )
         smeared = self.smearing.smear(filled, resolution)
         counts = sample(smeared, *place, position)
         if not derivatives:

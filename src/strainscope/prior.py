@@ -113,7 +113,9 @@ class Prior:
         for i in self._order:
             _, low, high = self._place(unit)
             room = high[..., i] - low[..., i]
-            unit[..., i] = np.where(room > 0, (values[..., i] - low[..., i]) / np.where(room > 0, room, 1), 0.5)
+            unit[..., i] = np.where(
+                room > 0, (values[..., i] - low[..., i]) / np.where(room > 0, room, 1), 0.5
+            )
         return unit
 
     def unit_jacobian(self, unit: Floats) -> Floats:

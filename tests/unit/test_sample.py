@@ -626,5 +626,7 @@ def test_reference_states_the_defaults(load):
     text = REFERENCE.read_text(encoding="utf-8")
     for key, value in load().settings().items():
         row = re.search(rf"^\| `{key}` \|.*\| (.*?) \|$", text, re.MULTILINE)
-        if isinstance(value, float | bool | str) and key not in BARE and value != "":
-            assert row[1] in (f"`{str(value).lower()}`", f"{value:g}", "1e-4"), key
+        if isinstance(value, float):
+            assert float(row[1]) == value or key in BARE, key
+        elif isinstance(value, bool | str) and value and key not in BARE:
+            assert row[1] == f"`{str(value).lower()}`", key

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from strainscope.diffraction import engine as _engine
 from strainscope.diffraction import reference as _reference
 from strainscope.diffraction.diffuse import diffuse_scattering
+from strainscope.diffraction.polynomials import DType
 from strainscope.diffraction.stack import (
     BRAGG_LAWS,
     Layer,
@@ -54,7 +55,7 @@ def rocking_curve(
     sublayers: Sublayers,
     *,
     engine: str = "fast",
-    dtype: type[np.floating[Any]] = np.float64,
+    dtype: DType = np.float64,
     bragg_law: str = "exact",
 ) -> NDArray[Any]:
     """Reflectivity for sigma and pi polarization [1], shape (*, 2, angle).
@@ -112,7 +113,9 @@ def jacobian(
     theta = check_theta(theta, stack)
     batch = _as_batch(sublayers)
     if len(batch.thickness) != 1:
-        raise ValueError(f"sublayers has shape {sublayers.thickness.shape}; jacobian takes one set, (sublayer,).")
+        raise ValueError(
+            f"sublayers has shape {sublayers.thickness.shape}; jacobian takes one set, (sublayer,)."
+        )
     tables = _engine.angle_tables(theta, stack, dtype=np.float64, bragg_law=bragg_law)
     _check_sublayers(tables, batch)
     n = batch.thickness.shape[1]

@@ -17,14 +17,18 @@ WIDTH = 64
 def _gaussian(z):  # type: ignore[no-untyped-def]
     """exp(-z) for z >= 0 without a branch, 1e-9 absolute: (exp(-z/256))^256 by a polynomial and eight squarings."""
     x = min(z, 60.0) * 0.00390625
-    x = 1.0 - x * (1.0 - x * (0.5 - x * (0.16666666666666666 - x * (0.041666666666666664 - x * 0.008333333333333333))))
+    x = 1.0 - x * (
+        1.0 - x * (0.5 - x * (0.16666666666666666 - x * (0.041666666666666664 - x * 0.008333333333333333)))
+    )
     for _ in range(8):
         x = x * x
     return x
 
 
 @njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
-def _diffuse(p_re, q_re, strength, thickness, delta, factor, layer, tau, weight_delta, weight_factor, out, slopes):  # type: ignore[no-untyped-def]
+def _diffuse(  # type: ignore[no-untyped-def]
+    p_re, q_re, strength, thickness, delta, factor, layer, tau, weight_delta, weight_factor, out, slopes
+):
     """Fills out (angle,) and slopes (parameter + 1, angle; the last with respect to τ); see `diffuse_scattering`."""
     n_angle = p_re.shape[1]
     n_parameter = weight_delta.shape[1]
@@ -39,7 +43,11 @@ def _diffuse(p_re, q_re, strength, thickness, delta, factor, layer, tau, weight_
             if thickness[k] <= 0 or (disorder == 0 and n_parameter == 0):
                 continue
             m = layer[k]
-            p, q, s = p_re[m, first : first + count], q_re[m, first : first + count], strength[m, first : first + count]
+            p, q, s = (
+                p_re[m, first : first + count],
+                q_re[m, first : first + count],
+                strength[m, first : first + count],
+            )
             for j in range(count):
                 y = p[j] + delta[k] * q[j]
                 z = scale * y * y
@@ -118,5 +126,3 @@ def diffuse_scattering(
         slopes,
     )
     return out, slopes
-
-

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.diffraction import fast, sensitivity
-from strainscope.diffraction.polynomials import constants, polynomials
+from strainscope.diffraction.polynomials import DType, constants, polynomials
 from strainscope.diffraction.stack import Coefficients, Stack, coefficients
 from strainscope.diffraction.sublayers import Sublayers
 
@@ -38,7 +38,7 @@ class AngleTables:
 
     stack: Stack
     linear: bool
-    dtype: type[np.floating[Any]]
+    dtype: DType
     exact: Coefficients
     coefficient: NDArray[Any]
     ratio: NDArray[Any]
@@ -46,7 +46,7 @@ class AngleTables:
 
 
 def angle_tables(
-    theta: Floats, stack: Stack, *, dtype: type[np.floating[Any]], bragg_law: str = "exact"
+    theta: Floats, stack: Stack, *, dtype: DType, bragg_law: str = "exact"
 ) -> AngleTables:
     """Tables for `reflectivities` and `reflectivity_jacobian` at angles theta [rad], shape (angle,)."""
     exact = coefficients(theta, stack, bragg_law=bragg_law)
@@ -121,7 +121,9 @@ def _arrays(sublayers: Sublayers) -> tuple[NDArray[Any], ...]:
     return (sublayers.thickness, sublayers.strain, sublayers.debye_waller, sublayers.layer)
 
 
-def reflectivities(tables: AngleTables, sublayers: Sublayers, out: NDArray[Any] | None = None) -> NDArray[Any]:
+def reflectivities(
+    tables: AngleTables, sublayers: Sublayers, out: NDArray[Any] | None = None
+) -> NDArray[Any]:
     """Reflectivity of a batch for sigma and pi [1], shape (curve, 2, angle), in the tables' type.
 
     Args:

@@ -298,7 +298,15 @@ def fold_curves(  # type: ignore[no-untyped-def]
                 cell[k, m] = exact_cell[k, m]
         if i == first or len(layer_thickness) > 1:
             perfect_base(
-                thickness[i], layer[i], layer_thickness, root, fixed, squared, exact_ratio, run[0, 0], exact_base
+                thickness[i],
+                layer[i],
+                layer_thickness,
+                root,
+                fixed,
+                squared,
+                exact_ratio,
+                run[0, 0],
+                exact_base,
             )
             for row in range(4):
                 for j in range(base.shape[1]):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 DOMAIN = 3.2**2
 
 Floats = NDArray[np.float64]
+DType = type[np.float32] | type[np.float64]
 
 
 def _series(first_terms: Callable[[int], float], terms: int = 40) -> Callable[[Floats], Floats]:
@@ -38,20 +39,24 @@ _TAYLOR: dict[str, Callable[[int], float]] = {
 _LENGTHS = {"cosine": (7, 12), "sinc": (6, 12), "sinc_slope": (3, 11), "rho": (3, 11)}
 
 
-@cache
-def polynomials(dtype: type[np.floating[Any]]) -> tuple[tuple[Any, ...], ...]:
+def polynomials(dtype: DType) -> tuple[tuple[Any, ...], ...]:
     """Coefficients of cosφ, sincφ, (cosφ - sincφ)/φ² and (1 - cosφ sincφ)/φ² in φ², constant term first."""
-    single = dtype is np.float32
+    return _fitted(dtype is np.float32)
+
+
+@cache
+def _fitted(single: bool) -> tuple[tuple[Any, ...], ...]:
+    dtype = np.float32 if single else np.float64
     result = []
     for name, lengths in _LENGTHS.items():
         function = _series(_TAYLOR[name])
-        fit = np.polynomial.Chebyshev.interpolate(function, lengths[0 if single else 1] - 1, domain=[0, DOMAIN])
+        degree = lengths[0 if single else 1] - 1
+        fit = np.polynomial.Chebyshev.interpolate(function, degree, domain=[0, DOMAIN])
         power = fit.convert(kind=np.polynomial.Polynomial)
         result.append(tuple(dtype(c) for c in power.coef))
     return tuple(result)
 
 
-@cache
-def constants(dtype: type[np.floating[Any]]) -> tuple[Any, Any, Any]:
+def constants(dtype: DType) -> tuple[Any, Any, Any]:
     """One, a half and zero of the type: a Python float in the kernel would make it work in float64."""
     return dtype(1), dtype(0.5), dtype(0)

@@ -38,7 +38,9 @@ def couplings(
     gamma_0 = np.sin(theta)
     gamma_h = np.sqrt(1 - exit_cosine(theta, stack) ** 2)
     crystal = stack.layers[layer]
-    factor = np.pi * polarization * debye_waller / (stack.wavelength * np.sqrt(gamma_0 * gamma_h) * (1 + strain))
+    factor = (
+        np.pi * polarization * debye_waller / (stack.wavelength * np.sqrt(gamma_0 * gamma_h) * (1 + strain))
+    )
     return factor * crystal.chi_h, factor * crystal.chi_hbar
 
 

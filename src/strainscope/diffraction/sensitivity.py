@@ -248,7 +248,20 @@ def _accumulate(weight, s, jacobian):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
 def sweep(  # type: ignore[no-untyped-def]
-    coefficient, ratio, base, cell, run, n_run, weight, linear, pi_factor, polynomials, constants, buffers, out, jacobian
+    coefficient,
+    ratio,
+    base,
+    cell,
+    run,
+    n_run,
+    weight,
+    linear,
+    pi_factor,
+    polynomials,
+    constants,
+    buffers,
+    out,
+    jacobian,
 ):
     """Reflectivities of one curve for both polarizations and their derivatives in each parameter.
 
@@ -320,7 +333,19 @@ def sweep(  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, error_model="numpy", cache=True)
 def sweep_curves(  # type: ignore[no-untyped-def]
-    first, last, sublayers, derivatives, linear, tables, perfect, pi_factor, polynomials, constants, packed, out, jacobian
+    first,
+    last,
+    sublayers,
+    derivatives,
+    linear,
+    tables,
+    perfect,
+    pi_factor,
+    polynomials,
+    constants,
+    packed,
+    out,
+    jacobian,
 ):
     """Curves first to last - 1 of a batch, with their derivatives; see `sweep` and `fast.fold_curves`."""
     thickness, strain, debye_waller, layer = sublayers
@@ -356,7 +381,15 @@ def sweep_curves(  # type: ignore[no-untyped-def]
             source -= 1
         if i == first or len(layer_thickness) > 1:
             perfect_base(
-                thickness[i], layer[i], layer_thickness, root, fixed, squared, exact_ratio, run[0, 0], exact_base
+                thickness[i],
+                layer[i],
+                layer_thickness,
+                root,
+                fixed,
+                squared,
+                exact_ratio,
+                run[0, 0],
+                exact_base,
             )
             for row in range(4):
                 for j in range(base.shape[1]):

@@ -113,7 +113,9 @@ def check_theta(theta: ArrayLike, stack: Stack) -> NDArray[np.float64]:
     """
     theta = np.asarray(theta, dtype=np.float64)
     if theta.ndim != 1 or theta.size == 0:
-        raise ValueError(f"theta has shape {theta.shape}; one axis (angle,) with at least one angle is needed.")
+        raise ValueError(
+            f"theta has shape {theta.shape}; one axis (angle,) with at least one angle is needed."
+        )
     t = exit_cosine(theta, stack)
     bad = ~((theta > 0) & (theta < np.pi / 2) & (np.abs(t) < 1))
     if bad.any():
@@ -127,7 +129,7 @@ def check_theta(theta: ArrayLike, stack: Stack) -> NDArray[np.float64]:
 
 def exit_cosine(theta: NDArray[np.float64], stack: Stack) -> NDArray[np.float64]:
     """Cosine t = cosθ - 2 sinθ_B sinψ of the exit angle [1], shape (angle,)."""
-    return np.cos(theta) - 2 * np.sin(stack.bragg_angle) * np.sin(stack.asymmetry)
+    return np.asarray(np.cos(theta) - 2 * np.sin(stack.bragg_angle) * np.sin(stack.asymmetry))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -158,7 +158,9 @@ def choose_sublayers(
     )
     marks = np.sort(np.clip(marks, 0.0, extent[:, None]), axis=1)
     normalisation = profile.normalisation(values)
-    curve, upper, thickness, wanted = _wanted_thickness(profile, values, normalisation, marks, angles, stack, tolerance)
+    curve, upper, thickness, wanted = _wanted_thickness(
+        profile, values, normalisation, marks, angles, stack, tolerance
+    )
     if np.bincount(curve, weights=thickness / wanted).max(initial=0) > _MOST_CELLS:
         raise ValueError(
             f"a profile needs more than {_MOST_CELLS} sublayers (it extends to {extent.max():g} Å); narrow the "
@@ -194,7 +196,9 @@ def _wanted_thickness(
     upper, thickness = marks[:, :-1].ravel(), np.diff(marks, axis=1).ravel()
     present = thickness > 1e-6
     curve, upper, thickness = curve[present], upper[present], thickness[present]
-    curve, upper, thickness = _divide(curve, upper, thickness, np.ceil(thickness / _THICKEST).astype(np.int64))
+    curve, upper, thickness = _divide(
+        curve, upper, thickness, np.ceil(thickness / _THICKEST).astype(np.int64)
+    )
     done: list[tuple[NDArray[np.int64], Floats, Floats, Floats]] = []
     for last in range(_ROUNDS):
         depth = upper[:, None] + thickness[:, None] * _PLACES
@@ -204,12 +208,16 @@ def _wanted_thickness(
         # A coarse cell stands for a few sublayers; a step inside one never becomes smooth, so there is an end.
         coarse = (parts > 4) if last < _ROUNDS - 1 else np.zeros(len(parts), dtype=np.bool_)
         kept = ~coarse
-        done.append((curve[kept], upper[kept], thickness[kept], thickness[kept] / np.maximum(parts[kept], 0.25)))
+        done.append(
+            (curve[kept], upper[kept], thickness[kept], thickness[kept] / np.maximum(parts[kept], 0.25))
+        )
         if not coarse.any():
             break
         pieces = np.ceil(np.minimum(parts[coarse] / 2, 32)).astype(np.int64)
         curve, upper, thickness = _divide(curve[coarse], upper[coarse], thickness[coarse], pieces)
-    all_curve, all_upper, all_thickness, wanted = (np.concatenate(column) for column in zip(*done, strict=True))
+    all_curve, all_upper, all_thickness, wanted = (
+        np.concatenate(column) for column in zip(*done, strict=True)
+    )
     order = np.lexsort((all_upper, all_curve))
     return all_curve[order], all_upper[order], all_thickness[order], wanted[order]
 

@@ -21,7 +21,14 @@ from numpy.typing import ArrayLike
 from scipy import fft
 
 from strainscope.instrument.grid import Floats
-from strainscope.instrument.resolution import FWHM_PER_SIGMA, Resolution, fwhm_spec, lorentzian, share_spec, uniform_step
+from strainscope.instrument.resolution import (
+    FWHM_PER_SIGMA,
+    Resolution,
+    fwhm_spec,
+    lorentzian,
+    share_spec,
+    uniform_step,
+)
 from strainscope.profile.family import ParameterSpec, require
 
 # Gaussian wings kept beyond the grid when it is convolved there, in widths (9 sigma), plus a few steps.

@@ -51,7 +51,7 @@ def read_features(position: Floats, intensity: Floats, counts_per_unit: float) -
     step = float(np.median(np.diff(position)))
     floor = float(np.quantile(smooth, 0.02))
     # Well above the floor and its noise (three standard deviations of a point).
-    noise = np.sqrt((floor * counts_per_unit + 1)) / counts_per_unit
+    noise = np.sqrt(floor * counts_per_unit + 1) / counts_per_unit
     signal = smooth > 1.6 * floor + 3 * noise / np.sqrt(window)
     return Features(
         peak_arcsec=float(0.5 * (position[left] + position[right])),

@@ -102,13 +102,20 @@ def prepare(
     likelihood = likelihood_of(scan, model_error)
     features = read_features(position, scan.intensity, likelihood.counts_per_unit)
     width = max(features.peak_fwhm_arcsec, 5.0)
-    given = {**{s.name: 0.5 * (s.lower + s.upper) for s in experiment.parameters}, **_usual(experiment, width)}
+    given = {
+        **{s.name: 0.5 * (s.lower + s.upper) for s in experiment.parameters},
+        **_usual(experiment, width),
+    }
     given.update(start)
     given.update(held)
     widths = [
-        bounds.get(s.name, (s.lower, s.upper)) for s in experiment.resolution.parameters if s.name.startswith("fwhm")
+        bounds.get(s.name, (s.lower, s.upper))
+        for s in experiment.resolution.parameters
+        if s.name.startswith("fwhm")
     ]
-    narrowest = experiment.resolution.width(np.array([given[s.name] for s in experiment.resolution.parameters]))
+    narrowest = experiment.resolution.width(
+        np.array([given[s.name] for s in experiment.resolution.parameters])
+    )
     model = ScanModel(
         experiment=experiment,
         position=position,
@@ -120,7 +127,10 @@ def prepare(
     resolution = np.array([given[s.name] for s in experiment.resolution.parameters])
     peak, height = model.perfect_peak(resolution)
     near = {
-        "offset_arcsec": (features.peak_arcsec - peak, _OFFSET_ROOM_WIDTHS * width + 2 * scan.step * _arcsec(scan)),
+        "offset_arcsec": (
+            features.peak_arcsec - peak,
+            _OFFSET_ROOM_WIDTHS * width + 2 * scan.step * _arcsec(scan),
+        ),
         "log10_scale": (np.log10(features.peak_intensity / height), 1.0),
     }
     placed = dict(bounds)
@@ -132,7 +142,9 @@ def prepare(
         # A scan that reaches the floor shows its background there: half of the floor at least.
         flat = features.low_edge_arcsec is not None or features.high_edge_arcsec is not None
         placed["log10_background"] = (np.log10(least) - (0.3 if flat else 2.0), np.log10(least) + 0.3)
-        given["log10_background"] = start.get("log10_background", held.get("log10_background", np.log10(0.85 * least)))
+        given["log10_background"] = start.get(
+            "log10_background", held.get("log10_background", np.log10(0.85 * least))
+        )
     parameters = tuple(_bounded(s, placed) for s in experiment.parameters)
     prior = Prior(parameters=parameters, constraints=experiment.constraints, held=dict(held))
     return Problem(
@@ -207,7 +219,9 @@ def invert(
     tell = progress or (lambda stage, share: None)
     rng = np.random.default_rng(seed)
     tell("reading the curve", 0.0)
-    problem = prepare(scan, experiment, bounds=bounds, held=held, start=start, model_error=settings.model_error)
+    problem = prepare(
+        scan, experiment, bounds=bounds, held=held, start=start, model_error=settings.model_error
+    )
     values = draw_starts(experiment, problem.prior, problem.base, problem.features, settings.draws, rng=rng)
     scores = rank(
         problem.model,

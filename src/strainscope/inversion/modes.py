@@ -43,7 +43,9 @@ def gather(experiment: Experiment, fits: list[Fit]) -> list[tuple[Fit, int]]:
         else:
             modes.append((int(i), [int(i)]))
     best = fits[modes[0][0]].cost
-    kept = [(fits[lead], len(members)) for lead, members in modes if fits[lead].cost <= WORST_COST_RATIO * best]
+    kept = [
+        (fits[lead], len(members)) for lead, members in modes if fits[lead].cost <= WORST_COST_RATIO * best
+    ]
     return kept[:MOST_MODES]
 
 
@@ -120,7 +122,10 @@ def _mode(
     own = np.concatenate([fit.values[None, :n_profile], values[:, :n_profile]])
     strain, factor = experiment.profile.evaluate(np.broadcast_to(depth, (len(own), len(depth))), own)
     largest, where = family.maximum(fit.values[None, : len(family.parameters)])
-    sign = float(np.sign(family.evaluate(where[:, None], fit.values[None, : len(family.parameters)])[0, 0])) or 1.0
+    sign = (
+        float(np.sign(family.evaluate(where[:, None], fit.values[None, : len(family.parameters)])[0, 0]))
+        or 1.0
+    )
     return Mode(
         parameters=_parameters(prior, fit, values.std(axis=0)),
         covariance=np.cov(values[:, prior.free], rowvar=False),

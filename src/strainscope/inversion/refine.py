@@ -117,6 +117,6 @@ def refine(
         cost=2 * float(solution.cost),
         chi2=float(residual @ residual),
         model=expected,
-        jacobian=solution.jac,
+        jacobian=np.asarray(solution.jac),
         evaluations=objective.evaluations,
     )

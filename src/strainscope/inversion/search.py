@@ -58,7 +58,13 @@ def strain_limits(features: Features, experiment: Experiment) -> tuple[float, fl
 
 
 def draw_starts(
-    experiment: Experiment, prior: Prior, base: Floats, features: Features, n: int, *, rng: np.random.Generator
+    experiment: Experiment,
+    prior: Prior,
+    base: Floats,
+    features: Features,
+    n: int,
+    *,
+    rng: np.random.Generator,
 ) -> Floats:
     """Parameter values drawn for the profile, the others as in base; shape (n, parameter).
 
@@ -103,7 +109,9 @@ def _shape_splines(experiment: Experiment, prior: Prior, values: Floats, rng: np
     # The k-th basis function from the surface is centred (k - 2)/n of the depth down.
     centres = np.clip((np.arange(number) - 1) / number, 0.0, 1.0) * depth
     strain = bump.evaluate(centres, shape)
-    values[:, 1 : number + 1] = strain * rng.choice([1.0, -1.0] if _both_signs(experiment, prior) else [1.0], (n, 1))
+    values[:, 1 : number + 1] = strain * rng.choice(
+        [1.0, -1.0] if _both_signs(experiment, prior) else [1.0], (n, 1)
+    )
     disorder = experiment.profile.disorder
     start = number + 1
     if isinstance(disorder, CubicBSpline):
@@ -139,7 +147,7 @@ def _scale_strain(
         # The curve says which sign prevails where its two sides differ by much.
         prevailing = 1.0 if limits[0] > -2 * limits[1] else -1.0 if -limits[1] > 2 * limits[0] else 0.0
         turn = (sign * prevailing) < 0
-        values[np.ix_(turn, columns)] *= -1
+        values[np.ix_(np.flatnonzero(turn), np.array(columns))] *= -1
         reach = np.where(turn, np.where(sign >= 0, -limits[1], limits[0]), reach)
     share = rng.uniform(*LARGEST_STRAIN_SHARE, len(values))
     factor = np.where((reach > 0) & (largest > 0), share * reach / np.maximum(largest, 1e-12), 1.0)
@@ -221,7 +229,9 @@ def _scores(curves: NDArray[np.float32], measured: Floats, floor: float) -> Floa
     log_curve = np.log(np.maximum(curves, 1e-30))
     gap = np.log(signal).astype(np.float32) - log_curve
     shift = np.median(gap[:, :: max(1, gap.shape[1] // 60)], axis=1)
-    residual = np.log(measured.astype(np.float32)) - np.log(np.exp(log_curve + shift[:, None]) + np.float32(floor))
+    residual = np.log(measured.astype(np.float32)) - np.log(
+        np.exp(log_curve + shift[:, None]) + np.float32(floor)
+    )
     return np.asarray(np.minimum(np.abs(residual), _CLIP).mean(axis=1), dtype=np.float64)
 
 
@@ -245,4 +255,3 @@ def distinct(
         if len(chosen) == n:
             break
     return values[order[chosen]]
-

@@ -1,6 +1,7 @@
 """Free-form refinement: a fitted profile carried over into B-splines for strain and E."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,11 @@ def spline_start(source: Experiment, values: Floats, prior: Prior) -> Floats:
     depth = 1.05 * float(family.extent(own[:, : len(family.parameters)], 1e-4)[0])
     places = np.linspace(0, depth, 200)
     strain, factor = (rows[0] for rows in source.profile.evaluate(places[None], own))
-    for prefix, target, quantity in (("", strain, "strain"), ("disorder_", factor, "debye_waller")):
+    quantities: tuple[tuple[str, Floats, Literal["strain", "debye_waller"]], ...] = (
+        ("", strain, "strain"),
+        ("disorder_", factor, "debye_waller"),
+    )
+    for prefix, target, quantity in quantities:
         columns = [i for i, name in enumerate(prior.names) if name.startswith(f"{prefix}weight_")]
         spline = CubicBSpline(number=len(columns), quantity=quantity)
         start = np.concatenate([[depth], np.full(len(columns), spline.limit)])

@@ -39,7 +39,9 @@ def judge(experiment: Experiment, features: Features, modes: tuple[Mode, ...]) -
     elif len(modes) > 1:
         notes.append(f"{len(modes) - 1} other profile(s) come near and fit clearly worse.")
     if best.starts < FEWEST_STARTS:
-        check.append("Only one of the refined starts ended in the best solution: others may exist; try --draws.")
+        check.append(
+            "Only one of the refined starts ended in the best solution: others may exist; try --draws."
+        )
     else:
         notes.append(f"{best.starts} independent starts ended in this solution.")
     names = {spec.name for spec in experiment.profile.parameters}

@@ -52,7 +52,7 @@ class NoDisorder(Profile):
         """None, shape (*, 0)."""
         return np.empty((*np.shape(values)[:-1], 0))
 
-    def extent(self, values: ArrayLike, tolerance: float) -> Floats:
+    def extent(self, values: ArrayLike, tolerance: float | Floats) -> Floats:
         """0 Å, shape (*)."""
         return np.zeros(np.shape(values)[:-1])
 
@@ -211,7 +211,7 @@ class ExponentialDisorder(Profile):
         """Those of the family [Å], shape (*, b)."""
         return self.family.breakpoints(values)
 
-    def extent(self, values: ArrayLike, tolerance: float) -> Floats:
+    def extent(self, values: ArrayLike, tolerance: float | Floats) -> Floats:
         """Depth [Å], shape (*), beyond which the exponent, and with it 1 - E, is at most the tolerance."""
         return self.family.extent(values, tolerance / self.scale)
 
@@ -296,7 +296,7 @@ class AmorphousLayer(Profile):
         result: Floats = np.maximum(np.concatenate((edges - width, edges, edges + width), axis=-1), 0)
         return result
 
-    def extent(self, values: ArrayLike, tolerance: float) -> Floats:
+    def extent(self, values: ArrayLike, tolerance: float | Floats) -> Floats:
         """Depth [Å], shape (*), beyond which the lower edge's tail is at most the tolerance."""
         values = np.asarray(values, dtype=np.float64)
         tail = -float(ndtri(min(tolerance, 0.5)))

@@ -136,8 +136,8 @@ class Profile(Parametrised):
         """Depths [Å], shape (*, b), where the profile is not smooth or is steep: cells must end there."""
 
     @abstractmethod
-    def extent(self, values: ArrayLike, tolerance: float) -> Floats:
-        """A depth [Å], shape (*), beyond which abs(profile - limit) <= tolerance."""
+    def extent(self, values: ArrayLike, tolerance: float | Floats) -> Floats:
+        """A depth [Å], shape (*), beyond which abs(profile - limit) <= tolerance (a number, or one a row)."""
 
 
 class StrainProfile(Profile):

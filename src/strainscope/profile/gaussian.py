@@ -161,7 +161,7 @@ class DoubleGaussian(StrainProfile):
         """Rp1 [Å], shape (*, 1): the second derivative jumps there."""
         return np.array(np.asarray(values, dtype=np.float64)[..., 3:4])
 
-    def extent(self, values: ArrayLike, tolerance: float) -> Floats:
+    def extent(self, values: ArrayLike, tolerance: float | Floats) -> Floats:
         """Depth [Å], shape (*), beyond which each of the two Gaussians is at most half the tolerance."""
         rows = columns(values)[..., 0]
         dmax1, _, _, rp1, d02, _, rp2 = rows

@@ -114,7 +114,7 @@ class AsymmetricPseudoVoigt(StrainProfile):
         """The centre [Å], shape (*, 1): the second derivative jumps there."""
         return np.array(np.asarray(values, dtype=np.float64)[..., 1:2])
 
-    def extent(self, values: ArrayLike, tolerance: float) -> Floats:
+    def extent(self, values: ArrayLike, tolerance: float | Floats) -> Floats:
         """Depth [Å], shape (*), beyond which Lorentzian and Gaussian are each at most half the tolerance."""
         height, centre, _, width, _, eta = np.moveaxis(np.asarray(values, dtype=np.float64), -1, 0)[:6]
         twice = 2 * abs(height) / tolerance

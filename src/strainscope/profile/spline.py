@@ -102,10 +102,10 @@ class CubicBSpline(StrainProfile):
         knots: Floats = columns(values)[0] * (np.arange(1, self.number + 1) / self.number)
         return knots
 
-    def extent(self, values: ArrayLike, tolerance: float) -> Floats:
+    def extent(self, values: ArrayLike, tolerance: float | Floats) -> Floats:
         """Depth [Å], shape (*): t, less the deepest cells whose four weights are all within the tolerance."""
         values = np.asarray(values, dtype=np.float64)
-        within = abs(values[..., :0:-1] - self.limit) <= tolerance
+        within = abs(values[..., :0:-1] - self.limit) <= np.asarray(tolerance)[..., None]
         cells = np.logical_and.accumulate(within, axis=-1).sum(axis=-1)
         result: Floats = values[..., 0] * (1 - cells / self.number)
         return result

@@ -107,10 +107,10 @@ class Tabulated(StrainProfile):
         nodes: Floats = columns(values)[1] * np.array(self.depth[1:])
         return nodes
 
-    def extent(self, values: ArrayLike, tolerance: float) -> Floats:
+    def extent(self, values: ArrayLike, tolerance: float | Floats) -> Floats:
         """Depth [Å], shape (*), of the node after the last one off the limit by more than tolerance."""
         amplitude, stretch = columns(values)
-        off = abs(amplitude) * abs(np.array(self.value) - self.limit) > tolerance
+        off = abs(amplitude) * abs(np.array(self.value) - self.limit) > np.asarray(tolerance)[..., None]
         count = np.where(off.any(axis=-1), off.shape[-1] - off[..., ::-1].argmax(axis=-1), 0)
         nodes = np.array(self.depth)
         result: Floats = stretch[..., 0] * nodes[np.minimum(count, nodes.size - 1)]
