@@ -617,7 +617,7 @@ def test_tied_disorder_is_finite_and_within_0_and_1(shares, largest, k, n):
 def test_tied_disorder_refuses():
     with pytest.raises(ValueError, match="K = 1.1; it must lie in 0 to 1"):
         TiedDisorder().check([1.1, 1.0])
-    with pytest.raises(ValueError, match="n = 0.1; it must lie in 0.3 to 4"):
+    with pytest.raises(ValueError, match="n = 0.1; it must lie in 0.3 to 8"):
         TiedDisorder().check([0.5, 0.1])
 
 

@@ -1,0 +1,104 @@
+"""How often the search finds the exact parameters of simulated noise-free curves.
+
+The predecessor's task with a continuous prior: seven parameters over its ranges, bare GGG 444, 701 points in
+steps of 4.671897861 arcsec, Gaussian resolution of 25 arcsec, no background, no noise. A curve counts as recovered
+when every parameter comes within 0.1 % of its range. Run: python -m benchmarks.recovery [number]
+"""
+
+import sys
+import time
+
+import numpy as np
+
+from strainscope.crystal import ARCSEC, builtin_crystal, reflection
+from strainscope.diffraction import stack_from_reflections
+from strainscope.experiment import Experiment, ScanModel
+from strainscope.inversion import SearchSettings
+from strainscope.inversion.invert import prepare, refine_all
+from strainscope.inversion.search import distinct, draw_starts, rank
+from strainscope.instrument import Gaussian
+from strainscope.profile import DepthProfile, DoubleGaussian
+from strainscope.scan import Scan
+
+NAMES = ("Dmax1", "D01", "L1", "Rp1", "D02", "L2", "Rp2")
+RANGES = np.array([0.028, 0.029, 6000.0, 7000.0, 0.028, 6000.0, 6000.0])
+BOUNDS = {
+    "Dmax1": (0.002, 0.030),
+    "D01": (0.001, 0.030),
+    "L1": (1000.0, 7000.0),
+    "Rp1": (0.0, 7000.0),
+    "D02": (0.002, 0.030),
+    "L2": (1000.0, 7000.0),
+    "Rp2": (-6000.0, 0.0),
+}
+HELD = {"fwhm_arcsec": 25.0, "background_slope": 0.0, "offset_arcsec": 0.0, "log10_scale": 0.0, "log10_background": -14.0}
+MODEL_ERROR = 1e-3
+
+
+def truths(number: int, *, seed: int) -> np.ndarray:
+    """Parameters uniform over the ranges where the constraints hold, shape (number, 7)."""
+    rng = np.random.default_rng(seed)
+    lower, upper = np.array([BOUNDS[name] for name in NAMES]).T
+    drawn = np.empty((0, 7))
+    while len(drawn) < number:
+        values = rng.uniform(lower, upper, (4 * number, 7))
+        drawn = np.concatenate([drawn, values[~DoubleGaussian().violations(values)]])
+    return drawn[:number]
+
+
+def recover(number: int = 200, *, seed: int = 20, settings: SearchSettings | None = None) -> dict[str, float]:
+    """Share recovered, mean error of each parameter in % of its range, seconds a curve."""
+    settings = settings or SearchSettings(draws=8192, starts=24, model_error=MODEL_ERROR)
+    crystal = builtin_crystal("GGG")
+    ggg = reflection(crystal, (4, 4, 4), wavelength=1.54056)
+    stack = stack_from_reflections(ggg)
+    experiment = Experiment(
+        stack=stack, profile=DepthProfile(strain=DoubleGaussian()), resolution=Gaussian(), tolerance=1e-4
+    )
+    angle = np.sort(-(np.arange(701) - 20) * 4.671897861)
+    simulator = ScanModel(
+        experiment=experiment,
+        position=angle,
+        fringe_depth=10_000.0,
+        narrowest_fwhm_arcsec=10.0,
+        widest_fwhm_arcsec=60.0,
+        offset_range=(-100.0, 100.0),
+    )
+    errors, spent, misfits = [], [], []
+    for i, truth in enumerate(truths(number, seed=seed)):
+        values = np.concatenate([truth, [HELD[s.name] for s in experiment.parameters[7:]]])
+        intensity = np.maximum(simulator.expected(values), 0.0)
+        scan = Scan(angle=angle, intensity=intensity, axis="delta-theta-arcsec", intensity_kind="normalised", name=str(i))
+        began = time.perf_counter()
+        problem = prepare(scan, experiment, bounds=BOUNDS, held=HELD, start={}, model_error=settings.model_error)
+        rng = np.random.default_rng(i)
+        drawn = draw_starts(experiment, problem.prior, problem.base, problem.features, settings.draws, rng=rng)
+        scores = rank(problem.model, problem.likelihood, drawn, problem.features)
+        chosen = distinct(experiment, problem.prior, drawn, scores, settings.starts)
+        best = min(refine_all(problem, chosen, settings, lambda share: None), key=lambda fit: fit.cost)
+        spent.append(time.perf_counter() - began)
+        errors.append(100 * np.abs(best.values[:7] - truth) / RANGES)
+        misfits.append(best.cost)
+        if "-v" in sys.argv:
+            print(i, np.round(truth, 5), np.round(errors[-1], 3), f"{best.cost:.3g} {spent[-1]:.1f} s", flush=True)
+    errors = np.array(errors)
+    result = {
+        "recovery_share": float((errors.max(axis=1) < 0.1).mean()),
+        "recovery_share_fitted": float((np.array(misfits) < 1.0).mean()),
+        "recovery_seconds_per_curve": float(np.mean(spent)),
+    }
+    for name, column in zip(NAMES, errors.T, strict=True):
+        result[f"recovery_mean_error_percent_{name}"] = float(column.mean())
+    return result
+
+
+def main(number: int = 200) -> dict[str, float]:
+    """Runs and prints."""
+    result = recover(number)
+    for name, value in result.items():
+        print(f"{name:45s} {value:.4g}")
+    return result
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)

@@ -1,0 +1,249 @@
+"""Unit coordinates of the prior: every point obeys every constraint, and nothing is lost on the way."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from strainscope.prior import Prior
+from strainscope.profile import AmorphousLayer, Constraint, DepthProfile, DoubleGaussian, ParameterSpec, TiedDisorder
+
+FAMILIES = {
+    "tied": DepthProfile(strain=DoubleGaussian(), disorder=TiedDisorder()),
+    "amorphous": DepthProfile(strain=DoubleGaussian(), disorder=AmorphousLayer()),
+}
+NAMES = [spec.name for spec in FAMILIES["tied"].parameters]
+
+
+def prior_of(profile, held=None, **bounds):
+    parameters = [
+        replace(s, lower=bounds[s.name][0], upper=bounds[s.name][1]) if s.name in bounds else s
+        for s in profile.parameters
+    ]
+    return Prior(parameters=tuple(parameters), constraints=profile.constraints, held=held or {})
+
+
+def spec(name, lower, upper):
+    return ParameterSpec(name=name, unit="1", lower=lower, upper=upper, description=name)
+
+
+def chain(names="abc"):
+    """The constraints a <= b <= c."""
+    return tuple(Constraint(terms=((x, 1.0), (y, -1.0)), upper=0.0) for x, y in zip(names, names[1:], strict=False))
+
+
+def assert_obeys(prior, values):
+    """Values lie between the bounds, hold what is held, and break no constraint (rounding aside)."""
+    for i, s in enumerate(prior.parameters):
+        room = 1e-9 * (s.upper - s.lower)
+        if s.name in prior.held:
+            assert values[..., i] == pytest.approx(prior.held[s.name], rel=1e-12)
+        else:
+            assert (values[..., i] >= s.lower - room).all()
+            assert (values[..., i] <= s.upper + room).all()
+    for constraint in prior.constraints:
+        terms = [factor * values[..., prior.names.index(name)] for name, factor in constraint.terms]
+        size = abs(constraint.upper) + sum(abs(term) for term in terms)
+        assert (sum(terms) - constraint.upper <= 1e-12 * size).all()
+
+
+@st.composite
+def priors(draw):
+    """A family with bounds drawn inside its own, and some parameters held."""
+    profile = FAMILIES[draw(st.sampled_from(sorted(FAMILIES)))]
+    parameters, held = [], {}
+    for s in profile.parameters:
+        low, high = sorted(draw(st.tuples(st.floats(0, 1), st.floats(0, 1))))
+        assume(high - low > 1e-3)
+        room = s.upper - s.lower
+        own = replace(s, lower=s.lower + low * room, upper=s.lower + high * room)
+        parameters.append(own)
+        if draw(st.integers(0, 4)) == 0:
+            held[s.name] = own.lower + draw(st.floats(0, 1)) * (own.upper - own.lower)
+    # Two held values that break a constraint between them are the caller's; they are another test's matter.
+    both = [c for c in profile.constraints if all(name in held for name, _ in c.terms)]
+    assume(all(sum(f * held[n] for n, f in c.terms) <= c.upper for c in both))
+    try:
+        return Prior(parameters=tuple(parameters), constraints=profile.constraints, held=held)
+    except ValueError:
+        assume(False)
+        raise
+
+
+@settings(max_examples=150, deadline=None)
+@given(prior=priors(), data=st.data())
+def test_every_unit_coordinate_obeys_every_bound_and_constraint(prior, data):
+    n = len(prior.names)
+    unit = data.draw(arrays(np.float64, (5, n), elements=st.floats(0, 1)))
+    corners = np.array([np.zeros(n), np.ones(n), np.arange(n) % 2, 1 - np.arange(n) % 2], dtype=np.float64)
+    assert_obeys(prior, prior.from_unit(np.concatenate([unit, corners])))
+
+
+@settings(max_examples=100, deadline=None)
+@given(prior=priors(), data=st.data())
+def test_round_trip_of_values_and_of_coordinates(prior, data):
+    unit = data.draw(arrays(np.float64, (4, len(prior.names)), elements=st.floats(0.01, 0.99)))
+    values = prior.from_unit(unit)
+    back = prior.to_unit(values)
+    again = prior.from_unit(back)
+    width = np.array([s.upper - s.lower for s in prior.parameters])
+    np.testing.assert_allclose(again / width, values / width, rtol=1e-9, atol=1e-9)
+    # A coordinate whose range has shrunk to rounding says nothing.
+    low, high = prior._bounds(unit)
+    wide = (high - low > 1e-4 * width)[:, prior.free]
+    np.testing.assert_allclose(back[:, prior.free][wide], unit[:, prior.free][wide], atol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(prior=priors(), data=st.data())
+def test_unit_jacobian_is_the_finite_difference(prior, data):
+    unit = data.draw(arrays(np.float64, len(prior.names), elements=st.floats(0.02, 0.98)))
+    jacobian = prior.unit_jacobian(unit)
+    n, step = len(prior.names), 1e-4
+    here = prior.from_unit(unit)
+    forward = (prior.from_unit(unit + step * np.eye(n)) - here).T / step
+    backward = (here - prior.from_unit(unit - step * np.eye(n))).T / step
+    width = np.array([s.upper - s.lower for s in prior.parameters])[:, None]
+    # Where the two sides differ, two bounds swap within the step.
+    smooth = abs(forward - backward) < 1e-8 * width
+    assert smooth.mean() > 0.8
+    np.testing.assert_allclose((jacobian / width)[smooth], (forward / width)[smooth], atol=1e-7)
+
+
+def test_unit_jacobian_passes_a_bound_on_to_what_it_bounds():
+    # D01 lies between its lower bound and Dmax1, so that raising Dmax1 raises D01 by its share.
+    prior = prior_of(FAMILIES["tied"], D01=(0.001, 0.03), Dmax1=(0.002, 0.01))
+    unit = np.full(9, 0.5)
+    unit[NAMES.index("D01")] = 0.25
+    jacobian = prior.unit_jacobian(unit)
+    d01, dmax1 = NAMES.index("D01"), NAMES.index("Dmax1")
+    assert jacobian[dmax1, dmax1] == pytest.approx(0.008)
+    assert jacobian[d01, dmax1] == pytest.approx(0.25 * 0.008)
+    assert jacobian[d01, d01] == pytest.approx(0.006 - 0.001)
+    assert jacobian[dmax1, d01] == 0.0
+
+
+def test_held_parameters_stay_and_bind_the_others():
+    prior = prior_of(FAMILIES["tied"], held={"L2": 4000.0, "D01": 0.012})
+    unit = np.random.default_rng(1).uniform(size=(500, 9))
+    values = prior.from_unit(unit)
+    assert (values[:, NAMES.index("L2")] == 4000.0).all()
+    assert values[:, NAMES.index("L1")].min() >= 4000.0
+    assert values[:, NAMES.index("Dmax1")].min() >= 0.012
+    assert values[:, NAMES.index("D02")].max() <= 0.018 + 1e-12
+    assert [prior.names[i] for i in prior.free] == [n for n in NAMES if n not in ("L2", "D01")]
+    held = [NAMES.index("L2"), NAMES.index("D01")]
+    assert (prior.to_unit(values)[:, held] == 0.5).all()
+    jacobian = prior.unit_jacobian(unit[0])
+    assert (jacobian[held] == 0).all()
+    assert (jacobian[:, held] == 0).all()
+
+
+def test_a_value_outside_has_a_coordinate_outside():
+    prior = prior_of(FAMILIES["tied"])
+    values = prior.from_unit(np.full(9, 0.5))
+    for name, change, outside in (
+        ("Dmax1", 0.1, lambda u: u > 1),
+        ("L1", -7000.0, lambda u: u < 0),
+        ("Rp1", 1e4, lambda u: u > 1),
+    ):
+        moved = values.copy()
+        moved[NAMES.index(name)] += change
+        assert outside(prior.to_unit(moved)[NAMES.index(name)])
+    # D01 within its own bounds but above Dmax1.
+    moved = values.copy()
+    moved[NAMES.index("Dmax1")], moved[NAMES.index("D01")] = 0.005, 0.006
+    assert prior.to_unit(moved)[NAMES.index("D01")] > 1
+
+
+def test_a_chain_of_three_is_kept():
+    prior = Prior(parameters=tuple(spec(n, 0.0, 1.0) for n in "abc"), constraints=chain(), held={})
+    values = prior.from_unit(np.random.default_rng(2).uniform(size=(1000, 3)))
+    assert_obeys(prior, values)
+    # None of them is pinned: each reaches near both of its ends.
+    assert (values.min(axis=0) < 0.05).all()
+    assert (values.max(axis=0) > 0.95).all()
+
+
+def test_without_constraints_the_box_is_mapped_linearly():
+    prior = Prior(parameters=(spec("a", -1.0, 3.0), spec("b", 10.0, 20.0)), held={})
+    np.testing.assert_allclose(prior.from_unit(np.array([[0.0, 1.0], [0.5, 0.25]])), [[-1, 20], [1, 12.5]])
+    np.testing.assert_allclose(prior.unit_jacobian(np.array([0.3, 0.3])), np.diag([4.0, 10.0]), rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "held", "named"),
+    [
+        # The surface strain starts above where the maximum ends.
+        ({"Dmax1": (0.002, 0.005), "D01": (0.006, 0.03)}, {}, "Dmax1"),
+        ({"L1": (500.0, 900.0), "Rp1": (1000.0, 7000.0)}, {}, "L1"),
+        ({"D01": (0.02, 0.03), "D02": (0.02, 0.03)}, {}, "D01"),
+        ({"L1": (500.0, 3000.0)}, {"L2": 4000.0}, "L1"),
+        ({"Dmax1": (0.002, 0.03)}, {"D01": 0.0295}, "D02"),
+    ],
+)
+def test_bounds_that_leave_no_room_are_refused(bounds, held, named):
+    with pytest.raises(ValueError, match=rf"^{named} = .*; the bounds and the constraints .* leave no room\.$"):
+        prior_of(FAMILIES["tied"], held=held, **bounds)
+
+
+def test_an_unknown_held_name_is_refused_with_those_that_exist():
+    with pytest.raises(ValueError, match=r"held parameter 'Dmax' is unknown; there are Dmax1, D01, "):
+        prior_of(FAMILIES["tied"], held={"Dmax": 0.01})
+
+
+def test_samples_lie_inside_are_as_many_as_asked_for_and_repeat_with_the_seed():
+    prior = prior_of(FAMILIES["tied"], held={"K": 0.4})
+    values = prior.sample(3000, rng=np.random.default_rng(3))
+    assert values.shape == (3000, 9)
+    assert_obeys(prior, values)
+    unit = prior.to_unit(values)
+    assert unit.min() >= -1e-9
+    assert unit.max() <= 1 + 1e-9
+    np.testing.assert_array_equal(values, prior.sample(3000, rng=np.random.default_rng(3)))
+    assert not np.array_equal(values, prior.sample(3000, rng=np.random.default_rng(4)))
+
+
+def test_samples_are_uniform_where_the_constraints_hold():
+    # a <= b on the unit square: a triangle, in which the marginal density of b is 2 b and that of a 2 (1 - a).
+    prior = Prior(parameters=(spec("a", 0.0, 1.0), spec("b", 0.0, 1.0)), constraints=chain("ab"), held={})
+    n = 20_000
+    a, b = prior.sample(n, rng=np.random.default_rng(5)).T
+    deviation = np.sqrt(1 / 18 / n)
+    assert a.mean() == pytest.approx(1 / 3, abs=4.5 * deviation)
+    assert b.mean() == pytest.approx(2 / 3, abs=4.5 * deviation)
+    # Unit coordinates are not: there the mean of a would be 1/4.
+    placed = prior.from_unit(np.random.default_rng(5).uniform(size=(n, 2)))
+    assert abs(placed[:, 0].mean() - 1 / 3) > 20 * deviation
+
+
+class Impatient:
+    """A generator that gives up where another would go on for ever."""
+
+    def __init__(self):
+        self.rng, self.calls = np.random.default_rng(0), 0
+
+    def uniform(self, *args):
+        self.calls += 1
+        if self.calls > 300:
+            pytest.fail("sample() rejects for ever")
+        return self.rng.uniform(*args)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        pytest.param({"L2": 7000.0}, id="a-held-value-on-the-end-of-another-range"),
+        pytest.param({"D01": 0.02, "Dmax1": 0.01}, id="two-held-values-that-break-a-constraint"),
+    ],
+)
+def test_sampling_without_room_ends(held):
+    try:
+        prior = prior_of(FAMILIES["tied"], held=held)
+        values = prior.sample(10, rng=Impatient())
+    except ValueError:
+        return
+    assert_obeys(prior, values)
