@@ -48,7 +48,9 @@ def truths(number: int, *, seed: int) -> np.ndarray:
 
 def recover(number: int = 200, *, seed: int = 20, settings: SearchSettings | None = None) -> dict[str, float]:
     """Share recovered, mean error of each parameter in % of its range, seconds a curve."""
-    settings = settings or SearchSettings(draws=8192, starts=24, model_error=MODEL_ERROR)
+    settings = settings or SearchSettings(
+        draws=16384, starts=32, evaluations=150, tolerance=1e-10, model_error=MODEL_ERROR
+    )
     crystal = builtin_crystal("GGG")
     ggg = reflection(crystal, (4, 4, 4), wavelength=1.54056)
     stack = stack_from_reflections(ggg)
@@ -75,7 +77,8 @@ def recover(number: int = 200, *, seed: int = 20, settings: SearchSettings | Non
         drawn = draw_starts(experiment, problem.prior, problem.base, problem.features, settings.draws, rng=rng)
         scores = rank(problem.model, problem.likelihood, drawn, problem.features)
         chosen = distinct(experiment, problem.prior, drawn, scores, settings.starts)
-        best = min(refine_all(problem, chosen, settings, lambda share: None), key=lambda fit: fit.cost)
+        fits = refine_all(problem, chosen, settings, lambda share: None)
+        best = min((fit for fit, _ in fits), key=lambda fit: fit.cost)
         spent.append(time.perf_counter() - began)
         errors.append(100 * np.abs(best.values[:7] - truth) / RANGES)
         misfits.append(best.cost)

@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 
 # Points of local interpolation between simulated angles, and how finely a fringe is simulated.
 _STENCIL = 6
-_PER_FRINGE = 9.0
+_PER_FRINGE = 7.5
 
 
 def _spec(name: str, unit: str, lower: float, upper: float, description: str) -> ParameterSpec:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from strainscope.crystal import ARCSEC, _phase_sum, builtin_crystal, reflection
+from strainscope.crystal import ARCSEC, builtin_crystal, reflection
+from strainscope.crystal.structure import _phase_sum
 
 DIAMOND = [site.position for site in builtin_crystal("Si").sites]
 INDEX = st.integers(-8, 8)

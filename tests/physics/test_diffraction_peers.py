@@ -25,7 +25,7 @@ GGG880 = reflection(
 )
 GAAS = reflection(builtin_crystal("GaAs"), (1, 1, 5), wavelength=1.2, surface=(0, 0, 1), debye_waller=False)
 STEP = 4.671897861 * ARCSEC
-FILE = Path(strainscope.__file__).parent / "crystals" / "GGG.cif"
+FILE = Path(strainscope.__file__).parent / "crystal" / "data" / "GGG.cif"
 
 
 def rms(a, b):

@@ -23,8 +23,18 @@ def read(intensity, x=X, counts_per_unit=1.0):
 def test_peak_and_its_width():
     found = read(curve())
     assert found.peak_arcsec == pytest.approx(PEAK, abs=STEP)
-    assert found.peak_intensity == pytest.approx(1e5, rel=0.05)
+    # The running median that keeps spikes out flattens the summit.
+    assert 0.85e5 < found.peak_intensity <= 1.001e5
     assert found.peak_fwhm_arcsec == pytest.approx(FWHM, abs=2 * STEP)
+
+
+def test_a_peak_of_few_points_in_a_long_scan_is_found():
+    # A high-resolution peak of 3 points, among 700: the plateau is not the peak.
+    x = 5.0 * np.arange(-500.0, 200.0)
+    intensity = 20 + 1e5 * 0.5 ** ((2 * x / 15.0) ** 2) + np.where((x > -1500) & (x < 0), 400.0, 0.0)
+    found = read(intensity, x=x)
+    assert found.peak_arcsec == pytest.approx(0, abs=5)
+    assert found.peak_fwhm_arcsec < 30
 
 
 def test_peak_moves_with_the_scan():

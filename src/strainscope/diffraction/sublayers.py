@@ -146,7 +146,13 @@ def choose_sublayers(
         ValueError: a profile that would need more than 20,000 cells.
     """
     n_curve = values.shape[0]
-    extent = profile.extent(values, strain_tolerance=1e-4 * tolerance, factor_tolerance=0.03 * tolerance)
+    normalisation = profile.normalisation(values)
+    extent = profile.extent(
+        values,
+        strain_tolerance=1e-4 * tolerance,
+        factor_tolerance=0.03 * tolerance,
+        normalisation=normalisation,
+    )
     marks = np.concatenate(
         [
             np.zeros((n_curve, 1)),
@@ -157,7 +163,6 @@ def choose_sublayers(
         axis=1,
     )
     marks = np.sort(np.clip(marks, 0.0, extent[:, None]), axis=1)
-    normalisation = profile.normalisation(values)
     curve, upper, thickness, wanted = _wanted_thickness(
         profile, values, normalisation, marks, angles, stack, tolerance
     )

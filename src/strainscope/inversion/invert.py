@@ -15,7 +15,7 @@ from strainscope.diffraction.engine import worker_count
 from strainscope.experiment import Experiment, ScanModel
 from strainscope.inversion.features import Features, read_features
 from strainscope.inversion.likelihood import Likelihood, likelihood_of
-from strainscope.inversion.modes import BAND_MEANING, describe, gather
+from strainscope.inversion.modes import BAND_MEANING, MOST_MODES, describe, gather
 from strainscope.inversion.refine import Fit, refine
 from strainscope.inversion.result import Result
 from strainscope.inversion.search import distinct, draw_starts, rank
@@ -31,6 +31,12 @@ Progress = Callable[[str, float], None]
 # The offset may differ from where the peaks coincide by this much, in widths of the measured peak.
 _OFFSET_ROOM_WIDTHS = 0.6
 _DEEPEST_FRINGES = 20_000.0
+# The first round of refinement: relative model error and rms error of the simulation that are good enough there.
+_COARSE_MODEL_ERROR = 0.1
+_COARSE_TOLERANCE = 1e-3
+# Which of the distinct fits go on to the second round.
+_SURVIVING_RATIO = 6.0
+_MOST_SURVIVORS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +46,9 @@ class SearchSettings:
     Attributes:
         draws: Curves simulated and ranked.
         starts: Distinct draws that are refined.
-        first_evaluations: Model evaluations each start gets before the worse half is dropped.
-        evaluations: Model evaluations at most for those that go on.
+        first_evaluations: Model evaluations each start gets in the first, coarse round.
+        evaluations: Model evaluations at most for the distinct ones that go on.
+        tolerance: Relative change of the sum of squares at which those are done.
         model_error: Relative error [1] granted to the model at every point; widens the bands accordingly.
         splines: Weights of a free-form refinement (B-splines for strain and E) on top; 0 for none.
     """
@@ -50,6 +57,7 @@ class SearchSettings:
     starts: int = 24
     first_evaluations: int = 14
     evaluations: int = 80
+    tolerance: float = 1e-6
     model_error: float = 0.07
     splines: int = 0
 
@@ -235,7 +243,7 @@ def invert(
     if settings.splines:
         tell("free-form refinement", 0.92)
         problem, fits = _free_form(scan, problem, fits, bounds, held, start, settings)
-    found = gather(problem.model.experiment, fits)
+    found = gather(problem.model.experiment, fits)[:MOST_MODES]
     tell("bands", 0.95)
     modes = describe(problem.model.experiment, problem.prior, problem.likelihood, found, rng=rng)
     offset = modes[0].parameter("offset_arcsec").value
@@ -260,52 +268,72 @@ def invert(
         counters={
             "draws": settings.draws,
             "starts": len(chosen),
-            "model_evaluations": sum(f.evaluations for f in fits),
+            "model_evaluations": sum(fit.evaluations for fit, _ in fits),
         },
     )
 
 
 def refine_all(
     problem: Problem, starts: Floats, settings: SearchSettings, progress: Callable[[float], None]
-) -> list[Fit]:
-    """Least squares from every start: a first round for all, then the better half to the end.
+) -> list[tuple[Fit, int]]:
+    """Least squares from every start: a short round for all, then each distinct survivor to the end.
+
+    The short round grants the model a larger error, which widens the basins, and simulates more coarsely.
 
     Args:
         problem: The scan prepared.
         starts: Values of all parameters, shape (start, parameter).
         settings: Evaluations of both rounds.
         progress: Called with the share done.
+
+    Returns:
+        Fits, and how many starts each stands for.
     """
+    coarse = replace(
+        problem,
+        model=replace(problem.model, experiment=replace(problem.model.experiment, tolerance=_COARSE_TOLERANCE)),
+        likelihood=replace(
+            problem.likelihood, model_error=max(problem.likelihood.model_error, _COARSE_MODEL_ERROR)
+        ),
+    )
     units = np.clip(problem.prior.to_unit(starts), 0.01, 0.99)
     done = 0
 
-    def run(unit: Floats, evaluations: int) -> Fit:
+    def run(which: Problem, unit: Floats, evaluations: int, tolerance: float) -> Fit:
         nonlocal done
-        fit = refine(problem.model, problem.likelihood, problem.prior, unit, most_evaluations=evaluations)
+        fit = refine(
+            which.model, which.likelihood, which.prior, unit, most_evaluations=evaluations, tolerance=tolerance
+        )
         done += 1
-        progress(min(1.0, done / (1.5 * len(units))))
+        progress(min(1.0, done / (len(units) + _MOST_SURVIVORS)))
         return fit
 
-    # The tables are made before the threads start, so that they are made once.
-    _ = problem.model.tables, problem.model.smearing
+    # Tables are made before the threads start, so that they are made once.
+    for part in (coarse, problem):
+        _ = part.model.tables, part.model.smearing
     with ThreadPoolExecutor(worker_count()) as pool:
-        first = list(pool.map(lambda unit: run(unit, settings.first_evaluations), units))
-        first.sort(key=lambda fit: fit.cost)
-        better = first[: (len(first) + 1) // 2]
-        return list(pool.map(lambda fit: run(fit.unit, settings.evaluations), better))
+        first = list(pool.map(lambda unit: run(coarse, unit, settings.first_evaluations, 1e-3), units))
+        groups = gather(problem.model.experiment, [(fit, 1) for fit in first], worst_ratio=_SURVIVING_RATIO)
+        last = list(
+            pool.map(
+                lambda group: run(problem, group[0].unit, settings.evaluations, settings.tolerance),
+                groups[:_MOST_SURVIVORS],
+            )
+        )
+    return [(fit, count) for fit, (_, count) in zip(last, groups, strict=False)]
 
 
 def _free_form(
     scan: Scan,
     problem: Problem,
-    fits: list[Fit],
+    fits: list[tuple[Fit, int]],
     bounds: Mapping[str, tuple[float, float]],
     held: Mapping[str, float],
     start: Mapping[str, float],
     settings: SearchSettings,
-) -> tuple[Problem, list[Fit]]:
+) -> tuple[Problem, list[tuple[Fit, int]]]:
     """The modes found so far, refined with B-splines for strain and E."""
-    found = gather(problem.model.experiment, fits)
+    found = gather(problem.model.experiment, fits)[:MOST_MODES]
     experiment = spline_experiment(problem.model.experiment, settings.splines)
     known = {spec.name for spec in experiment.parameters}
     best = dict(zip(problem.prior.names, found[0][0].values, strict=True))
@@ -318,4 +346,6 @@ def _free_form(
         model_error=settings.model_error,
     )
     starts = np.array([spline_start(problem.model.experiment, fit.values, free.prior) for fit, _ in found])
-    return free, refine_all(free, starts, settings, lambda share: None)
+    refined = refine_all(free, starts, settings, lambda share: None)
+    total = sum(count for _, count in found)
+    return free, [(fit, max(1, total * count // max(len(found), 1))) for fit, count in refined]

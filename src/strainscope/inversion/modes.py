@@ -30,11 +30,19 @@ BAND_MEANING = (
 )
 
 
-def gather(experiment: Experiment, fits: list[Fit]) -> list[tuple[Fit, int]]:
-    """Distinct fits, best first, with the number of fits that ended at each."""
-    depth, profiles = _profiles(experiment, np.array([f.values for f in fits]))
+def gather(
+    experiment: Experiment, fits: list[tuple[Fit, int]], *, worst_ratio: float = WORST_COST_RATIO
+) -> list[tuple[Fit, int]]:
+    """Distinct fits, best first, with the number of starts that each stands for.
+
+    Args:
+        experiment: Families.
+        fits: Fits and the number of starts behind each.
+        worst_ratio: Fits whose cost exceeds the best by more than this factor are dropped.
+    """
+    _, profiles = _profiles(experiment, np.array([fit.values for fit, _ in fits]))
     modes: list[tuple[int, list[int]]] = []
-    for i in np.argsort([f.cost for f in fits]):
+    for i in np.argsort([fit.cost for fit, _ in fits], kind="stable"):
         for lead, members in modes:
             size = np.abs(profiles[lead]).max()
             if np.abs(profiles[i] - profiles[lead]).mean() < SAME_PROFILE * size:
@@ -42,11 +50,12 @@ def gather(experiment: Experiment, fits: list[Fit]) -> list[tuple[Fit, int]]:
                 break
         else:
             modes.append((int(i), [int(i)]))
-    best = fits[modes[0][0]].cost
-    kept = [
-        (fits[lead], len(members)) for lead, members in modes if fits[lead].cost <= WORST_COST_RATIO * best
+    best = fits[modes[0][0]][0].cost
+    return [
+        (fits[lead][0], sum(fits[i][1] for i in members))
+        for lead, members in modes
+        if fits[lead][0].cost <= worst_ratio * best
     ]
-    return kept[:MOST_MODES]
 
 
 def _profiles(experiment: Experiment, values: Floats) -> tuple[Floats, Floats]:

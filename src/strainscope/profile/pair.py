@@ -112,11 +112,22 @@ class DepthProfile(Parametrised):
         marks = [np.broadcast_to(m, (*values.shape[:-1], m.shape[-1])) for m in marks]
         return np.concatenate(marks, axis=-1)
 
-    def extent(self, values: Floats, *, strain_tolerance: float, factor_tolerance: float) -> Floats:
-        """A depth [Å] beyond which the crystal is perfect within the tolerances, shape (*)."""
+    def extent(
+        self,
+        values: Floats,
+        *,
+        strain_tolerance: float,
+        factor_tolerance: float,
+        normalisation: Floats | None = None,
+    ) -> Floats:
+        """A depth [Å] beyond which the crystal is perfect within the tolerances, shape (*).
+
+        The normalisation is found anew unless it is given.
+        """
         own, rest = values[..., : self._split], values[..., self._split :]
         if isinstance(self.disorder, TiedDisorder):
-            follows = self.disorder.strain_tolerance(self.strain.maximum(own)[0], rest, factor_tolerance)
+            largest = self.normalisation(values) if normalisation is None else normalisation
+            follows = self.disorder.strain_tolerance(largest, rest, factor_tolerance)
             return self.strain.extent(own, np.minimum(follows, strain_tolerance))
         depth = self.strain.extent(own, strain_tolerance)
         return np.maximum(depth, self.disorder.extent(rest, factor_tolerance))

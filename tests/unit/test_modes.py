@@ -1,0 +1,231 @@
+"""Distinct solutions: which fits are one, and what their bands, deviations and weights are."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from strainscope.crystal import builtin_crystal, reflection
+from strainscope.diffraction import stack_from_reflections
+from strainscope.experiment import Experiment
+from strainscope.instrument import Gaussian
+from strainscope.inversion import modes as module
+from strainscope.inversion.likelihood import Likelihood
+from strainscope.inversion.modes import MOST_MODES, describe, gather
+from strainscope.inversion.refine import Fit
+from strainscope.prior import Prior
+from strainscope.profile import CubicBSpline, DepthProfile, DoubleGaussian, TiedDisorder
+
+STACK = stack_from_reflections(reflection(builtin_crystal("GGG"), (4, 4, 4), wavelength="CuKa1"))
+GAUSSIANS = Experiment(
+    stack=STACK,
+    profile=DepthProfile(strain=DoubleGaussian(), disorder=TiedDisorder()),
+    resolution=Gaussian(),
+)
+SPLINES = Experiment(
+    stack=STACK,
+    profile=DepthProfile(
+        strain=CubicBSpline(number=4, weight_range=(0.0, 0.02)),
+        disorder=CubicBSpline(number=4, quantity="debye_waller"),
+    ),
+    resolution=Gaussian(),
+)
+POINTS = 60
+
+
+def prior_of(experiment, **held):
+    return Prior(parameters=experiment.parameters, constraints=experiment.constraints, held=held)
+
+
+def fit(experiment, *, cost=60.0, stiff=100.0, prior=None, middle=0.5, **changed):
+    """A fit that ended at the middle of the ranges, changed as given; `stiff` is the residuals' slope."""
+    prior = prior or prior_of(experiment)
+    values = prior.from_unit(np.full(len(prior.names), middle))
+    for name, value in changed.items():
+        values[prior.names.index(name)] = value
+    jacobian = np.zeros((POINTS, len(prior.free)))
+    np.fill_diagonal(jacobian, stiff)
+    return Fit(
+        values=values,
+        unit=prior.to_unit(values),
+        cost=cost,
+        chi2=cost,
+        model=np.full(POINTS, 100.0),
+        jacobian=jacobian,
+        evaluations=5,
+    )
+
+
+def described(experiment, found, *, prior=None, seed=0):
+    intensity = np.full(POINTS, 100.0)
+    likelihood = Likelihood(
+        intensity=intensity, sigma=None, counts_per_unit=1.0, model_error=0.05, description=""
+    )
+    return describe(
+        experiment, prior or prior_of(experiment), likelihood, found, rng=np.random.default_rng(seed)
+    )
+
+
+# Gathering --------------------------------------------------------------------------------------------------
+
+
+def test_fits_of_one_profile_are_one_mode():
+    fits = [fit(GAUSSIANS, cost=c, Dmax1=0.010 + d) for c, d in ((61, 1e-5), (60, 0), (64, -2e-5))]
+    found = gather(GAUSSIANS, fits)
+    assert len(found) == 1
+    assert found[0] == (fits[1], 3)
+
+
+def test_instrument_parameters_do_not_make_a_mode():
+    fits = [fit(GAUSSIANS), fit(GAUSSIANS, cost=61.0, offset_arcsec=9.0, fwhm_arcsec=12.0, K=0.9)]
+    assert len(gather(GAUSSIANS, fits)) == 1
+
+
+@pytest.mark.parametrize("change", [{"Dmax1": 0.013}, {"Rp1": 3100.0}, {"L1": 6500.0}])
+def test_different_profiles_are_kept_apart_best_first(change):
+    usual = {"Dmax1": 0.010, "D01": 0.003, "D02": 0.003, "Rp1": 2000.0, "L1": 5000.0, "L2": 2500.0}
+    fits = [fit(GAUSSIANS, cost=65.0, **(usual | change)), fit(GAUSSIANS, cost=60.0, **usual)]
+    found = gather(GAUSSIANS, fits)
+    assert [n for _, n in found] == [1, 1]
+    assert [f.cost for f, _ in found] == [60.0, 65.0]
+
+
+def test_fits_far_worse_than_the_best_are_dropped():
+    fits = [fit(GAUSSIANS, cost=c, Dmax1=d) for c, d in ((60, 0.010), (89, 0.015), (91, 0.025))]
+    assert [f.cost for f, _ in gather(GAUSSIANS, fits)] == [60, 89]
+
+
+def test_no_more_modes_than_a_reader_can_take_in():
+    fits = [fit(GAUSSIANS, cost=60.0 + i, Dmax1=0.004 * 1.25**i) for i in range(9)]
+    found = gather(GAUSSIANS, fits)
+    assert len(found) == MOST_MODES
+    assert [f.cost for f, _ in found] == [60.0 + i for i in range(MOST_MODES)]
+
+
+def test_order_of_the_fits_does_not_matter():
+    fits = [fit(GAUSSIANS, cost=60.0 + i, Dmax1=0.004 * 1.25 ** (i // 2)) for i in range(6)]
+    forward, backward = gather(GAUSSIANS, fits), gather(GAUSSIANS, fits[::-1])
+    assert [(f.cost, n) for f, n in forward] == [(60, 2), (62, 2), (64, 2)]
+    assert forward == backward
+
+
+def test_fits_without_strain_are_one_mode():
+    flat = {f"weight_{i}": 0.0 for i in range(1, 5)}
+    fits = [fit(SPLINES, **flat), fit(SPLINES, cost=61.0, offset_arcsec=1.0, **flat)]
+    assert len(gather(SPLINES, fits)) == 1
+
+
+# Description ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("experiment", [GAUSSIANS, SPLINES], ids=["gaussians", "splines"])
+@pytest.mark.parametrize("stiff", [0.0, 5.0, 200.0])
+def test_bands_hold_the_best_profile_and_obey_the_bounds(experiment, stiff):
+    (mode,) = described(experiment, [(fit(experiment, stiff=stiff), 3)])
+    bands = mode.bands
+    for best, narrow, wide in (
+        (bands.strain, bands.strain_68, bands.strain_95),
+        (bands.debye_waller, bands.debye_waller_68, bands.debye_waller_95),
+    ):
+        assert (wide[0] <= narrow[0]).all()
+        assert (narrow[0] <= best).all()
+        assert (best <= narrow[1]).all()
+        assert (narrow[1] <= wide[1]).all()
+    assert (bands.strain_95[0] >= 0).all()
+    assert (bands.strain_95[1] <= (0.02 if experiment is SPLINES else 0.06) + 1e-12).all()
+    assert (bands.debye_waller_95[0] >= 0).all()
+    assert (bands.debye_waller_95[1] <= 1 + 1e-12).all()
+    assert bands.depth[0] == 0
+    assert bands.strain[-1] < 2e-4
+    assert mode.maximum_strain[0] == pytest.approx(bands.strain.max(), rel=1e-3)
+
+
+def test_a_stiffer_fit_has_narrower_bands():
+    widths = []
+    for stiff in (5.0, 50.0, 500.0):
+        (mode,) = described(SPLINES, [(fit(SPLINES, stiff=stiff), 1)])
+        widths.append(np.ptp(mode.bands.strain_95, axis=0).max())
+    assert widths[0] > 3 * widths[1] > 9 * widths[2] > 0
+
+
+def test_deviation_is_that_of_the_least_squares():
+    # A slope of 200 over the room makes a deviation of room/200; the coordinates are linear on that scale.
+    (mode,) = described(SPLINES, [(fit(SPLINES, stiff=200.0, cost=1.0), 1)])
+    for parameter in mode.parameters:
+        room = parameter.upper - parameter.lower
+        assert parameter.sd == pytest.approx(room / 200, rel=0.15)  # of 400 draws: 3.5 %
+        assert parameter.determined
+    np.testing.assert_allclose(np.sqrt(np.diag(mode.covariance)), [p.sd for p in mode.parameters], rtol=0.01)
+
+
+def test_a_poor_fit_widens_the_bands():
+    n = len(prior_of(SPLINES).free)
+    poor = described(SPLINES, [(fit(SPLINES, stiff=500.0, cost=9.0 * (POINTS - n)), 1)])[0]
+    good = described(SPLINES, [(fit(SPLINES, stiff=500.0, cost=0.5 * (POINTS - n)), 1)])[0]
+    ratio = [a.sd / b.sd for a, b in zip(poor.parameters, good.parameters, strict=True)]
+    np.testing.assert_allclose(ratio, 3.0, rtol=0.1)
+    # A fit better than the noise does not narrow them.
+    exact = described(SPLINES, [(fit(SPLINES, stiff=500.0, cost=1.0 * (POINTS - n)), 1)])[0]
+    np.testing.assert_allclose([p.sd for p in exact.parameters], [p.sd for p in good.parameters])
+
+
+def test_what_the_curve_leaves_open_is_not_determined():
+    (mode,) = described(SPLINES, [(fit(SPLINES, stiff=0.0), 1)])
+    for parameter in mode.parameters:
+        # About a uniform distribution over the bounds.
+        assert parameter.sd == pytest.approx((parameter.upper - parameter.lower) / np.sqrt(12), rel=0.2)
+        assert not parameter.determined
+
+
+def test_held_parameters_have_no_deviation():
+    prior = prior_of(SPLINES, background_slope=0.0, weight_2=0.01)
+    (mode,) = described(SPLINES, [(fit(SPLINES, prior=prior), 1)], prior=prior)
+    assert mode.parameter("weight_2").sd is None
+    assert mode.parameter("weight_2").value == 0.01
+    assert mode.parameter("weight_2").determined
+    assert not mode.parameter("weight_2").at_bound
+    assert "weight_2" not in mode.fitted_names
+    assert mode.covariance.shape == (len(mode.fitted_names),) * 2
+
+
+def test_a_parameter_on_its_bound_is_marked_and_its_band_reaches_inside():
+    own = fit(SPLINES, weight_3=0.02, disorder_weight_1=0.0)
+    (mode,) = described(SPLINES, [(own, 1)])
+    assert [p.name for p in mode.parameters if p.at_bound] == ["weight_3", "disorder_weight_1"]
+    assert mode.parameter("weight_3").sd > 0
+    bands = mode.bands
+    assert (bands.strain_95[0] <= bands.strain).all()
+    assert (bands.strain <= bands.strain_95[1]).all()
+
+
+def test_weights_share_one_and_follow_the_cost():
+    fits = [(fit(SPLINES, cost=30.0 + c, weight_1=0.002 + 0.003 * c), 1) for c in (0, 2, 4)]
+    found = described(SPLINES, fits)
+    weights = [m.weight for m in found]
+    assert sum(weights) == pytest.approx(1)
+    assert weights[0] > weights[1] > weights[2]
+    # The same curvature: a cost higher by 2 makes a factor of e, where the spread is 1.
+    middle = [(fit(SPLINES, cost=30.0 + c), 1) for c in (0, 2)]
+    weights = [m.weight for m in described(SPLINES, middle)]
+    assert weights[0] / weights[1] == pytest.approx(np.e, rel=1e-6)
+
+
+def test_contraction_keeps_its_sign():
+    experiment = replace(
+        GAUSSIANS, profile=DepthProfile(strain=DoubleGaussian(sign=-1), disorder=TiedDisorder())
+    )
+    (mode,) = described(experiment, [(fit(experiment), 1)])
+    assert mode.maximum_strain[0] < 0
+    assert mode.maximum_strain[0] == pytest.approx(mode.bands.strain.min(), rel=1e-3)
+    assert (mode.bands.strain_95[1] <= 0).all()
+
+
+def test_the_seed_decides_the_bands():
+    found = [(fit(SPLINES, stiff=20.0), 1)]
+    a, b, c = (described(SPLINES, found, seed=s)[0].bands.strain_95 for s in (1, 1, 2))
+    np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_the_meaning_of_the_bands_states_their_number_of_draws():
+    assert f"({module.BAND_DRAWS} draws)" in module.BAND_MEANING
