@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strainscope import plots, report
+from strainscope import plots
 from strainscope.inversion.result import DepthBands, FittedParameter, Mode, Result, Verdict
 from strainscope.report import (
     FILES,
@@ -26,6 +26,8 @@ from strainscope.report import (
     value_text,
     write_result,
 )
+from strainscope.report.document import json_text
+from strainscope.report.html import _yaml
 from strainscope.scan import Scan
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "result.md"
@@ -169,7 +171,7 @@ def test_the_schema_page_lists_exactly_the_keys(result):
 
 def test_document_survives_json(result):
     document = result_document(result, command="repeat")
-    text = report._json(document)
+    text = json_text(document)
     assert json.loads(text) == document
     assert document["parameters"]["offset_arcsec"]["sd"] is None
     assert document["modes"][0]["covariance"][3][3] is None
@@ -182,7 +184,7 @@ def test_document_survives_json(result):
 
 def test_numbers_of_a_list_share_a_line_and_strings_keep_their_brackets():
     document = {"numbers": [1.5, None, -2e-9], "text": "[ 1,  2 ]", "rows": [[1, 2], [3, 4]], "none": []}
-    text = report._json(document)
+    text = json_text(document)
     assert '"numbers": [1.5, null, -2e-09]' in text
     assert json.loads(text) == document
 
@@ -271,7 +273,7 @@ def test_page_takes_hostile_text_as_text(quick):
     page = report_html(result, command=hostile)
     assert "<script" not in page
     assert page.count("</title>") == 1
-    assert json.loads(report._json(result_document(result)))["scan"]["name"] == hostile
+    assert json.loads(json_text(result_document(result)))["scan"]["name"] == hostile
 
 
 def test_page_of_one_mode_speaks_of_no_other(quick):
@@ -283,7 +285,7 @@ def test_page_of_one_mode_speaks_of_no_other(quick):
 
 def test_settings_read_back_as_yaml():
     settings = {"layers": [{"name": "a", "hkl": [4, 4, 4]}], "text": "x: [", "none": None}
-    text = report._yaml(settings)
+    text = _yaml(settings)
     assert "hkl: [4, 4, 4]" in text
     assert yaml.safe_load(text) == settings
 

@@ -190,7 +190,7 @@ def reflectivity_jacobian(
             base,
             exact_base,
             (
-                np.empty((len(cell) + n_layer, 8 * sensitivity.WIDTH), dtype=tables.dtype),
+                np.empty((len(cell) + n_layer + 1, 8 * sensitivity.WIDTH), dtype=tables.dtype),
                 np.empty(sensitivity.ROWS * sensitivity.WIDTH, dtype=tables.dtype),
                 np.empty(2 * n_parameter * sensitivity.WIDTH, dtype=tables.dtype),
             ),

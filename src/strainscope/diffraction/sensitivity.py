@@ -18,7 +18,7 @@ from numba import njit
 from strainscope.diffraction.fast import _horner, pack_cells, perfect_base
 
 WIDTH = 64
-ROWS = 31
+ROWS = 23
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
@@ -194,8 +194,11 @@ def _up_row(cell, k, pi_squared, polynomials, one, half, s):  # type: ignore[no-
 
 
 @njit(inline="always", fastmath=True, error_model="numpy")
-def _down_row(cell, k, pi_squared, polynomials, one, half, kappa, s):  # type: ignore[no-untyped-def]
-    """M (rows 13 to 16) taken down through cell k, and what h δ̄, h ē and h c̃ change (rows 17 to 22)."""
+def _down_row(cell, k, pi_squared, polynomials, one, half, kappa, below_row, above_row, s):  # type: ignore[no-untyped-def]
+    """M (rows 13 to 16) taken down through cell k, and what h δ̄, h ē and h c̃ change (rows 17 to 22).
+
+    below_row and above_row are the amplitudes of both polarizations at its boundaries.
+    """
     he = cell[k, 3]
     for j in range(WIDTH):
         d_re, d_im = s[3 * WIDTH + j], s[4 * WIDTH + j]
@@ -215,16 +218,26 @@ def _down_row(cell, k, pi_squared, polynomials, one, half, kappa, s):  # type: i
             d_re * g2_re - d_im * g2_im,
             d_re * g2_im + d_im * g2_re,
         )
-        below = (s[5 * WIDTH + j], s[6 * WIDTH + j], s[7 * WIDTH + j], s[8 * WIDTH + j])
-        above = (s[23 * WIDTH + j], s[24 * WIDTH + j], s[25 * WIDTH + j], s[26 * WIDTH + j])
+        below = (below_row[j], below_row[WIDTH + j], below_row[2 * WIDTH + j], below_row[3 * WIDTH + j])
+        above = (above_row[j], above_row[WIDTH + j], above_row[2 * WIDTH + j], above_row[3 * WIDTH + j])
         parts = _down(
             element, shared, one, d_re, d_im, he, below, above, s[13 * WIDTH + j], s[14 * WIDTH + j]
         )
         s[17 * WIDTH + j], s[18 * WIDTH + j], s[19 * WIDTH + j] = parts[0], parts[1], parts[2]
         s[13 * WIDTH + j], s[14 * WIDTH + j] = parts[3], parts[4]
         d_re, d_im = pi_squared * d_re, pi_squared * d_im
-        below = (s[9 * WIDTH + j], s[10 * WIDTH + j], s[11 * WIDTH + j], s[12 * WIDTH + j])
-        above = (s[27 * WIDTH + j], s[28 * WIDTH + j], s[29 * WIDTH + j], s[30 * WIDTH + j])
+        below = (
+            below_row[4 * WIDTH + j],
+            below_row[5 * WIDTH + j],
+            below_row[6 * WIDTH + j],
+            below_row[7 * WIDTH + j],
+        )
+        above = (
+            above_row[4 * WIDTH + j],
+            above_row[5 * WIDTH + j],
+            above_row[6 * WIDTH + j],
+            above_row[7 * WIDTH + j],
+        )
         parts = _down(
             element, shared, pi_squared, d_re, d_im, he, below, above, s[15 * WIDTH + j], s[16 * WIDTH + j]
         )
@@ -269,7 +282,7 @@ def sweep(  # type: ignore[no-untyped-def]
         coefficient, ratio, base, cell, run, n_run, pi_factor, polynomials, constants: As `fast.fold_cells`.
         weight: From `cell_weights`, shape (>= cell, 4, parameter), deepest cell first.
         linear: δ is ε itself (absorption does not scale).
-        buffers: Amplitudes (cell + layer, 8 WIDTH), scratch (ROWS WIDTH,), sums (2 parameter WIDTH,).
+        buffers: Amplitudes (cell + layer + 1, 8 WIDTH), scratch (ROWS WIDTH,), sums (2 parameter WIDTH,).
         out: Filled, shape (2, angle).
         jacobian: Filled, shape (2, parameter, angle).
     """
@@ -293,12 +306,14 @@ def sweep(  # type: ignore[no-untyped-def]
         for i in range(n_run):
             _load(coefficient[run[i, 0]], first, count, s)
             if i > 0:
-                store[len(store) - i, :] = s[5 * WIDTH : 13 * WIDTH]
                 _scale(ratio[run[i - 1, 0]], first, count, 7, 11, s)
             for k in range(run[i, 1], run[i, 2]):
                 for j in range(8 * WIDTH):
                     store[k, j] = s[5 * WIDTH + j]
                 _up_row(cell, k, pi_squared, polynomials, one, half, s)
+            # The state at the run's upper end, in the units of its own layer.
+            for j in range(8 * WIDTH):
+                store[len(store) - 1 - i, j] = s[5 * WIDTH + j]
         for j in range(count):
             modulus = math.sqrt(s[3 * WIDTH + j] ** 2 + s[4 * WIDTH + j] ** 2)
             for polarization in range(2):
@@ -317,14 +332,12 @@ def sweep(  # type: ignore[no-untyped-def]
             for k in range(run[i, 2] - 1, run[i, 1] - 1, -1):
                 if cell[k, 0] == 0:
                     continue
-                for j in range(8 * WIDTH):
-                    s[23 * WIDTH + j] = s[5 * WIDTH + j]
-                    s[5 * WIDTH + j] = store[k, j]
-                _down_row(cell, k, pi_squared, polynomials, one, half, zero if linear else half, s)
+                above = k + 1 if k + 1 < run[i, 2] else len(store) - 1 - i
+                kappa = zero if linear else half
+                _down_row(cell, k, pi_squared, polynomials, one, half, kappa, store[k], store[above], s)
                 _accumulate(weight[k], s, sums)
             if i > 0:
                 _scale(ratio[run[i - 1, 0]], first, count, 13, 15, s)
-                s[5 * WIDTH : 13 * WIDTH] = store[len(store) - i, :]
         for m in range(n_parameter):
             for j in range(count):
                 jacobian[0, m, first + j] = sums[2 * m * WIDTH + j]

@@ -1,0 +1,22 @@
+"""A result on paper and on disc: a page for people, JSON and CSV for programs, a folder all or nothing.
+
+Files keep the units of the package (Å, dimensionless strain); pages and figures for people use nm and %.
+"""
+
+from strainscope.report.document import result_document
+from strainscope.report.folder import FILES, check_target, write_result
+from strainscope.report.html import report_html
+from strainscope.report.numerals import number_text, value_text
+from strainscope.report.tables import fit_csv, profile_csv
+
+__all__ = [
+    "FILES",
+    "check_target",
+    "fit_csv",
+    "number_text",
+    "profile_csv",
+    "report_html",
+    "result_document",
+    "value_text",
+    "write_result",
+]

@@ -1,0 +1,120 @@
+"""The result as one JSON document, for programs."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from strainscope.inversion.result import Mode, Result
+from strainscope.report.tables import profile_columns
+from strainscope.scan import UNITS
+
+SCHEMA_VERSION = 1
+
+
+def result_document(result: Result, *, command: str | None = None) -> dict[str, Any]:
+    """The result as plain data for JSON, described key by key in docs/result.md.
+
+    Args:
+        result: The inversion.
+        command: What to type to repeat it.
+
+    Returns:
+        Dictionaries, lists, strings, numbers, booleans and None; None in place of NaN and infinities.
+    """
+    best, scan = result.best, result.scan
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "verdict": result.verdict.level,
+        "verdict_reasons": result.verdict.reasons,
+        "scan": {
+            "name": scan.name,
+            "axis": scan.axis,
+            "unit": UNITS[scan.axis],
+            "intensity_kind": scan.intensity_kind,
+            "points": scan.angle.size,
+            "points_dropped": scan.points_dropped,
+            "substrate_angle": result.substrate_angle,
+        },
+        "fit": {
+            "chi2": best.chi2,
+            "reduced_chi2": best.reduced_chi2,
+            "rms_log10": best.rms_log10,
+            "points": scan.angle.size,
+            "free_parameters": len(best.fitted_names),
+            "likelihood": result.likelihood,
+        },
+        "maximum_strain": best.maximum_strain[0],
+        "maximum_strain_depth_A": best.maximum_strain[1],
+        "parameters": _parameter_document(best),
+        "profile": profile_columns(best.bands),
+        "band_meaning": result.band_meaning,
+        "modes": [_mode_document(rank, mode) for rank, mode in enumerate(result.modes, start=1)],
+        "sample": result.sample,
+        "command": command,
+        "seed": result.seed,
+        "version": result.version,
+        "wall_s": result.wall_s,
+        "counters": result.counters,
+    }
+    plain: dict[str, Any] = plain_data(document)
+    return plain
+
+
+def json_text(document: dict[str, Any]) -> str:
+    """The document as JSON, indented, with lists of numbers on one line each."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    # A newline cannot occur inside a JSON string, so no string is touched.
+    return re.sub(r'\[\n\s*([^\[\]{}"]*?)\s*\]', lambda m: f"[{' '.join(m[1].split())}]", text) + "\n"
+
+
+def _parameter_document(mode: Mode) -> dict[str, Any]:
+    return {
+        p.name: {
+            "value": p.value,
+            "sd": p.sd,
+            "unit": p.unit,
+            "lower": p.lower,
+            "upper": p.upper,
+            "fixed": p.name not in mode.fitted_names,
+            "determined": p.determined,
+            "at_bound": p.at_bound,
+        }
+        for p in mode.parameters
+    }
+
+
+def _mode_document(rank: int, mode: Mode) -> dict[str, Any]:
+    return {
+        "rank": rank,
+        "weight": mode.weight,
+        "chi2": mode.chi2,
+        "reduced_chi2": mode.reduced_chi2,
+        "rms_log10": mode.rms_log10,
+        "starts": mode.starts,
+        "maximum_strain": mode.maximum_strain[0],
+        "maximum_strain_depth_A": mode.maximum_strain[1],
+        "parameters": _parameter_document(mode),
+        "fitted_names": mode.fitted_names,
+        "covariance": mode.covariance,
+        "fitted": mode.fitted,
+        "profile": profile_columns(mode.bands),
+    }
+
+
+def plain_data(value: Any) -> Any:  # noqa: ANN401
+    """The value in JSON's own types; what JSON has no word for becomes null (NaN) or its text."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain_data(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_data(entry) for entry in value]
+    return str(value)

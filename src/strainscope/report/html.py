@@ -1,0 +1,143 @@
+"""The result as one page that opens offline, for people."""
+
+import base64
+import math
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import jinja2
+import numpy as np
+import yaml
+
+from strainscope import plots
+from strainscope.inversion.result import FittedParameter, Mode, Result
+from strainscope.report.document import plain_data
+from strainscope.report.numerals import number_text, time_text, value_text
+from strainscope.scan import UNITS
+
+BADGES = {"reliable": ("good", "✓"), "check": ("fair", "!"), "do not use": ("bad", "✕")}
+
+
+def report_html(result: Result, *, command: str | None = None) -> str:
+    """One page that opens offline: verdict, fit, profile, parameters, modes, how the error bars were made.
+
+    Args:
+        result: The inversion.
+        command: What to type to repeat it.
+
+    Returns:
+        HTML with style and pictures inside; it loads nothing and runs nothing.
+    """
+    figures = {
+        "fit": _svg_uri(plots.picture(plots.fit_figure(result, width_in=plots.PAGE_IN), kind="svg")),
+        "fit_narrow": _svg_uri(plots.picture(plots.fit_figure(result), kind="svg")),
+        "profile": _svg_uri(plots.picture(plots.profile_figure(result, width_in=plots.PAGE_IN), kind="svg")),
+        "profile_narrow": _svg_uri(plots.picture(plots.profile_figure(result), kind="svg")),
+    }
+    badge, sign = BADGES.get(result.verdict.level, BADGES["do not use"])
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = resources.files("strainscope").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(source).render(
+        result=result,
+        best=result.best,
+        badge=badge,
+        sign=sign,
+        figures=figures,
+        unit=UNITS[result.scan.axis],
+        parameters=[_parameter_row(result.best, p) for p in result.best.parameters],
+        comparison=_comparison(result),
+        modes=[_mode_row(rank, mode) for rank, mode in enumerate(result.modes)],
+        maximum_band=_maximum_band(result.best),
+        noise_known=result.scan.sigma is not None or result.scan.intensity_kind == "counts",
+        sample=_yaml(result.sample),
+        counters=_yaml(result.counters) if result.counters else "",
+        command=command,
+        wall=time_text(result.wall_s),
+        number=number_text,
+    )
+
+
+def _parameter_row(mode: Mode, parameter: FittedParameter) -> dict[str, Any]:
+    # A name that carries its unit keeps it.
+    in_nm = parameter.unit == "Å" and not parameter.name.endswith("_A")
+    factor = 1 / plots.ANGSTROM_PER_NM if in_nm else 1.0
+    sd = None if parameter.sd is None else parameter.sd * factor
+    held = parameter.name not in mode.fitted_names
+    nearer_lower = parameter.value - parameter.lower <= parameter.upper - parameter.value
+    flags = ["held"] if held else []
+    if parameter.at_bound and not held:
+        flags.append("at lower bound" if nearer_lower else "at upper bound")
+    if not parameter.determined:
+        flags.append("not determined by this curve")
+    elif not held and (sd is None or not math.isfinite(sd)):
+        flags.append("no standard deviation")
+    return {
+        "name": parameter.name,
+        "value": value_text(parameter.value * factor, None if held else sd),
+        "unit": "nm" if in_nm else "" if parameter.unit == "1" else parameter.unit,
+        "lower": number_text(parameter.lower * factor),
+        "upper": number_text(parameter.upper * factor),
+        "held": held,
+        "flags": flags,
+    }
+
+
+def _comparison(result: Result) -> list[tuple[str, str, list[str]]]:
+    """Name, unit and value in every mode of each parameter; empty where there is one mode."""
+    if len(result.modes) == 1:
+        return []
+    columns = [{p.name: _parameter_row(mode, p) for p in mode.parameters} for mode in result.modes]
+    return [
+        (name, row["unit"], [column[name]["value"] if name in column else "" for column in columns])
+        for name, row in columns[0].items()
+    ]
+
+
+def _mode_row(index: int, mode: Mode) -> dict[str, Any]:
+    colours = (plots.BEST, *plots.OTHERS)
+    strain, depth = mode.maximum_strain
+    return {
+        "rank": index + 1,
+        "colour": colours[index] if index < len(colours) else plots.FURTHER,
+        "weight": plots.percent_text(mode.weight),
+        "chi2": number_text(mode.chi2, digits=5),
+        "reduced_chi2": number_text(mode.reduced_chi2, digits=3),
+        "rms_log10": number_text(mode.rms_log10, digits=3),
+        "strain": number_text(plots.PERCENT * strain, digits=3),
+        "depth": number_text(depth / plots.ANGSTROM_PER_NM, digits=3),
+        "starts": mode.starts,
+    }
+
+
+def _maximum_band(mode: Mode) -> tuple[str, str] | None:
+    """The 68 % band of the strain [%] at the depth of the largest strain; None where it is not known."""
+    depth = mode.maximum_strain[1]
+    limits = [plots.PERCENT * float(np.interp(depth, mode.bands.depth, b)) for b in mode.bands.strain_68]
+    if not all(map(math.isfinite, limits)):
+        return None
+    return number_text(limits[0], digits=3), number_text(limits[1], digits=3)
+
+
+class _SettingsDumper(yaml.SafeDumper):
+    """YAML as people write it: a reflection is [4, 4, 4] on one line."""
+
+    def represent_list(self, data: Any) -> yaml.SequenceNode:  # noqa: ANN401
+        nested = any(isinstance(entry, dict | list) for entry in data)
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=not nested)
+
+
+_SettingsDumper.add_representer(list, _SettingsDumper.represent_list)
+
+
+def _yaml(settings: Mapping[str, Any]) -> str:
+    text: str = yaml.dump(
+        plain_data(settings), Dumper=_SettingsDumper, sort_keys=False, allow_unicode=True, width=100
+    )
+    return text.rstrip()
+
+
+def _svg_uri(svg: bytes) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
