@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from strainscope.crystal import ARCSEC, builtin_crystal, reflection
+from strainscope.diffraction.sublayers import FACTOR_SHARE, STRAIN_SHARE
 from strainscope.diffraction import (
     Layer,
     Sublayers,
@@ -74,26 +75,11 @@ class TestChosenSublayers:
         square = np.where(bright, np.log10(found / fine) ** 2, 0).sum(axis=(1, 2))
         return np.sqrt(square / bright.sum(axis=(1, 2)))
 
-    too_large = pytest.mark.xfail(strict=True, reason="1 to 2 % of profiles err by 1.2 to 3 × the tolerance")
-
-    @pytest.mark.parametrize(
-        ("name", "profile"),
-        [
-            pytest.param("bare", STRAIN, marks=too_large, id="bare-strain"),
-            pytest.param("film", STRAIN, marks=too_large, id="film-strain"),
-            pytest.param("bare", DISORDERED, marks=too_large, id="bare-disorder"),
-            pytest.param("film", DISORDERED, id="film-disorder"),
-        ],
-    )
-    def test_keep_the_stated_error(self, name, profile):
-        assert self.errors(name, profile, 60, 1e-4).max() < 1e-4
-
     @pytest.mark.parametrize("name", ["bare", "film"])
     @pytest.mark.parametrize("profile", [STRAIN, DISORDERED], ids=["strain", "disorder"])
-    def test_keep_the_stated_error_for_all_but_a_few(self, name, profile):
+    def test_keep_the_stated_error(self, name, profile):
         errors = self.errors(name, profile, 200, 1e-4)
-        assert np.quantile(errors, 0.95) < 1e-4
-        assert errors.max() < 4e-4
+        assert errors.max() < 1e-4
 
     def test_follow_the_tolerance(self):
         stack, values = STACKS["bare"], random_values(20, STRAIN, rng=np.random.default_rng(9), steep=0.2)
@@ -116,7 +102,9 @@ class TestChosenSublayers:
         values = random_values(12, DISORDERED, rng=np.random.default_rng(3), steep=0.25)
         tables = coefficients(stack.incidence_angle + SCAN, stack)
         chosen = choose_sublayers(DISORDERED, values, tables, stack)
-        extent = DISORDERED.extent(values, strain_tolerance=1e-7, factor_tolerance=1e-5)
+        extent = DISORDERED.extent(
+            values, strain_tolerance=1e-4 * STRAIN_SHARE, factor_tolerance=1e-4 * FACTOR_SHARE
+        )
         for i, parameters in enumerate(values):
             used = chosen.thickness[i] > 0
             upper, thickness = chosen.upper[i][used], chosen.thickness[i][used]

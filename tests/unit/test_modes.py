@@ -11,7 +11,7 @@ from strainscope.experiment import Experiment
 from strainscope.instrument import Gaussian
 from strainscope.inversion import modes as module
 from strainscope.inversion.likelihood import Likelihood
-from strainscope.inversion.modes import MOST_MODES, describe, gather
+from strainscope.inversion.modes import describe, gather
 from strainscope.inversion.refine import Fit
 from strainscope.prior import Prior
 from strainscope.profile import CubicBSpline, DepthProfile, DoubleGaussian, TiedDisorder
@@ -69,50 +69,60 @@ def described(experiment, found, *, prior=None, seed=0):
 # Gathering --------------------------------------------------------------------------------------------------
 
 
+SHARP = {"Dmax1": 0.010, "D01": 0.003, "D02": 0.003, "Rp1": 2000.0, "L1": 5000.0, "L2": 2500.0}
+
+
+def gathered(experiment, fits, **settings):
+    """(cost, starts) of what is kept, each fit standing for one start."""
+    return [(f.cost, n) for f, n in gather(experiment, [(f, 1) for f in fits], **settings)]
+
+
 def test_fits_of_one_profile_are_one_mode():
-    fits = [fit(GAUSSIANS, cost=c, Dmax1=0.010 + d) for c, d in ((61, 1e-5), (60, 0), (64, -2e-5))]
-    found = gather(GAUSSIANS, fits)
-    assert len(found) == 1
-    assert found[0] == (fits[1], 3)
+    fits = [
+        fit(GAUSSIANS, cost=c, **(SHARP | {"Dmax1": d}))
+        for c, d in ((61, 0.01001), (60, 0.01), (64, 0.00998))
+    ]
+    assert gathered(GAUSSIANS, fits) == [(60, 3)]
+
+
+def test_starts_behind_the_fits_add_up():
+    fits = [
+        fit(GAUSSIANS, cost=c, **(SHARP | {"Dmax1": d})) for c, d in ((61, 0.01001), (60, 0.01), (63, 0.014))
+    ]
+    found = gather(GAUSSIANS, list(zip(fits, (4, 2, 3), strict=True)))
+    assert [(f.cost, n) for f, n in found] == [(60, 6), (63, 3)]
+    assert found[0][0] is fits[1]
 
 
 def test_instrument_parameters_do_not_make_a_mode():
     fits = [fit(GAUSSIANS), fit(GAUSSIANS, cost=61.0, offset_arcsec=9.0, fwhm_arcsec=12.0, K=0.9)]
-    assert len(gather(GAUSSIANS, fits)) == 1
+    assert gathered(GAUSSIANS, fits) == [(60, 2)]
 
 
 @pytest.mark.parametrize("change", [{"Dmax1": 0.013}, {"Rp1": 3100.0}, {"L1": 6500.0}])
 def test_different_profiles_are_kept_apart_best_first(change):
-    usual = {"Dmax1": 0.010, "D01": 0.003, "D02": 0.003, "Rp1": 2000.0, "L1": 5000.0, "L2": 2500.0}
-    fits = [fit(GAUSSIANS, cost=65.0, **(usual | change)), fit(GAUSSIANS, cost=60.0, **usual)]
-    found = gather(GAUSSIANS, fits)
-    assert [n for _, n in found] == [1, 1]
-    assert [f.cost for f, _ in found] == [60.0, 65.0]
+    fits = [fit(GAUSSIANS, cost=65.0, **(SHARP | change)), fit(GAUSSIANS, cost=60.0, **SHARP)]
+    assert gathered(GAUSSIANS, fits) == [(60, 1), (65, 1)]
 
 
 def test_fits_far_worse_than_the_best_are_dropped():
-    fits = [fit(GAUSSIANS, cost=c, Dmax1=d) for c, d in ((60, 0.010), (89, 0.015), (91, 0.025))]
-    assert [f.cost for f, _ in gather(GAUSSIANS, fits)] == [60, 89]
-
-
-def test_no_more_modes_than_a_reader_can_take_in():
-    fits = [fit(GAUSSIANS, cost=60.0 + i, Dmax1=0.004 * 1.25**i) for i in range(9)]
-    found = gather(GAUSSIANS, fits)
-    assert len(found) == MOST_MODES
-    assert [f.cost for f, _ in found] == [60.0 + i for i in range(MOST_MODES)]
+    fits = [
+        fit(GAUSSIANS, cost=c, **(SHARP | {"Dmax1": d})) for c, d in ((60, 0.010), (89, 0.015), (91, 0.025))
+    ]
+    assert gathered(GAUSSIANS, fits) == [(60, 1), (89, 1)]
+    assert gathered(GAUSSIANS, fits, worst_ratio=1.52) == [(60, 1), (89, 1), (91, 1)]
+    assert gathered(GAUSSIANS, fits, worst_ratio=1.2) == [(60, 1)]
 
 
 def test_order_of_the_fits_does_not_matter():
-    fits = [fit(GAUSSIANS, cost=60.0 + i, Dmax1=0.004 * 1.25 ** (i // 2)) for i in range(6)]
-    forward, backward = gather(GAUSSIANS, fits), gather(GAUSSIANS, fits[::-1])
-    assert [(f.cost, n) for f, n in forward] == [(60, 2), (62, 2), (64, 2)]
-    assert forward == backward
+    fits = [fit(GAUSSIANS, cost=60.0 + i, **(SHARP | {"Dmax1": 0.008 * 1.25 ** (i // 2)})) for i in range(6)]
+    assert gathered(GAUSSIANS, fits) == gathered(GAUSSIANS, fits[::-1]) == [(60, 2), (62, 2), (64, 2)]
 
 
 def test_fits_without_strain_are_one_mode():
     flat = {f"weight_{i}": 0.0 for i in range(1, 5)}
     fits = [fit(SPLINES, **flat), fit(SPLINES, cost=61.0, offset_arcsec=1.0, **flat)]
-    assert len(gather(SPLINES, fits)) == 1
+    assert gathered(SPLINES, fits) == [(60, 2)]
 
 
 # Description ------------------------------------------------------------------------------------------------

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from strainscope.prior import Prior
-from strainscope.profile import AmorphousLayer, Constraint, DepthProfile, DoubleGaussian, ParameterSpec, TiedDisorder
+from strainscope.profile import (
+    AmorphousLayer,
+    Constraint,
+    DepthProfile,
+    DoubleGaussian,
+    ParameterSpec,
+    TiedDisorder,
+)
 
 FAMILIES = {
     "tied": DepthProfile(strain=DoubleGaussian(), disorder=TiedDisorder()),
@@ -32,7 +39,9 @@ def spec(name, lower, upper):
 
 def chain(names="abc"):
     """The constraints a <= b <= c."""
-    return tuple(Constraint(terms=((x, 1.0), (y, -1.0)), upper=0.0) for x, y in zip(names, names[1:], strict=False))
+    return tuple(
+        Constraint(terms=((x, 1.0), (y, -1.0)), upper=0.0) for x, y in zip(names, names[1:], strict=False)
+    )
 
 
 def assert_obeys(prior, values):
@@ -46,7 +55,9 @@ def assert_obeys(prior, values):
             assert (values[..., i] <= s.upper + room).all()
     for constraint in prior.constraints:
         terms = [factor * values[..., prior.names.index(name)] for name, factor in constraint.terms]
-        size = abs(constraint.upper) + sum(abs(term) for term in terms)
+        # Rounding of what the bounds were worked from, not of what is left of it.
+        ends = {s.name: max(abs(s.lower), abs(s.upper)) for s in prior.parameters}
+        size = abs(constraint.upper) + sum(abs(factor) * ends[name] for name, factor in constraint.terms)
         assert (sum(terms) - constraint.upper <= 1e-12 * size).all()
 
 
@@ -186,7 +197,9 @@ def test_without_constraints_the_box_is_mapped_linearly():
     ],
 )
 def test_bounds_that_leave_no_room_are_refused(bounds, held, named):
-    with pytest.raises(ValueError, match=rf"^{named} = .*; the bounds and the constraints .* leave no room\.$"):
+    with pytest.raises(
+        ValueError, match=rf"^{named} = .*; the bounds and the constraints .* leave no room\.$"
+    ):
         prior_of(FAMILIES["tied"], held=held, **bounds)
 
 

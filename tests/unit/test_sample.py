@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -9,7 +10,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strainscope import sample as sample_module
 from strainscope.crystal import ARCSEC, builtin_crystal, emission_lines
 from strainscope.crystal import reflection as reflection_of
 from strainscope.instrument import (
@@ -599,14 +599,10 @@ def test_reference_names_every_key_and_every_family():
     while pending:
         model = pending.pop()
         seen.append(model)
-        found = set(
-            re.findall(
-                r"strainscope\.sample\.(\w+)", repr({k: f.annotation for k, f in model.model_fields.items()})
-            )
-        )
-        pending += [
-            getattr(sample_module, name) for name in found if getattr(sample_module, name) not in seen
-        ]
+        annotations = repr({k: f.annotation for k, f in model.model_fields.items()})
+        found = set(re.findall(r"(strainscope\.sample\.\w+)\.(\w+)", annotations))
+        parts = [getattr(import_module(module), name) for module, name in found]
+        pending += [part for part in parts if part not in seen]
     # Sample, its ten parts, and the families.
     assert len(seen) > 15
     for model in seen:

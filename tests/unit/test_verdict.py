@@ -146,7 +146,9 @@ def test_bounds_and_vague_parameters_are_notes():
 
 
 def test_the_worst_reason_comes_first_and_decides():
-    found = verdict(replace(GOOD, weight=0.4), rms_log10=0.4, starts=1, parameters=(parameter(at_bound=True),))
+    found = verdict(
+        replace(GOOD, weight=0.4), rms_log10=0.4, starts=1, parameters=(parameter(at_bound=True),)
+    )
     assert found.level == "do not use"
     assert "misses the scan (rms of log10 0.400" in found.reasons[0]
     assert found.reasons[-1].startswith("On a bound")

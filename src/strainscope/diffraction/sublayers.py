@@ -111,6 +111,8 @@ def _refuse(values: Floats, bad: NDArray[np.bool_], name: str, unit: str, rule: 
 # Of the error asked for: what a cell may contribute through each of its causes. Calibrated over random
 # profiles in benchmarks/convergence.py, where the error stays below what was asked.
 _CHIRP, _BEND, _FADE = 0.2, 0.07, 0.12
+# Where the profile counts as over: strain and 1 - E below these shares of the tolerance.
+STRAIN_SHARE, FACTOR_SHARE = 1e-4, 0.03
 _THICKEST = 250.0
 _ROUNDS = 14
 _MOST_CELLS = 20_000
@@ -149,8 +151,8 @@ def choose_sublayers(
     normalisation = profile.normalisation(values)
     extent = profile.extent(
         values,
-        strain_tolerance=1e-4 * tolerance,
-        factor_tolerance=0.03 * tolerance,
+        strain_tolerance=STRAIN_SHARE * tolerance,
+        factor_tolerance=FACTOR_SHARE * tolerance,
         normalisation=normalisation,
     )
     marks = np.concatenate(

@@ -117,7 +117,7 @@ def prepare(
     given.update(start)
     given.update(held)
     widths = [
-        bounds.get(s.name, (s.lower, s.upper))
+        (held[s.name],) * 2 if s.name in held else bounds.get(s.name, (s.lower, s.upper))
         for s in experiment.resolution.parameters
         if s.name.startswith("fwhm")
     ]

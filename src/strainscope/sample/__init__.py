@@ -1,0 +1,12 @@
+"""Sample files: what was measured, with what, and what is to be fitted, as YAML.
+
+A file is checked as a whole when it is loaded: every key, every number, and that the experiment can be built
+from it. What is wrong is one line that names the file, the key, the value and what is allowed.
+"""
+
+from strainscope.sample.build import monochromator_table
+from strainscope.sample.parts import LARGEST_CIF_BYTES
+from strainscope.sample.reading import load_sample, preset_text, presets
+from strainscope.sample.sample import Sample
+
+__all__ = ["LARGEST_CIF_BYTES", "Sample", "load_sample", "monochromator_table", "preset_text", "presets"]

@@ -1,0 +1,49 @@
+"""What every mapping of a sample file shares: known keys, frozen, and the kinds of numbers and paths."""
+
+import reprlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+
+from strainscope.sample.messages import hint
+
+
+def _increasing(value: tuple[float, float]) -> tuple[float, float]:
+    if not value[0] < value[1]:
+        raise ValueError(f"[{value[0]:g}, {value[1]:g}]; the first must be < the second")
+    return value
+
+
+def _in_folder(value: str, info: ValidationInfo) -> str:
+    return str(Path((info.context or {}).get("folder", "")) / value)
+
+
+Positive = Annotated[float, Field(gt=0)]
+Range = Annotated[tuple[float, float], AfterValidator(_increasing)]
+Miller = Annotated[tuple[int, ...], Field(min_length=3, max_length=4)]
+FilePath = Annotated[str, AfterValidator(_in_folder)]
+
+
+class Settings(BaseModel):
+    """A mapping of a sample file: frozen, and it knows its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:  # noqa: ANN401
+        if isinstance(data, Mapping):
+            for key in data:
+                if key not in cls.model_fields:
+                    raise ValueError(f"unknown key {reprlib.repr(key)}{hint(key, cls.model_fields)}")
+        return data
+
+
+def exactly_one(settings: Settings, *keys: str) -> None:
+    """Raise unless just one of the keys is given."""
+    given = [key for key in keys if getattr(settings, key) is not None]
+    if len(given) != 1:
+        what = f"{' and '.join(given)} are both given" if given else f"{' or '.join(keys)} is missing"
+        raise ValueError(f"{what}; give exactly one of {' and '.join(keys)}")

@@ -1,0 +1,171 @@
+"""A sample: the experiment, the prior, checks and simulated scans that a sample file's settings make."""
+
+import reprlib
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from strainscope.experiment import Experiment
+from strainscope.prior import Prior
+from strainscope.profile import ParameterSpec
+from strainscope.sample.build import build_experiment
+from strainscope.sample.checks import check_fit
+from strainscope.sample.messages import at_key, first_problem, hint, sentence
+from strainscope.sample.scan_checks import check_scan
+from strainscope.sample.settings import SampleSettings
+from strainscope.sample.simulate import simulated_scan, simulated_values
+from strainscope.scan import Scan
+
+
+class Sample(SampleSettings):
+    """A sample file, checked, and what can be made of it."""
+
+    def with_options(
+        self, *, axis: str | None = None, intensity: str | None = None, model_error: float | None = None
+    ) -> "Sample":
+        """The sample with what the command line says in place of the file.
+
+        Raises:
+            ValueError: an option that is not allowed.
+        """
+        scan = {"axis": axis, "intensity": intensity}
+        if model_error is None and axis is None and intensity is None:
+            return self
+        changed: dict[str, Any] = {
+            "scan": self.scan.model_dump() | {k: v for k, v in scan.items() if v is not None}
+        }
+        if model_error is not None:
+            changed["model_error"] = model_error
+        # Paths are resolved already, so no folder is given.
+        return validated(self.model_dump(exclude_unset=True) | changed, source="command line", folder=None)
+
+    def experiment(self) -> Experiment:
+        """The experiment that the file describes.
+
+        Raises:
+            OSError: a file that it names cannot be read.
+            ValueError: something that the experiment cannot be built from; the message names the key.
+        """
+        return self._experiment
+
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Bounds given in the file, by parameter."""
+        return {name: fit.bounds for name, fit in self.fit.items() if fit.bounds is not None}
+
+    def held(self) -> dict[str, float]:
+        """Values of the parameters that are not fitted, by parameter."""
+        held = {name: fit.value for name, fit in self.fit.items() if fit.held and fit.value is not None}
+        return held if self.background == "linear" else held | {"background_slope": 0.0}
+
+    def start(self) -> dict[str, float]:
+        """Starting values given in the file, by parameter."""
+        return {name: fit.start for name, fit in self.fit.items() if fit.start is not None}
+
+    def prior(self) -> Prior:
+        """Every parameter with the bounds of the file or of its family, constraints and held values.
+
+        Raises:
+            ValueError: a parameter that does not exist, bounds that are not allowed or leave no room.
+        """
+        experiment = self.experiment()
+        names = [spec.name for spec in experiment.parameters]
+        for name in self.fit:
+            if name not in names:
+                raise ValueError(f"fit: unknown parameter {reprlib.repr(name)}{hint(name, names)}")
+        if self.background == "constant" and "background_slope" in self.fit:
+            raise ValueError("fit.background_slope needs background: linear; now it is constant")
+        with at_key("fit"):
+            return Prior(
+                parameters=tuple(self._bounded(spec) for spec in experiment.parameters),
+                constraints=experiment.constraints,
+                held=self.held(),
+            )
+
+    def check(self) -> None:
+        """Raise unless the experiment can be built and every number of `fit` is allowed.
+
+        Raises:
+            OSError: a file that it names cannot be read.
+            ValueError: the message names the key.
+        """
+        check_fit(self.fit, self.prior(), self.experiment())
+
+    def check_scan(self, scan: Scan) -> None:
+        """Raise unless the scan can be one of this sample: a peak in it, the Bragg angle in it, wide enough.
+
+        Raises:
+            ValueError: what is wrong, and which axis would be right if one is.
+        """
+        check_scan(scan, self.substrate)
+
+    def simulated_values(self, given: Mapping[str, float]) -> dict[str, float]:
+        """A value of every parameter: as given, held or started in the file, or else a middling one.
+
+        Raises:
+            ValueError: a name that does not exist, or a value where the model is not defined.
+        """
+        return simulated_values(
+            given,
+            from_file=self.start() | self.held(),
+            prior=self.prior(),
+            experiment=self.experiment(),
+        )
+
+    def simulate(
+        self,
+        values: Mapping[str, float],
+        *,
+        counts: float | None = None,
+        seed: int = 0,
+        span: tuple[float, float] | None = None,
+        step: float | None = None,
+    ) -> tuple[Scan, dict[str, float]]:
+        """A scan of the sample, and the values of the parameters that made it.
+
+        Args:
+            values: Of every parameter; with `counts`, log10_scale is replaced.
+            counts: Expected counts at the strongest point, for Poisson noise; by default no noise.
+            seed: Of the noise.
+            span: First and last angle, in the axis's unit; by default all that is strained.
+            step: In the axis's unit; by default from the resolution.
+
+        Raises:
+            ValueError: a range, a step or counts that make no scan.
+        """
+        return simulated_scan(
+            values,
+            experiment=self.experiment(),
+            substrate=self.substrate,
+            axis=str(self.scan.axis),
+            counts=counts,
+            seed=seed,
+            span=span,
+            step=step,
+        )
+
+    @cached_property
+    def _experiment(self) -> Experiment:
+        return build_experiment(self)
+
+    def _bounded(self, spec: ParameterSpec) -> ParameterSpec:
+        fit = self.fit.get(spec.name)
+        if fit is None or fit.bounds is None:
+            return spec
+        return replace(spec, lower=fit.bounds[0], upper=fit.bounds[1])
+
+
+def validated(data: dict[Any, Any], *, source: str, folder: Path | None) -> Sample:
+    """The sample that the data describe, checked as a whole; paths in them are relative to the folder."""
+    try:
+        sample = Sample.model_validate(data, context={"folder": folder or Path()})
+    except ValidationError as error:
+        raise ValueError(sentence(f"{source}: {first_problem(error)}")) from None
+    try:
+        sample.check()
+    except ValueError as error:
+        raise ValueError(sentence(f"{source}: {error}")) from None
+    return sample
