@@ -219,7 +219,7 @@ def test_the_film_and_the_diffuse_scattering_are_seen():
 @each_case
 def test_a_finer_grid_changes_nothing(case):
     model, values = model_of(case)
-    finer = replace(model, narrowest_fwhm_arcsec=2.0, fringe_depth=20_000.0)
+    finer = replace(model, narrowest_fwhm_arcsec=1.0, fringe_depth=20_000.0)
     assert finer.grid.step_arcsec < 0.6 * model.grid.step_arcsec
     assert rms_log10(model.expected(values), finer.expected(values)) < 5e-4
 
@@ -250,7 +250,7 @@ def test_interpolated_angles_are_those_simulated(case):
         for x in (filled, every)
     )
     np.testing.assert_allclose(a, b, rtol=1e-2)
-    assert rms_log10(a, b) < 3e-4
+    assert rms_log10(a, b) < 5e-4
 
 
 def test_fill_is_exact_for_polynomials_of_degree_five():

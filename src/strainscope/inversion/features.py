@@ -21,6 +21,9 @@ class Features:
         low_edge_arcsec: Where the signal rises from the floor at the low-angle end; None if the scan starts
             within the signal.
         high_edge_arcsec: The same at the high-angle end.
+        low_shoulder_arcsec: Where the strained region's own level sets in at the low-angle end (a thirtieth of
+            what is bright outside the peak): with little background the signal itself goes on much farther.
+        high_shoulder_arcsec: The same at the high-angle end.
     """
 
     peak_arcsec: float
@@ -29,6 +32,8 @@ class Features:
     floor: float
     low_edge_arcsec: float | None
     high_edge_arcsec: float | None
+    low_shoulder_arcsec: float | None
+    high_shoulder_arcsec: float | None
 
 
 def read_features(position: Floats, intensity: Floats, counts_per_unit: float) -> Features:
@@ -53,6 +58,11 @@ def read_features(position: Floats, intensity: Floats, counts_per_unit: float) -
     # Well above the floor and its noise (three standard deviations of a point).
     noise = np.sqrt(floor * counts_per_unit + 1) / counts_per_unit
     signal = smooth > 1.6 * floor + 3 * noise / np.sqrt(window)
+    outside = np.abs(position - 0.5 * (position[left] + position[right])) > 2 * (
+        position[right] - position[left]
+    )
+    level = float(np.quantile(smooth[outside], 0.85)) if outside.sum() > 10 else 0.0
+    bright = signal & (smooth > level / 30)
     return Features(
         peak_arcsec=float(0.5 * (position[left] + position[right])),
         peak_intensity=float(smooth[top]),
@@ -60,6 +70,8 @@ def read_features(position: Floats, intensity: Floats, counts_per_unit: float) -
         floor=floor,
         low_edge_arcsec=_edge(position, signal),
         high_edge_arcsec=_edge(position[::-1], signal[::-1]),
+        low_shoulder_arcsec=_edge(position, bright),
+        high_shoulder_arcsec=_edge(position[::-1], bright[::-1]),
     )
 
 

@@ -36,7 +36,7 @@ _COARSE_MODEL_ERROR = 0.1
 _COARSE_TOLERANCE = 1e-3
 # Which of the distinct fits go on to the second round.
 _SURVIVING_RATIO = 6.0
-_MOST_SURVIVORS = 10
+_MOST_SURVIVORS = 7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,9 +147,9 @@ def prepare(
         given[name] = start.get(name, held.get(name, middle))
     if "log10_background" not in bounds:
         least = max(features.floor, 0.1 / likelihood.counts_per_unit, 1e-9 * features.peak_intensity)
-        # A scan that reaches the floor shows its background there: half of the floor at least.
+        # A scan that reaches the floor shows its background there: a quarter of the floor at least.
         flat = features.low_edge_arcsec is not None or features.high_edge_arcsec is not None
-        placed["log10_background"] = (np.log10(least) - (0.3 if flat else 2.0), np.log10(least) + 0.3)
+        placed["log10_background"] = (np.log10(least) - (0.6 if flat else 2.0), np.log10(least) + 0.3)
         given["log10_background"] = start.get(
             "log10_background", held.get("log10_background", np.log10(0.85 * least))
         )
@@ -252,7 +252,7 @@ def invert(
         bragg_angle=experiment.stack.bragg_angle,
         asymmetry=experiment.stack.asymmetry,
     )
-    verdict = judge(problem.model.experiment, problem.features, modes)
+    verdict = judge(problem.model.experiment, problem.features, scan, modes)
     tell("done", 1.0)
     return Result(
         scan=scan,
@@ -291,7 +291,9 @@ def refine_all(
     """
     coarse = replace(
         problem,
-        model=replace(problem.model, experiment=replace(problem.model.experiment, tolerance=_COARSE_TOLERANCE)),
+        model=replace(
+            problem.model, experiment=replace(problem.model.experiment, tolerance=_COARSE_TOLERANCE)
+        ),
         likelihood=replace(
             problem.likelihood, model_error=max(problem.likelihood.model_error, _COARSE_MODEL_ERROR)
         ),
@@ -302,7 +304,12 @@ def refine_all(
     def run(which: Problem, unit: Floats, evaluations: int, tolerance: float) -> Fit:
         nonlocal done
         fit = refine(
-            which.model, which.likelihood, which.prior, unit, most_evaluations=evaluations, tolerance=tolerance
+            which.model,
+            which.likelihood,
+            which.prior,
+            unit,
+            most_evaluations=evaluations,
+            tolerance=tolerance,
         )
         done += 1
         progress(min(1.0, done / (len(units) + _MOST_SURVIVORS)))
@@ -346,6 +353,16 @@ def _free_form(
         model_error=settings.model_error,
     )
     starts = np.array([spline_start(problem.model.experiment, fit.values, free.prior) for fit, _ in found])
-    refined = refine_all(free, starts, settings, lambda share: None)
-    total = sum(count for _, count in found)
-    return free, [(fit, max(1, total * count // max(len(found), 1))) for fit, count in refined]
+    units = np.clip(free.prior.to_unit(starts), 0.01, 0.99)
+    refined = [
+        refine(
+            free.model,
+            free.likelihood,
+            free.prior,
+            unit,
+            most_evaluations=settings.evaluations,
+            tolerance=settings.tolerance,
+        )
+        for unit in units
+    ]
+    return free, [(fit, count) for fit, (_, count) in zip(refined, found, strict=True)]

@@ -20,11 +20,12 @@ MOST_MODES = 6
 BAND_DRAWS = 400
 # In logit coordinates a uniform prior has this variance, pi²/3: it bounds what the curve leaves open.
 _PRIOR_VARIANCE = np.pi**2 / 3
-# A parameter that ended on a bound is placed this far inside (logit 4: 1.8 % of the room).
-_FARTHEST = 4.0
+# A parameter that ended on a bound is placed this far inside (logit 6: 0.25 % of the room).
+_FARTHEST = 6.0
 BAND_MEANING = (
-    "Gauss-Newton covariance of the fitted parameters at each mode, widened by the square root of the reduced "
-    "chi-square where it exceeds 1, sampled in coordinates in which the bounds and constraints always hold "
+    "Gauss-Newton covariance of the fitted parameters at each mode, widened where the residuals exceed the assumed "
+    "noise and where neighbouring residuals are alike (fewer independent points than measured ones), sampled in "
+    "coordinates in which the bounds and constraints always hold "
     f"({BAND_DRAWS} draws); bands are the 16-84 % and 2.5-97.5 % ranges of the drawn profiles. They describe "
     "one mode each and are no full posterior."
 )
@@ -58,6 +59,29 @@ def gather(
     ]
 
 
+def points_per_independent(residuals: Floats) -> float:
+    """Measured points for each independent residual, 1 + 2 Σ autocorrelations, at least 1.
+
+    The sum ends at the first autocorrelation that a white sequence of this length would show by chance.
+
+    References:
+        Bayley & Hammersley, J. R. Stat. Soc. Suppl. 8 (1946) 184, on the effective number of observations.
+    """
+    n = len(residuals)
+    bounded = np.clip(residuals, -3, 3)
+    centred = bounded - bounded.mean()
+    power = float(centred @ centred)
+    if power == 0:
+        return 1.0
+    total = 1.0
+    for lag in range(1, n // 4):
+        share = float(centred[:-lag] @ centred[lag:]) / power
+        if share < 2 / np.sqrt(n):
+            break
+        total += 2 * share
+    return total
+
+
 def _profiles(experiment: Experiment, values: Floats) -> tuple[Floats, Floats]:
     """Common depths [Å] and the strains there, shape (fit, depth), over the shallowest extent of the fits."""
     family = experiment.profile.strain
@@ -77,19 +101,20 @@ def describe(
     """Modes with bands, standard deviations and weights (Laplace approximation)."""
     n_free = len(prior.free)
     degrees = max(len(likelihood.intensity) - n_free, 1)
-    spread = max(1.0, found[0][0].cost / degrees)
+    spread = max(1.0, found[0][0].cost / degrees) * points_per_independent(found[0][0].residuals)
     deepest = max(_extent(experiment, fit) for fit, _ in found)
     depth = np.linspace(0, 1.1 * deepest, 401)
-    drawn, logs = [], []
+    drawn, logs, known = [], [], []
     for fit, _ in found:
         centre, covariance = _logit_covariance(prior, fit, spread)
+        known.append(np.diag(covariance) < 0.5 * _PRIOR_VARIANCE)
         drawn.append(_draw(prior, fit, centre, covariance, rng))
         logs.append(-0.5 * fit.cost / spread + 0.5 * np.linalg.slogdet(covariance)[1])
     weights = np.exp(np.array(logs) - max(logs))
     weights /= weights.sum()
     return tuple(
-        _mode(experiment, prior, likelihood, fit, starts, values, depth, float(weight), degrees)
-        for (fit, starts), values, weight in zip(found, drawn, weights, strict=True)
+        _mode(experiment, prior, likelihood, fit, starts, values, determined, depth, float(weight), degrees)
+        for (fit, starts), values, determined, weight in zip(found, drawn, known, weights, strict=True)
     )
 
 
@@ -122,6 +147,7 @@ def _mode(
     fit: Fit,
     starts: int,
     values: Floats,
+    determined: NDArray[np.bool_],
     depth: Floats,
     weight: float,
     degrees: int,
@@ -136,7 +162,7 @@ def _mode(
         or 1.0
     )
     return Mode(
-        parameters=_parameters(prior, fit, values.std(axis=0)),
+        parameters=_parameters(prior, fit, values.std(axis=0), determined),
         covariance=np.cov(values[:, prior.free], rowvar=False),
         fitted_names=tuple(prior.names[i] for i in prior.free),
         chi2=fit.chi2,
@@ -164,7 +190,10 @@ def _band(rows: Floats, tail: float) -> Floats:
     return np.stack([np.minimum(limits[0], rows[0]), np.maximum(limits[1], rows[0])])
 
 
-def _parameters(prior: Prior, fit: Fit, sd: Floats) -> tuple[FittedParameter, ...]:
+def _parameters(
+    prior: Prior, fit: Fit, sd: Floats, determined: NDArray[np.bool_]
+) -> tuple[FittedParameter, ...]:
+    known = dict(zip(prior.free.tolist(), determined.tolist(), strict=True))
     result = []
     for i, spec in enumerate(prior.parameters):
         free = i in prior.free
@@ -178,7 +207,7 @@ def _parameters(prior: Prior, fit: Fit, sd: Floats) -> tuple[FittedParameter, ..
                 sd=float(sd[i]) if free else None,
                 lower=spec.lower,
                 upper=spec.upper,
-                determined=not free or bool(sd[i] < 0.25 * room),
+                determined=known.get(i, True),
                 at_bound=free and bool(near),
             )
         )

@@ -26,6 +26,7 @@ class Fit:
         unit: Their unit coordinates.
         cost: What was minimised: the robust sum of squares.
         chi2: Plain sum of squared residuals.
+        residuals: At the points, in standard deviations.
         model: Expected intensity at the points.
         jacobian: Of the residuals in the free unit coordinates, shape (point, free), scaled so that its square
             approximates the cost's curvature.
@@ -36,6 +37,7 @@ class Fit:
     unit: Floats
     cost: float
     chi2: float
+    residuals: Floats
     model: Floats
     jacobian: Floats
     evaluations: int
@@ -116,6 +118,7 @@ def refine(
         unit=unit,
         cost=2 * float(solution.cost),
         chi2=float(residual @ residual),
+        residuals=residual,
         model=expected,
         jacobian=np.asarray(solution.jac),
         evaluations=objective.evaluations,

@@ -22,7 +22,8 @@ class FittedParameter:
         value: Best value.
         sd: Standard deviation from the Gauss-Newton covariance; None where the parameter is held.
         lower, upper: Bounds of the search.
-        determined: False where the curve says little about it (sd above a quarter of the bounds' width).
+        determined: False where the curve says little about it (in logit coordinates between its bounds, more than
+            half of the uniform prior's variance is left).
         at_bound: True where the fit ended on a bound.
     """
 
@@ -69,7 +70,7 @@ class Mode:
         reduced_chi2: chi2 over points minus free parameters.
         rms_log10: rms of log10 fitted over measured, points with measured > 0.
         weight: Share of the explanation among the modes (Laplace approximation) [1].
-        starts: How many refined starts ended here.
+        starts: How many of the refined starts led to this profile.
         fitted: Model at the scan's points, in the scan's intensity unit, shape (point,).
         bands: The profile over depth.
         maximum_strain: Largest strain by magnitude [1] and its depth [Å].

@@ -47,14 +47,15 @@ class Starts:
 
 
 def strain_limits(features: Features, experiment: Experiment) -> tuple[float, float] | None:
-    """Signed strain at the ends of the diffracted region (low-angle end, high-angle end), or None if not seen."""
-    tangent = np.tan(experiment.stack.bragg_angle)
-    if features.low_edge_arcsec is None and features.high_edge_arcsec is None:
+    """Signed strain at the ends of the strained region (low-angle end, high-angle end), or None if not seen."""
+    stack = experiment.stack
+    exit_sine = np.sin(stack.bragg_angle + stack.asymmetry)
+    per_radian = np.cos(stack.bragg_angle) / (np.cos(stack.asymmetry) * exit_sine)
+    ends = (features.low_shoulder_arcsec, features.high_shoulder_arcsec)
+    if ends == (None, None):
         return None
-    shifts = []
-    for edge in (features.low_edge_arcsec, features.high_edge_arcsec):
-        shifts.append(0.0 if edge is None else -(edge - features.peak_arcsec) * ARCSEC / tangent)
-    return shifts[0], shifts[1]
+    low, high = (0.0 if e is None else -(e - features.peak_arcsec) * ARCSEC * per_radian for e in ends)
+    return low, high
 
 
 def draw_starts(
@@ -236,11 +237,11 @@ def _scores(curves: NDArray[np.float32], measured: Floats, floor: float) -> Floa
 
 
 def distinct(
-    experiment: Experiment, prior: Prior, values: Floats, scores: Floats, n: int, *, gap: float = 0.12
+    experiment: Experiment, prior: Prior, values: Floats, scores: Floats, n: int, *, gap: float = 0.03
 ) -> Floats:
     """The best draws whose strain profiles differ, shape (<= n, parameter).
 
-    Two are alike where their strains over depth differ by less than `gap` of the larger maximum in the mean.
+    Two are alike where their strains over depth differ by less than `gap` of the maximum in the mean.
     """
     family = experiment.profile.strain
     n_strain = len(family.parameters)
@@ -250,7 +251,7 @@ def distinct(
     chosen: list[int] = []
     for i in range(len(order)):
         size = np.abs(profiles[i]).max()
-        if all(np.abs(profiles[i] - profiles[j]).mean() > gap * 0.25 * size for j in chosen):
+        if all(np.abs(profiles[i] - profiles[j]).mean() > gap * size for j in chosen):
             chosen.append(i)
         if len(chosen) == n:
             break

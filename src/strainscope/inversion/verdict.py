@@ -1,8 +1,11 @@
 """Whether to believe an inversion: rules in the order of their weight, each with its numbers."""
 
+import numpy as np
+
 from strainscope.experiment import Experiment
 from strainscope.inversion.features import Features
 from strainscope.inversion.result import VERDICTS, Mode, Verdict
+from strainscope.scan import Scan
 
 RELIABLE, CHECK, REFUSE = VERDICTS
 # Above these the model does not describe the scan.
@@ -10,10 +13,12 @@ WORST_RMS, DOUBTFUL_RMS = 0.25, 0.12
 WORST_REDUCED_CHI2, DOUBTFUL_REDUCED_CHI2 = 25.0, 4.0
 RIVAL_WEIGHT = 0.05
 FEWEST_STARTS = 2
+# A run of a twentieth of the points that the fit misses by this much, whatever the rest does.
+WORST_PART_RMS = 0.2
 
 
-def judge(experiment: Experiment, features: Features, modes: tuple[Mode, ...]) -> Verdict:
-    """The verdict on the modes found, best first."""
+def judge(experiment: Experiment, features: Features, scan: Scan, modes: tuple[Mode, ...]) -> Verdict:
+    """The verdict on the modes found for a scan, best first."""
     best = modes[0]
     refuse: list[str] = []
     check: list[str] = []
@@ -25,7 +30,10 @@ def judge(experiment: Experiment, features: Features, modes: tuple[Mode, ...]) -
         check.append(f"The fit leaves more than the noise and the model error ({fit}).")
     else:
         notes.append(f"The fit describes the scan ({fit}).")
-    largest, depth = best.maximum_strain
+    part = _worst_part(scan, best)
+    if part is not None and part[0] > WORST_PART_RMS and not refuse:
+        check.append(f"Around {part[1]:g} on the scan's axis the fit misses by {part[0]:.2f} in log10 (rms).")
+    largest, _ = best.maximum_strain
     if features.low_edge_arcsec is None and features.high_edge_arcsec is None:
         check.append("The scan starts and ends within the signal: strain beyond its range cannot be seen.")
     elif (features.low_edge_arcsec if largest > 0 else features.high_edge_arcsec) is None:
@@ -40,13 +48,13 @@ def judge(experiment: Experiment, features: Features, modes: tuple[Mode, ...]) -
         notes.append(f"{len(modes) - 1} other profile(s) come near and fit clearly worse.")
     if best.starts < FEWEST_STARTS:
         check.append(
-            "Only one of the refined starts ended in the best solution: others may exist; try --draws."
+            "Only one of the refined starts led to the best solution: others may exist; try --draws."
         )
     else:
-        notes.append(f"{best.starts} independent starts ended in this solution.")
+        notes.append(f"{best.starts} of the refined starts led to this solution.")
     names = {spec.name for spec in experiment.profile.parameters}
     free = [p for p in best.parameters if p.name in names and p.sd is not None]
-    bound = [p.name for p in free if p.at_bound]
+    bound = [p.name for p in best.parameters if p.at_bound]
     if bound:
         notes.append(f"On a bound of the search: {', '.join(bound)}.")
     vague = [p.name for p in free if not p.determined]
@@ -54,3 +62,15 @@ def judge(experiment: Experiment, features: Features, modes: tuple[Mode, ...]) -
         notes.append(f"Not determined by this curve: {', '.join(vague)}.")
     level = REFUSE if refuse else CHECK if check else RELIABLE
     return Verdict(level=level, reasons=tuple(refuse + check + notes))
+
+
+def _worst_part(scan: Scan, mode: Mode) -> tuple[float, float] | None:
+    """Largest rms of log10 over a run of points (a twentieth, at least 10), and the angle at its middle."""
+    seen = (scan.intensity > 0) & (mode.fitted > 0)
+    gap = np.log10(mode.fitted[seen] / scan.intensity[seen])
+    width = max(10, len(gap) // 20)
+    if len(gap) < 2 * width:
+        return None
+    runs = np.sqrt(np.convolve(gap**2, np.full(width, 1 / width), mode="valid"))
+    worst = int(np.argmax(runs))
+    return float(runs[worst]), float(scan.angle[seen][worst + width // 2])
