@@ -7,6 +7,7 @@ when every parameter comes within 0.1 % of its range. Run: python -m benchmarks.
 
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -55,16 +56,17 @@ def recover(number: int = 200, *, seed: int = 20, settings: SearchSettings | Non
     ggg = reflection(crystal, (4, 4, 4), wavelength=1.54056)
     stack = stack_from_reflections(ggg)
     experiment = Experiment(
-        stack=stack, profile=DepthProfile(strain=DoubleGaussian()), resolution=Gaussian(), tolerance=1e-4
+        stack=stack, profile=DepthProfile(strain=DoubleGaussian()), resolution=Gaussian(), tolerance=3e-5
     )
     angle = np.sort(-(np.arange(701) - 20) * 4.671897861)
     simulator = ScanModel(
-        experiment=experiment,
+        experiment=replace(experiment, tolerance=1e-6),
         position=angle,
         fringe_depth=10_000.0,
         narrowest_fwhm_arcsec=10.0,
         widest_fwhm_arcsec=60.0,
         offset_range=(-100.0, 100.0),
+        points_per_fringe=16.0,
     )
     errors, spent, misfits = [], [], []
     for i, truth in enumerate(truths(number, seed=seed)):
@@ -83,7 +85,7 @@ def recover(number: int = 200, *, seed: int = 20, settings: SearchSettings | Non
         errors.append(100 * np.abs(best.values[:7] - truth) / RANGES)
         misfits.append(best.cost)
         if "-v" in sys.argv:
-            print(i, np.round(truth, 5), np.round(errors[-1], 3), f"{best.cost:.3g} {spent[-1]:.1f} s", flush=True)
+            print(i, *(f"{v:.4g}" for v in truth), "error %", *(f"{v:.2g}" for v in errors[-1]), f"cost {best.cost:.3g} {spent[-1]:.1f} s", flush=True)
     errors = np.array(errors)
     result = {
         "recovery_share": float((errors.max(axis=1) < 0.1).mean()),

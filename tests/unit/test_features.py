@@ -120,3 +120,20 @@ def test_a_very_short_scan_has_no_edges():
     assert found.low_edge_arcsec is None
     assert found.high_edge_arcsec is None
     assert found.peak_arcsec == pytest.approx(16, abs=STEP)
+
+
+def test_shoulder_is_the_edge_of_what_is_bright():
+    # A faint tail reaches far beyond the plateau: signal, but not the strained region's own level.
+    tail = np.where((X > -1400) & (X < -900), 60.0, 0.0)
+    found = read(curve(floor=1.0, plateau=4000.0, low=-900.0) + tail)
+    assert found.low_edge_arcsec == pytest.approx(-1400, abs=5 * STEP)
+    assert found.low_shoulder_arcsec == pytest.approx(-900, abs=5 * STEP)
+    # Without a tail they are one.
+    found = read(curve())
+    assert found.low_shoulder_arcsec == found.low_edge_arcsec
+
+
+def test_no_shoulder_where_the_scan_begins_within_it():
+    found = read(curve(low=-2000.0))
+    assert found.low_shoulder_arcsec is None
+    assert found.high_shoulder_arcsec is not None

@@ -11,7 +11,7 @@ from strainscope.experiment import Experiment
 from strainscope.instrument import Gaussian
 from strainscope.inversion import modes as module
 from strainscope.inversion.likelihood import Likelihood
-from strainscope.inversion.modes import describe, gather
+from strainscope.inversion.modes import describe, gather, points_per_independent
 from strainscope.inversion.refine import Fit
 from strainscope.prior import Prior
 from strainscope.profile import CubicBSpline, DepthProfile, DoubleGaussian, TiedDisorder
@@ -37,10 +37,10 @@ def prior_of(experiment, **held):
     return Prior(parameters=experiment.parameters, constraints=experiment.constraints, held=held)
 
 
-def fit(experiment, *, cost=60.0, stiff=100.0, prior=None, middle=0.5, **changed):
+def fit(experiment, *, cost=60.0, stiff=100.0, residuals=None, prior=None, **changed):
     """A fit that ended at the middle of the ranges, changed as given; `stiff` is the residuals' slope."""
     prior = prior or prior_of(experiment)
-    values = prior.from_unit(np.full(len(prior.names), middle))
+    values = prior.from_unit(np.full(len(prior.names), 0.5))
     for name, value in changed.items():
         values[prior.names.index(name)] = value
     jacobian = np.zeros((POINTS, len(prior.free)))
@@ -50,6 +50,7 @@ def fit(experiment, *, cost=60.0, stiff=100.0, prior=None, middle=0.5, **changed
         unit=prior.to_unit(values),
         cost=cost,
         chi2=cost,
+        residuals=np.zeros(POINTS) if residuals is None else residuals,
         model=np.full(POINTS, 100.0),
         jacobian=jacobian,
         evaluations=5,
@@ -177,6 +178,46 @@ def test_a_poor_fit_widens_the_bands():
     # A fit better than the noise does not narrow them.
     exact = described(SPLINES, [(fit(SPLINES, stiff=500.0, cost=1.0 * (POINTS - n)), 1)])[0]
     np.testing.assert_allclose([p.sd for p in exact.parameters], [p.sd for p in good.parameters])
+
+
+def test_residuals_that_follow_their_neighbours_count_less():
+    # Runs of four equal residuals: a quarter of the points say something, so the deviations double.
+    rng = np.random.default_rng(11)
+    runs = np.repeat(rng.normal(size=POINTS // 4), 4)
+    white = described(SPLINES, [(fit(SPLINES, stiff=500.0, cost=1.0), 1)])[0]
+    alike = described(SPLINES, [(fit(SPLINES, stiff=500.0, cost=1.0, residuals=runs), 1)])[0]
+    ratio = np.array([a.sd / b.sd for a, b in zip(alike.parameters, white.parameters, strict=True)])
+    np.testing.assert_allclose(ratio, np.sqrt(points_per_independent(runs)), rtol=0.05)
+    assert 1.4 < ratio.mean() < 2.8
+
+
+def test_points_per_independent_is_one_for_white_residuals():
+    rng = np.random.default_rng(12)
+    found = [points_per_independent(rng.normal(size=500)) for _ in range(50)]
+    assert min(found) >= 1
+    assert np.mean(found) < 1.05
+    assert points_per_independent(np.zeros(50)) == 1
+    # Residuals that alternate are not worth more than independent ones.
+    assert points_per_independent(np.tile([1.0, -1.0], 100)) == 1
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.8])
+def test_points_per_independent_of_a_known_sequence(share):
+    # First-order autoregression: the sum of autocorrelations is (1 + a)/(1 - a).
+    rng = np.random.default_rng(13)
+    kicks = np.sqrt(1 - share**2) * rng.normal(size=20_000)
+    row = np.zeros_like(kicks)
+    for i in range(1, len(row)):
+        row[i] = share * row[i - 1] + kicks[i]
+    assert points_per_independent(row) == pytest.approx((1 + share) / (1 - share), rel=0.15)
+
+
+def test_one_wild_residual_does_not_decide_how_many_are_independent():
+    rng = np.random.default_rng(14)
+    runs = np.repeat(rng.normal(size=100), 5)
+    spiked = runs.copy()
+    spiked[250] = 1e4
+    assert points_per_independent(spiked) == pytest.approx(points_per_independent(runs), rel=0.2)
 
 
 def test_what_the_curve_leaves_open_is_not_determined():

@@ -131,6 +131,8 @@ def prepare(
         narrowest_fwhm_arcsec=max(min((low for low, _ in widths), default=narrowest), 0.4 * narrowest, 1.0),
         widest_fwhm_arcsec=max(max((high for _, high in widths), default=narrowest), 1.5 * width),
         offset_range=(features.peak_arcsec - 4 * width - 60, features.peak_arcsec + 4 * width + 60),
+        # Interpolation has to err by less than the model is granted.
+        points_per_fringe=7.5 if model_error > 0.01 else 12.0,
     )
     resolution = np.array([given[s.name] for s in experiment.resolution.parameters])
     peak, height = model.perfect_peak(resolution)
