@@ -11,13 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from strainscope.crystal import ARCSEC, builtin_crystal, reflection
+from strainscope.crystal import builtin_crystal, reflection
 from strainscope.diffraction import stack_from_reflections
 from strainscope.experiment import Experiment, ScanModel
+from strainscope.instrument import Gaussian
 from strainscope.inversion import SearchSettings
 from strainscope.inversion.invert import prepare, refine_all
 from strainscope.inversion.search import distinct, draw_starts, rank
-from strainscope.instrument import Gaussian
 from strainscope.profile import DepthProfile, DoubleGaussian
 from strainscope.scan import Scan
 
@@ -32,7 +32,13 @@ BOUNDS = {
     "L2": (1000.0, 7000.0),
     "Rp2": (-6000.0, 0.0),
 }
-HELD = {"fwhm_arcsec": 25.0, "background_slope": 0.0, "offset_arcsec": 0.0, "log10_scale": 0.0, "log10_background": -14.0}
+HELD = {
+    "fwhm_arcsec": 25.0,
+    "background_slope": 0.0,
+    "offset_arcsec": 0.0,
+    "log10_scale": 0.0,
+    "log10_background": -14.0,
+}
 MODEL_ERROR = 1e-3
 
 
@@ -72,11 +78,21 @@ def recover(number: int = 200, *, seed: int = 20, settings: SearchSettings | Non
     for i, truth in enumerate(truths(number, seed=seed)):
         values = np.concatenate([truth, [HELD[s.name] for s in experiment.parameters[7:]]])
         intensity = np.maximum(simulator.expected(values), 0.0)
-        scan = Scan(angle=angle, intensity=intensity, axis="delta-theta-arcsec", intensity_kind="normalised", name=str(i))
+        scan = Scan(
+            angle=angle,
+            intensity=intensity,
+            axis="delta-theta-arcsec",
+            intensity_kind="normalised",
+            name=str(i),
+        )
         began = time.perf_counter()
-        problem = prepare(scan, experiment, bounds=BOUNDS, held=HELD, start={}, model_error=settings.model_error)
+        problem = prepare(
+            scan, experiment, bounds=BOUNDS, held=HELD, start={}, model_error=settings.model_error
+        )
         rng = np.random.default_rng(i)
-        drawn = draw_starts(experiment, problem.prior, problem.base, problem.features, settings.draws, rng=rng)
+        drawn = draw_starts(
+            experiment, problem.prior, problem.base, problem.features, settings.draws, rng=rng
+        )
         scores = rank(problem.model, problem.likelihood, drawn, problem.features)
         chosen = distinct(experiment, problem.prior, drawn, scores, settings.starts)
         fits = refine_all(problem, chosen, settings, lambda share: None)
@@ -85,7 +101,14 @@ def recover(number: int = 200, *, seed: int = 20, settings: SearchSettings | Non
         errors.append(100 * np.abs(best.values[:7] - truth) / RANGES)
         misfits.append(best.cost)
         if "-v" in sys.argv:
-            print(i, *(f"{v:.4g}" for v in truth), "error %", *(f"{v:.2g}" for v in errors[-1]), f"cost {best.cost:.3g} {spent[-1]:.1f} s", flush=True)
+            print(
+                i,
+                *(f"{v:.4g}" for v in truth),
+                "error %",
+                *(f"{v:.2g}" for v in errors[-1]),
+                f"cost {best.cost:.3g} {spent[-1]:.1f} s",
+                flush=True,
+            )
     errors = np.array(errors)
     result = {
         "recovery_share": float((errors.max(axis=1) < 0.1).mean()),

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, diags, identity
 
 from strainscope.crystal import ARCSEC
 from strainscope.diffraction import (
@@ -30,6 +30,8 @@ Floats = NDArray[np.float64]
 
 # Points of local interpolation between simulated angles.
 _STENCIL = 6
+# Simulated angles across the narrowest Bragg plateau.
+_PER_PLATEAU = 24
 
 
 def _spec(name: str, unit: str, lower: float, upper: float, description: str) -> ParameterSpec:
@@ -106,20 +108,16 @@ class AngleGrid:
 
     Attributes:
         start_arcsec, step_arcsec, number: The uniform grid.
-        nodes: Indices of the simulated angles, shape (node,).
-        fill: Local interpolation from nodes to the grid, (number, node).
+        node_arcsec: Positions of the simulated angles [arcsec], shape (node,).
+        fill: From the nodes to the grid, (number, node): local interpolation, and local means where nodes lie
+            closer than the grid.
     """
 
     start_arcsec: float
     step_arcsec: float
     number: int
-    nodes: NDArray[np.int64]
+    node_arcsec: Floats
     fill: csr_array
-
-    @property
-    def node_arcsec(self) -> Floats:
-        """Positions of the simulated angles [arcsec], shape (node,)."""
-        return self.start_arcsec + self.step_arcsec * self.nodes.astype(np.float64)
 
 
 def angle_grid(
@@ -139,41 +137,69 @@ def angle_grid(
     Args:
         stack: Sets the peaks and their widths.
         first_arcsec, last_arcsec: Range [arcsec].
-        finest_arcsec: Largest spacing of the uniform grid [arcsec], from the resolution.
+        finest_arcsec: Step of the uniform grid [arcsec], from the resolution.
         fringe_depth: Largest depth whose fringes matter [Å].
         points_per_fringe: Simulated angles for each of those fringes.
     """
     peaks, widths = _peaks(stack)
-    step = min(finest_arcsec, float(widths.min()) / 6)
-    number = max(int(np.ceil((last_arcsec - first_arcsec) / step)) + 1, 2 * _STENCIL)
-    grid = first_arcsec + step * np.arange(number)
-    fringe = stack.wavelength / (2 * fringe_depth * np.cos(stack.bragg_angle)) / ARCSEC
-    coarsest = fringe / points_per_fringe
-    distance = np.min(np.maximum(np.abs(grid[:, None] - peaks) - 2 * widths, 0), axis=1)
+    number = max(int(np.ceil((last_arcsec - first_arcsec) / finest_arcsec)) + 1, 2 * _STENCIL)
+    # A plateau's sharp edges need nodes between the grid's points, which hold the curve's local mean.
+    parts = 2 * int(np.ceil(0.5 * finest_arcsec / (widths.min() / _PER_PLATEAU)))
+    fine = finest_arcsec / parts
+    positions = first_arcsec + fine * np.arange((number - 1) * parts + 1, dtype=np.float64)
+    coarsest = _fringe(stack, fringe_depth) / points_per_fringe
+    distance = np.min(np.maximum(np.abs(positions[:, None] - peaks) - widths, 0), axis=1)
+    spacing = np.minimum(coarsest, fine + 0.1 * distance)
     films = sum(layer.thickness for layer in stack.layers[:-1])
     if films:
         # Fringes of the films' full thickness matter near the peaks, where they are strong.
-        film_fringe = stack.wavelength / (2 * films * np.cos(stack.bragg_angle)) / ARCSEC / points_per_fringe
-        spacing = np.minimum(coarsest, np.maximum(film_fringe, step) + 0.01 * distance)
-    else:
-        spacing = np.minimum(coarsest, step + 0.15 * distance)
-    chosen = [0]
-    while chosen[-1] < number - 1:
-        stride = max(1, int(spacing[chosen[-1]] / step))
-        following = min(chosen[-1] + stride, number - 1)
-        # The spacing ahead may be finer.
-        while stride > 1 and spacing[following] < 0.7 * stride * step:
-            stride -= 1
-            following = min(chosen[-1] + stride, number - 1)
-        chosen.append(following)
-    nodes = np.array(chosen, dtype=np.int64)
+        film_spacing = _fringe(stack, films) / points_per_fringe
+        spacing = np.minimum(spacing, max(film_spacing, fine) + 0.01 * distance)
+    nodes = _spread(np.maximum(spacing / fine, 1.0))
+    means = _local_means(number, parts)
     return AngleGrid(
         start_arcsec=first_arcsec,
-        step_arcsec=step,
+        step_arcsec=finest_arcsec,
         number=number,
-        nodes=nodes,
-        fill=_interpolation(nodes, number),
+        node_arcsec=np.asarray(positions[nodes], dtype=np.float64),
+        fill=csr_array(means @ _interpolation(nodes, len(positions))),
     )
+
+
+def _fringe(stack: Stack, depth: float) -> float:
+    """Period [arcsec] of the fringes of a depth [Å]."""
+    return float(stack.wavelength / (2 * depth * np.cos(stack.bragg_angle)) / ARCSEC)
+
+
+def _spread(stride: Floats) -> NDArray[np.int64]:
+    """Indices from first to last, each at most its own and its follower's stride from the one before."""
+    last = len(stride) - 1
+    chosen = [0]
+    while chosen[-1] < last:
+        here = chosen[-1]
+        step = max(1, int(stride[here]))
+        # The spacing ahead may be finer.
+        while step > 1 and stride[min(here + step, last)] < 0.7 * step:
+            step -= max(1, step // 8)
+        chosen.append(min(here + step, last))
+    return np.array(chosen, dtype=np.int64)
+
+
+def _local_means(number: int, parts: int) -> csr_array:
+    """From the fine points to the grid's: means over one grid step, corrected to fourth order for the width."""
+    if parts <= 1:
+        return csr_array(identity(number, format="csr"))
+    offsets = np.arange(-parts // 2, parts // 2 + 1)
+    weights = np.full(len(offsets), 1 / parts)
+    weights[[0, -1]] *= 0.5
+    rows = np.repeat(np.arange(number), len(offsets))
+    columns = np.clip(rows * parts + np.tile(offsets, number), 0, (number - 1) * parts)
+    shape = (number, (number - 1) * parts + 1)
+    means = csr_array((np.tile(weights, number), (rows, columns)), shape=shape)
+    # A mean exceeds the value by step² f''/24.
+    second = diags([1.0, -2.0, 1.0], [-1, 0, 1], shape=(number, number), format="lil")
+    second[0, :] = second[-1, :] = 0
+    return csr_array((identity(number, format="csr") - second.tocsr() / 24) @ means)
 
 
 def _peaks(stack: Stack) -> tuple[Floats, Floats]:
@@ -239,7 +265,7 @@ class ScanModel:
             self.experiment.stack,
             first_arcsec=min(float(self.position.min()) - high, float(peaks.min())) - margin,
             last_arcsec=max(float(self.position.max()) - low, float(peaks.max())) + margin,
-            finest_arcsec=self.narrowest_fwhm_arcsec / 5,
+            finest_arcsec=self.narrowest_fwhm_arcsec / 10,
             fringe_depth=self.fringe_depth,
             points_per_fringe=self.points_per_fringe,
         )
@@ -324,7 +350,7 @@ class ScanModel:
             r, columns = (a[0] for a in reflectivity_jacobian(self.tables, cells, slopes[0], slopes[1]))
         else:
             slopes = [np.empty((1, n_cell, 2, 0))] * 2
-            r, columns = reflectivities(self.tables, cells)[0], np.empty((2, 0, len(self.grid.nodes)))
+            r, columns = reflectivities(self.tables, cells)[0], np.empty((2, 0, len(self.grid.node_arcsec)))
         if self.experiment.diffuse:
             r, columns = self._add_diffuse(r, columns, values[where["diffuse"]], cells, slopes, derivatives)
         return self._through_instrument(r, columns, values, derivatives)

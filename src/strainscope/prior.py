@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from strainscope.profile import Constraint, ParameterSpec
 
 Floats = NDArray[np.float64]
+# Batches of draws after which the constraints count as leaving no room.
+_MOST_BATCHES = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,14 +133,23 @@ class Prior:
         return np.asarray((values[:n] - values[n:]).T / (2 * step))
 
     def sample(self, n: int, *, rng: np.random.Generator) -> Floats:
-        """Draws from the prior, shape (n, parameter): uniform in the bounds, where the constraints hold."""
+        """Draws from the prior, shape (n, parameter): uniform in the bounds, where the constraints hold.
+
+        Raises:
+            ValueError: the constraints leave (almost) no room.
+        """
         lower, upper = self._box
         matrix, side = self._rows
         kept: list[Floats] = []
         found = 0
-        while found < n:
+        for _ in range(_MOST_BATCHES):
             values = rng.uniform(lower, upper, (max(2 * n, 256), len(lower)))
             values = values[(values @ matrix.T <= side).all(axis=-1)]
             kept.append(values)
             found += len(values)
-        return np.concatenate(kept)[:n]
+            if found >= n:
+                return np.concatenate(kept)[:n]
+        raise ValueError(
+            f"only {found} of {_MOST_BATCHES * max(2 * n, 256)} draws obey the constraints "
+            f"({'; '.join(map(str, self.constraints))}); widen the bounds or free a held parameter."
+        )

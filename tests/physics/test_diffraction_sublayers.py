@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from strainscope.crystal import ARCSEC, builtin_crystal, reflection
-from strainscope.diffraction.sublayers import FACTOR_SHARE, STRAIN_SHARE
 from strainscope.diffraction import (
     Layer,
     Sublayers,
@@ -16,7 +15,7 @@ from strainscope.diffraction import (
     stack_from_reflections,
     uniform_sublayers,
 )
-from strainscope.diffraction.sublayers import gauss_depths
+from strainscope.diffraction.sublayers import FACTOR_SHARE, STRAIN_SHARE, gauss_depths
 from strainscope.profile import DepthProfile, DoubleGaussian, TiedDisorder
 
 GGG = reflection(builtin_crystal("GGG"), (4, 4, 4), wavelength="CuKa1")

@@ -110,6 +110,13 @@ def prepare(
     likelihood = likelihood_of(scan, model_error)
     features = read_features(position, scan.intensity, likelihood.counts_per_unit)
     width = max(features.peak_fwhm_arcsec, 5.0)
+    half = 0.5 * features.peak_fwhm_arcsec
+    if features.peak_arcsec - half <= position[0] or features.peak_arcsec + half >= position[-1]:
+        middle = scan.angle[int(np.argmin(np.abs(position - features.peak_arcsec)))]
+        raise ValueError(
+            f"no peak in the scan: what is strongest, around {middle:g} on its axis, is not over within the scan's "
+            f"{scan.angle[0]:g} to {scan.angle[-1]:g}; measure or cut it so that the substrate's peak lies inside."
+        )
     given = {
         **{s.name: 0.5 * (s.lower + s.upper) for s in experiment.parameters},
         **_usual(experiment, width),

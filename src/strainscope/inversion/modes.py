@@ -46,7 +46,7 @@ def gather(
     for i in np.argsort([fit.cost for fit, _ in fits], kind="stable"):
         for lead, members in modes:
             size = np.abs(profiles[lead]).max()
-            if np.abs(profiles[i] - profiles[lead]).mean() < SAME_PROFILE * size:
+            if np.abs(profiles[i] - profiles[lead]).mean() <= SAME_PROFILE * size:
                 members.append(int(i))
                 break
         else:
