@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from strainscope.crystal import ARCSEC
 from strainscope.diffraction.engine import worker_count
@@ -327,7 +328,8 @@ def refine_all(
     # Tables are made before the threads start, so that they are made once.
     for part in (coarse, problem):
         _ = part.model.tables, part.model.smearing
-    with ThreadPoolExecutor(worker_count()) as pool:
+    # One start a processor: the linear algebra's own threads would only get in each other's way.
+    with threadpool_limits(limits=1), ThreadPoolExecutor(worker_count()) as pool:
         first = list(pool.map(lambda unit: run(coarse, unit, settings.first_evaluations, 1e-3), units))
         groups = gather(problem.model.experiment, [(fit, 1) for fit in first], worst_ratio=_SURVIVING_RATIO)
         last = list(
