@@ -47,6 +47,14 @@ class Prior:
                 f"{self.names[i]} = {lower[0, i]:g} to {upper[0, i]:g} {self.parameters[i].unit}; the bounds and "
                 f"the constraints ({'; '.join(map(str, self.constraints))}) leave no room."
             )
+        matrix, side = self._rows
+        box = self._box
+        least = np.where(matrix > 0, matrix * box[0], matrix * box[1]).sum(axis=1)
+        for excess, constraint in zip(least - side, self.constraints, strict=True):
+            if excess > 1e-9 * (1 + abs(constraint.upper)):
+                raise ValueError(
+                    f"{constraint} cannot hold within the bounds and the held values; widen or free one of them."
+                )
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -117,10 +117,21 @@ def test_a_sigma_column_sets_the_width():
     assert found.var() == pytest.approx(1.0, rel=0.03)
 
 
-def test_zero_intensity_with_sigma_is_linear():
-    found, slope = likelihood([0.0], sigma=[2.0], model_error=0.07).residuals(np.array([5.0]))
-    assert found[0] == pytest.approx(-2.5)
-    assert slope[0] == pytest.approx(-0.5)
+def test_zero_intensity_with_sigma_has_the_unit_of_the_others():
+    zero = likelihood([0.0], sigma=[2.0], model_error=0.07).residuals(np.array([5.0]))
+    plain = likelihood([0.0], model_error=0.07).residuals(np.array([5.0]))
+    np.testing.assert_allclose(zero, plain)
+
+
+def test_a_scan_with_sigma_means_the_same_in_any_unit():
+    counts = np.random.default_rng(3).poisson(np.geomspace(2, 1e5, 60)).astype(np.float64)
+    sigma = np.sqrt(np.maximum(counts, 1))
+    raw = likelihood_of(scan(counts, sigma=sigma), 0.07)
+    scaled = likelihood_of(scan(counts / 1e5, kind="normalised", sigma=sigma / 1e5), 0.07)
+    assert scaled.counts_per_unit == pytest.approx(1e5 * raw.counts_per_unit)
+    np.testing.assert_allclose(
+        scaled.residuals(1.1 * counts / 1e5)[0], raw.residuals(1.1 * counts)[0], rtol=1e-9, atol=1e-9
+    )
 
 
 def scan(intensity, *, kind="counts", sigma=None):

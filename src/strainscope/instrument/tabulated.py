@@ -98,8 +98,9 @@ class MonochromatorCurve(Resolution):
             require(self.spec("lorentz_fraction"), share, (share >= 0) & (share <= 1), "it must lie in 0 to 1")
 
     def width(self, values: ArrayLike) -> float:
-        """The larger of the Gaussian's width and the curve's narrower one [arcsec], a lower bound."""
-        return max(float(np.asarray(values)[0]), self._table.fwhm)
+        """Narrowest feature of the kernel [arcsec]: with wings the Lorentzian, else curve and Gaussian together."""
+        fwhm = float(np.asarray(values)[0])
+        return fwhm if self.wings else max(fwhm, self._table.fwhm)
 
     def kernel(self, delta_arcsec: ArrayLike, values: ArrayLike) -> Floats:
         """Densities [1/arcsec] for sigma and pi, shape (2, k)."""

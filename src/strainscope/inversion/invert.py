@@ -1,7 +1,7 @@
 """The whole way from a scan to a result: features, draws, ranking, refinement, modes, verdict."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -103,68 +103,44 @@ def prepare(
     """Everything that depends on the scan alone.
 
     Raises:
-        ValueError: the main peak does not lie inside the scan.
+        ValueError: the main peak does not lie inside the scan, or nothing is left to fit.
     """
     stack = experiment.stack
     theta = scan.theta(bragg_angle=stack.bragg_angle, asymmetry=stack.asymmetry)
     position = (theta - stack.incidence_angle) / ARCSEC
     likelihood = likelihood_of(scan, model_error)
     features = read_features(position, scan.intensity, likelihood.counts_per_unit)
+    _require_peak(scan, position, features)
     width = max(features.peak_fwhm_arcsec, 5.0)
-    half = 0.5 * features.peak_fwhm_arcsec
-    if features.peak_arcsec - half <= position[0] or features.peak_arcsec + half >= position[-1]:
-        middle = scan.angle[int(np.argmin(np.abs(position - features.peak_arcsec)))]
-        raise ValueError(
-            f"no peak in the scan: what is strongest, around {middle:g} on its axis, is not over within the scan's "
-            f"{scan.angle[0]:g} to {scan.angle[-1]:g}; measure or cut it so that the substrate's peak lies inside."
-        )
-    given = {
-        **{s.name: 0.5 * (s.lower + s.upper) for s in experiment.parameters},
-        **_usual(experiment, width),
-    }
-    given.update(start)
-    given.update(held)
-    widths = [
-        (held[s.name],) * 2 if s.name in held else bounds.get(s.name, (s.lower, s.upper))
-        for s in experiment.resolution.parameters
-        if s.name.startswith("fwhm")
-    ]
-    narrowest = experiment.resolution.width(
-        np.array([given[s.name] for s in experiment.resolution.parameters])
-    )
-    model = ScanModel(
-        experiment=experiment,
-        position=position,
-        fringe_depth=_fringe_depth(experiment, bounds),
-        narrowest_fwhm_arcsec=max(min((low for low, _ in widths), default=narrowest), 0.4 * narrowest, 1.0),
-        widest_fwhm_arcsec=max(max((high for _, high in widths), default=narrowest), 1.5 * width),
-        offset_range=(features.peak_arcsec - 4 * width - 60, features.peak_arcsec + 4 * width + 60),
-        # Interpolation has to err by less than the model is granted.
-        points_per_fringe=7.5 if model_error > 0.01 else 12.0,
-    )
+    specs = tuple(_bounded(s, bounds) for s in experiment.parameters)
+    given = {s.name: 0.5 * (s.lower + s.upper) for s in specs}
+    given |= _usual(experiment, width) | dict(start) | dict(held)
+    for s in specs:
+        if s.name not in held and (s.name in bounds or s in experiment.resolution.parameters):
+            given[s.name] = float(np.clip(given[s.name], s.lower, s.upper))
     resolution = np.array([given[s.name] for s in experiment.resolution.parameters])
+    model = _scan_model(experiment, position, features, bounds, held, given, fine=model_error <= 0.01)
     peak, height = model.perfect_peak(resolution)
-    near = {
-        "offset_arcsec": (
-            features.peak_arcsec - peak,
-            _OFFSET_ROOM_WIDTHS * width + 2 * scan.step * _arcsec(scan),
-        ),
-        "log10_scale": (np.log10(features.peak_intensity / height), 1.0),
+    least = max(features.floor, 0.1 / likelihood.counts_per_unit, 1e-9 * features.peak_intensity)
+    # A scan that reaches the floor shows its background there: a quarter of the floor at least.
+    flat = features.low_edge_arcsec is not None or features.high_edge_arcsec is not None
+    room = _OFFSET_ROOM_WIDTHS * width + 2 * float(np.median(np.diff(position)))
+    shown = {
+        "offset_arcsec": (features.peak_arcsec - peak, room, room),
+        "log10_scale": (np.log10(features.peak_intensity / height), 1.0, 1.0),
+        "log10_background": (np.log10(0.85 * least), 0.53 if flat else 1.93, 0.37),
     }
     placed = dict(bounds)
-    for name, (middle, room) in near.items():
-        placed.setdefault(name, (middle - room, middle + room))
-        given[name] = start.get(name, held.get(name, middle))
-    if "log10_background" not in bounds:
-        least = max(features.floor, 0.1 / likelihood.counts_per_unit, 1e-9 * features.peak_intensity)
-        # A scan that reaches the floor shows its background there: a quarter of the floor at least.
-        flat = features.low_edge_arcsec is not None or features.high_edge_arcsec is not None
-        placed["log10_background"] = (np.log10(least) - (0.6 if flat else 2.0), np.log10(least) + 0.3)
-        given["log10_background"] = start.get(
-            "log10_background", held.get("log10_background", np.log10(0.85 * least))
-        )
-    parameters = tuple(_bounded(s, placed) for s in experiment.parameters)
-    prior = Prior(parameters=parameters, constraints=experiment.constraints, held=dict(held))
+    for name, (middle, below, above) in shown.items():
+        low, high = placed.setdefault(name, (middle - below, middle + above))
+        given[name] = held.get(name, float(np.clip(start.get(name, middle), low, high)))
+    prior = Prior(
+        parameters=tuple(_bounded(s, placed) for s in experiment.parameters),
+        constraints=experiment.constraints,
+        held=dict(held),
+    )
+    if not len(prior.free):
+        raise ValueError("every parameter is held; free at least one (fit: in the sample file).")
     return Problem(
         model=model,
         prior=prior,
@@ -174,9 +150,51 @@ def prepare(
     )
 
 
-def _arcsec(scan: Scan) -> float:
-    """Arcsec of incidence angle per unit of the scan's axis."""
-    return {"delta-theta-arcsec": 1.0, "omega-deg": 3600.0, "two-theta-deg": 1800.0}[scan.axis]
+def _require_peak(scan: Scan, position: Floats, features: Features) -> None:
+    half = 0.5 * features.peak_fwhm_arcsec
+    if features.peak_arcsec - half <= position[0] or features.peak_arcsec + half >= position[-1]:
+        middle = scan.angle[int(np.argmin(np.abs(position - features.peak_arcsec)))]
+        raise ValueError(
+            f"no peak in the scan: what is strongest, around {middle:g} on its axis, is not over within the scan's "
+            f"{scan.angle[0]:g} to {scan.angle[-1]:g}; measure or cut it so that the substrate's peak lies inside."
+        )
+
+
+def _scan_model(
+    experiment: Experiment,
+    position: Floats,
+    features: Features,
+    bounds: Mapping[str, tuple[float, float]],
+    held: Mapping[str, float],
+    given: Mapping[str, float],
+    *,
+    fine: bool,
+) -> ScanModel:
+    """The model on a grid that covers every offset and resolves every width that the fit may try."""
+    widths = [
+        (held[s.name],) * 2 if s.name in held else bounds.get(s.name, (s.lower, s.upper))
+        for s in experiment.resolution.parameters
+        if s.name.startswith("fwhm")
+    ]
+    guess = experiment.resolution.width(np.array([given[s.name] for s in experiment.resolution.parameters]))
+    # Far below the guess a width is not resolved to the last digit; the data do not hold it either.
+    narrowest = max(min((low for low, _ in widths), default=guess), 0.4 * guess, 1.0)
+    around = max(features.peak_fwhm_arcsec, 5.0)
+    offsets = [features.peak_arcsec - 4 * around - 60, features.peak_arcsec + 4 * around + 60]
+    offsets += [
+        *bounds.get("offset_arcsec", ()),
+        *([given["offset_arcsec"]] if "offset_arcsec" in held else []),
+    ]
+    return ScanModel(
+        experiment=experiment,
+        position=position,
+        fringe_depth=_fringe_depth(experiment, bounds),
+        # The simulation has to err by less than the model is granted.
+        narrowest_fwhm_arcsec=narrowest / 3 if fine else narrowest,
+        points_per_fringe=12.0 if fine else 7.5,
+        widest_fwhm_arcsec=max(max((high for _, high in widths), default=guess), 1.5 * around),
+        offset_range=(min(offsets), max(offsets)),
+    )
 
 
 def _usual(experiment: Experiment, width: float) -> dict[str, float]:
@@ -249,7 +267,10 @@ def invert(
         progress=lambda done: tell("ranking draws", 0.05 + 0.35 * done / settings.draws),
     )
     chosen = distinct(experiment, problem.prior, values, scores, settings.starts)
-    fits = refine_all(problem, chosen, settings, lambda share: tell("refining starts", 0.4 + 0.5 * share))
+    spent: list[int] = []
+    fits = refine_all(
+        problem, chosen, settings, lambda share: tell("refining starts", 0.4 + 0.5 * share), spent
+    )
     if settings.splines:
         tell("free-form refinement", 0.92)
         problem, fits = _free_form(scan, problem, fits, bounds, held, start, settings)
@@ -278,13 +299,17 @@ def invert(
         counters={
             "draws": settings.draws,
             "starts": len(chosen),
-            "model_evaluations": sum(fit.evaluations for fit, _ in fits),
+            "model_evaluations": sum(spent),
         },
     )
 
 
 def refine_all(
-    problem: Problem, starts: Floats, settings: SearchSettings, progress: Callable[[float], None]
+    problem: Problem,
+    starts: Floats,
+    settings: SearchSettings,
+    progress: Callable[[float], None],
+    spent: list[int] | None = None,
 ) -> list[tuple[Fit, int]]:
     """Least squares from every start: a short round for all, then each distinct survivor to the end.
 
@@ -295,6 +320,7 @@ def refine_all(
         starts: Values of all parameters, shape (start, parameter).
         settings: Evaluations of both rounds.
         progress: Called with the share done.
+        spent: The model evaluations of every fit are appended, if given.
 
     Returns:
         Fits, and how many starts each stands for.
@@ -309,11 +335,10 @@ def refine_all(
         ),
     )
     units = np.clip(problem.prior.to_unit(starts), 0.01, 0.99)
-    done = 0
+    total = len(units) + _MOST_SURVIVORS
 
     def run(which: Problem, unit: Floats, evaluations: int, tolerance: float) -> Fit:
-        nonlocal done
-        fit = refine(
+        return refine(
             which.model,
             which.likelihood,
             which.prior,
@@ -321,24 +346,28 @@ def refine_all(
             most_evaluations=evaluations,
             tolerance=tolerance,
         )
-        done += 1
-        progress(min(1.0, done / (len(units) + _MOST_SURVIVORS)))
-        return fit
+
+    def gathered(fits: Iterable[Fit], before: int) -> list[Fit]:
+        result = []
+        for fit in fits:
+            result.append(fit)
+            progress((before + len(result)) / total)
+        if spent is not None:
+            spent.extend(fit.evaluations for fit in result)
+        return result
 
     # Tables are made before the threads start, so that they are made once.
     for part in (coarse, problem):
         _ = part.model.tables, part.model.smearing
     # One start a processor: the linear algebra's own threads would only get in each other's way.
     with threadpool_limits(limits=1), ThreadPoolExecutor(worker_count()) as pool:
-        first = list(pool.map(lambda unit: run(coarse, unit, settings.first_evaluations, 1e-3), units))
+        tries = pool.map(lambda unit: run(coarse, unit, settings.first_evaluations, 1e-3), units)
+        first = gathered(tries, 0)
         groups = gather(problem.model.experiment, [(fit, 1) for fit in first], worst_ratio=_SURVIVING_RATIO)
-        last = list(
-            pool.map(
-                lambda group: run(problem, group[0].unit, settings.evaluations, settings.tolerance),
-                groups[:_MOST_SURVIVORS],
-            )
-        )
-    return [(fit, count) for fit, (_, count) in zip(last, groups, strict=False)]
+        groups = groups[:_MOST_SURVIVORS]
+        tries = pool.map(lambda g: run(problem, g[0].unit, settings.evaluations, settings.tolerance), groups)
+        last = gathered(tries, len(first))
+    return [(fit, count) for fit, (_, count) in zip(last, groups, strict=True)]
 
 
 def _free_form(

@@ -20,8 +20,7 @@ class Likelihood:
               g'(N) \approx (N + f^2 N^2)^{-1/2}
 
     Few counts are compared as square roots (Anscombe), many as logarithms over f; zeros need no exception.
-    With a standard deviation of each point, :math:`r = \ln(I/m)/\sqrt{(σ/I)^2 + f^2}` where I > 0, and
-    :math:`(I - m)/σ` elsewhere.
+    A point with a standard deviation σ of its own counts as N = I²/σ² counts.
 
     Attributes:
         intensity: Measured, shape (point,).
@@ -41,26 +40,27 @@ class Likelihood:
     description: str
 
     @cached_property
+    def _counts(self) -> Floats:
+        """Counts for one unit of intensity at each point: those that give the point its sigma, where it has one."""
+        if self.sigma is None:
+            return np.full(self.intensity.shape, self.counts_per_unit)
+        seen = np.where(self.intensity > 0, self.intensity, self.counts_per_unit * self.sigma**2)
+        return np.asarray(seen / self.sigma**2)
+
+    @cached_property
     def _measured(self) -> Floats:
-        return self._transform(self.intensity * self.counts_per_unit)[0]
+        return self._transform(self.intensity * self._counts)[0]
 
     def _transform(self, counts: Floats) -> tuple[Floats, Floats]:
         """g(N) and its derivative."""
-        f = max(self.model_error, 1e-9)
-        root = np.sqrt(counts + 0.375)
+        f = self.model_error
+        root = np.sqrt(np.maximum(counts, 0.0) + 0.375)
         return 2 / f * np.arcsinh(f * root), 1 / (root * np.sqrt(1 + (f * root) ** 2))
 
     def residuals(self, model: Floats) -> tuple[Floats, Floats]:
         """Residuals (point,) of a model intensity (point,), and their derivatives in it."""
-        if self.sigma is None:
-            value, slope = self._transform(model * self.counts_per_unit)
-            return self._measured - value, -slope * self.counts_per_unit
-        known = self.intensity > 0
-        positive = np.where(known, self.intensity, 1.0)
-        width = np.sqrt((self.sigma / positive) ** 2 + self.model_error**2)
-        safe = np.maximum(model, 1e-300)
-        residual = np.where(known, np.log(positive / safe) / width, (self.intensity - model) / self.sigma)
-        return residual, np.where(known, -1 / (safe * width), -1 / self.sigma)
+        value, slope = self._transform(model * self._counts)
+        return self._measured - value, -slope * self._counts
 
 
 def likelihood_of(scan: Scan, model_error: float) -> Likelihood:
@@ -68,6 +68,8 @@ def likelihood_of(scan: Scan, model_error: float) -> Likelihood:
     floor = f", a model error of {100 * model_error:g} %, and residuals beyond 2 sd counted by their size (soft-l1)"
     per_unit = 1.0
     if scan.sigma is not None:
+        seen = scan.intensity > 0
+        per_unit = float(np.median(scan.intensity[seen] / scan.sigma[seen] ** 2))
         words = f"the standard deviations of the file{floor}"
     elif scan.intensity_kind == "counts":
         words = f"counting statistics of the raw counts{floor}"

@@ -109,7 +109,10 @@ def describe(
         centre, covariance = _logit_covariance(prior, fit, spread)
         known.append(np.diag(covariance) < 0.5 * _PRIOR_VARIANCE)
         drawn.append(_draw(prior, fit, centre, covariance, rng))
-        logs.append(-0.5 * fit.cost / spread + 0.5 * np.linalg.slogdet(covariance)[1])
+        # The uniform prior's density in logit coordinates is u (1 - u).
+        unit = expit(centre)
+        density = float(np.log(unit * (1 - unit)).sum())
+        logs.append(-0.5 * fit.cost / spread + density + 0.5 * np.linalg.slogdet(covariance)[1])
     weights = np.exp(np.array(logs) - max(logs))
     weights /= weights.sum()
     return tuple(
@@ -163,7 +166,7 @@ def _mode(
     )
     return Mode(
         parameters=_parameters(prior, fit, values.std(axis=0), determined),
-        covariance=np.cov(values[:, prior.free], rowvar=False),
+        covariance=np.atleast_2d(np.cov(values[:, prior.free], rowvar=False)),
         fitted_names=tuple(prior.names[i] for i in prior.free),
         chi2=fit.chi2,
         reduced_chi2=fit.chi2 / degrees,
@@ -197,8 +200,8 @@ def _parameters(
     result = []
     for i, spec in enumerate(prior.parameters):
         free = i in prior.free
-        room = spec.upper - spec.lower
-        near = min(fit.values[i] - spec.lower, spec.upper - fit.values[i]) < 1e-3 * room
+        # In unit coordinates a constraint that holds the parameter is a bound like any other.
+        near = min(fit.unit[i], 1 - fit.unit[i]) < 1e-3
         result.append(
             FittedParameter(
                 name=spec.name,

@@ -5,7 +5,6 @@ comes from the prior's whole range.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,21 +28,6 @@ RANKING_TOLERANCE = 1e-3
 _CURVES_AT_ONCE = 1000
 # A misfit beyond this (in ln intensity) counts no more: one deep fringe out of place is not worse than wrong.
 _CLIP = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Starts:
-    """What the search hands on.
-
-    Attributes:
-        unit: Unit coordinates of the starts, best first, shape (start, parameter).
-        scores: Mean clipped |ln misfit| of each.
-        draws: Number of curves simulated.
-    """
-
-    unit: Floats
-    scores: Floats
-    draws: int
 
 
 def strain_limits(features: Features, experiment: Experiment) -> tuple[float, float] | None:
@@ -121,7 +105,8 @@ def _shape_splines(experiment: Experiment, prior: Prior, values: Floats, rng: np
         follows = disorder.number == number
         if not follows:
             places = np.clip((np.arange(disorder.number) - 1) / disorder.number, 0, 1)
-            share = np.array([np.interp(places, np.linspace(0, 1, number), row) for row in share])
+            own = np.clip((np.arange(number) - 1) / number, 0, 1)
+            share = np.array([np.interp(places, own, row) for row in share])
         values[:, start] = values[:, 0]
         values[:, start + 1 : start + 1 + disorder.number] = 1 - k * share**power
 
