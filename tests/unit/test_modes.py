@@ -96,8 +96,13 @@ def test_starts_behind_the_fits_add_up():
 
 
 def test_instrument_parameters_do_not_make_a_mode():
-    fits = [fit(GAUSSIANS), fit(GAUSSIANS, cost=61.0, offset_arcsec=9.0, fwhm_arcsec=12.0, K=0.9)]
+    fits = [fit(GAUSSIANS), fit(GAUSSIANS, cost=61.0, offset_arcsec=9.0, fwhm_arcsec=12.0)]
     assert gathered(GAUSSIANS, fits) == [(60, 2)]
+
+
+def test_one_strain_with_different_disorder_is_two_modes():
+    fits = [fit(GAUSSIANS), fit(GAUSSIANS, cost=61.0, K=0.95)]
+    assert gathered(GAUSSIANS, fits) == [(60, 1), (61, 1)]
 
 
 @pytest.mark.parametrize("change", [{"Dmax1": 0.013}, {"Rp1": 3100.0}, {"L1": 6500.0}])

@@ -11,6 +11,7 @@ from strainscope.experiment import Experiment
 from strainscope.instrument import Gaussian
 from strainscope.inversion import DepthBands, FittedParameter, Mode
 from strainscope.inversion.features import Features
+from strainscope.inversion.likelihood import likelihood_of
 from strainscope.inversion.verdict import (
     DOUBTFUL_REDUCED_CHI2,
     DOUBTFUL_RMS,
@@ -77,7 +78,7 @@ GOOD = Mode(
 
 
 def verdict(*others, features=SEEN, scan=SCAN, **changes):
-    return judge(EXPERIMENT, features, scan, (replace(GOOD, **changes), *others))
+    return judge(EXPERIMENT, features, scan, likelihood_of(scan, 0.07), (replace(GOOD, **changes), *others))
 
 
 def test_a_good_fit_is_reliable():
@@ -92,12 +93,14 @@ def test_a_good_fit_is_reliable():
 @pytest.mark.parametrize(
     ("changes", "level", "words"),
     [
-        ({"rms_log10": 1.01 * WORST_RMS}, "do not use", "misses the scan"),
+        ({"rms_log10": 1.01 * WORST_RMS, "reduced_chi2": 2.0}, "do not use", "misses the scan"),
         ({"reduced_chi2": 1.01 * WORST_REDUCED_CHI2}, "do not use", "misses the scan"),
-        ({"rms_log10": 0.99 * WORST_RMS}, "check", "more than the noise"),
+        ({"rms_log10": 0.99 * WORST_RMS, "reduced_chi2": 2.0}, "check", "more than the noise"),
         ({"reduced_chi2": 0.99 * WORST_REDUCED_CHI2}, "check", "more than the noise"),
-        ({"rms_log10": 1.01 * DOUBTFUL_RMS}, "check", "more than the noise"),
+        ({"rms_log10": 1.01 * DOUBTFUL_RMS, "reduced_chi2": 2.0}, "check", "more than the noise"),
         ({"reduced_chi2": 1.01 * DOUBTFUL_REDUCED_CHI2}, "check", "more than the noise"),
+        # A large rms that the noise of few counts explains is none of the fit's fault.
+        ({"rms_log10": 1.01 * WORST_RMS}, "reliable", "describes the scan"),
         ({"rms_log10": 0.99 * DOUBTFUL_RMS}, "reliable", "describes the scan"),
         ({"reduced_chi2": 0.99 * DOUBTFUL_REDUCED_CHI2}, "reliable", "describes the scan"),
         ({"maximum_strain": (2e-5, 100.0)}, "check", "No strain is seen"),
@@ -178,7 +181,11 @@ def test_a_short_run_or_points_without_counts_are_no_part():
 
 def test_the_worst_reason_comes_first_and_decides():
     found = verdict(
-        replace(GOOD, weight=0.4), rms_log10=0.4, starts=1, parameters=(parameter(at_bound=True),)
+        replace(GOOD, weight=0.4),
+        rms_log10=0.4,
+        reduced_chi2=2.0,
+        starts=1,
+        parameters=(parameter(at_bound=True),),
     )
     assert found.level == "do not use"
     assert "misses the scan (rms of log10 0.400" in found.reasons[0]

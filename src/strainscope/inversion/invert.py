@@ -283,7 +283,7 @@ def invert(
         bragg_angle=experiment.stack.bragg_angle,
         asymmetry=experiment.stack.asymmetry,
     )
-    verdict = judge(problem.model.experiment, problem.features, scan, modes)
+    verdict = judge(problem.model.experiment, problem.features, scan, problem.likelihood, modes)
     tell("done", 1.0)
     return Result(
         scan=scan,

@@ -12,8 +12,9 @@ from strainscope.prior import Prior
 
 Floats = NDArray[np.float64]
 
-# Two fits are one solution when their strains differ by less than this share of the maximum, in the mean.
-SAME_PROFILE = 0.04
+# Two fits are one solution when, in the mean over depth, their strains differ by less than this share of the
+# maximum and their static Debye-Waller factors by less than the second.
+SAME_PROFILE, SAME_FACTOR = 0.04, 0.1
 # Solutions whose cost exceeds the best by more than this factor explain the scan no more.
 WORST_COST_RATIO = 1.5
 MOST_MODES = 6
@@ -41,12 +42,13 @@ def gather(
         fits: Fits and the number of starts behind each.
         worst_ratio: Fits whose cost exceeds the best by more than this factor are dropped.
     """
-    _, profiles = _profiles(experiment, np.array([fit.values for fit, _ in fits]))
+    strains, factors = _profiles(experiment, np.array([fit.values for fit, _ in fits]))
     modes: list[tuple[int, list[int]]] = []
     for i in np.argsort([fit.cost for fit, _ in fits], kind="stable"):
         for lead, members in modes:
-            size = np.abs(profiles[lead]).max()
-            if np.abs(profiles[i] - profiles[lead]).mean() <= SAME_PROFILE * size:
+            room = SAME_PROFILE * np.abs(strains[lead]).max()
+            same_strain = np.abs(strains[i] - strains[lead]).mean() <= room
+            if same_strain and np.abs(factors[i] - factors[lead]).mean() <= SAME_FACTOR:
                 members.append(int(i))
                 break
         else:
@@ -83,11 +85,12 @@ def points_per_independent(residuals: Floats) -> float:
 
 
 def _profiles(experiment: Experiment, values: Floats) -> tuple[Floats, Floats]:
-    """Common depths [Å] and the strains there, shape (fit, depth), over the shallowest extent of the fits."""
+    """Strains and E of fits on common depths, (fit, depth) each, down to the median of their extents."""
     family = experiment.profile.strain
-    own = values[:, : len(family.parameters)]
-    depth = np.linspace(0, float(np.median(family.extent(own, 2e-4))), 128)
-    return depth, family.evaluate(np.broadcast_to(depth, (len(own), 128)), own)
+    own = values[:, experiment.slices["profile"]]
+    deepest = float(np.median(family.extent(own[:, : len(family.parameters)], 2e-4)))
+    depth = np.broadcast_to(np.linspace(0, deepest, 128), (len(own), 128))
+    return experiment.profile.evaluate(depth, own)
 
 
 def describe(
