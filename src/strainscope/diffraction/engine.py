@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
 # Curves a worker takes at a time: enough to hide the hand-over, few enough to share the work evenly.
-CURVES_PER_TASK = 16
+CURVES_PER_TASK = 32
 
 
 @dataclass(frozen=True, kw_only=True)
