@@ -244,7 +244,7 @@ class ScanModel:
         narrowest_fwhm_arcsec: Narrowest resolution that will be asked for.
         widest_fwhm_arcsec: Widest one.
         offset_range: Smallest and largest offset that will be asked for [arcsec].
-        points_per_fringe: Simulated angles a fringe; 7.5 errs by 1e-3 where fringes are full, 12 by 1e-4.
+        points_per_fringe: Simulated angles a fringe; 7.5 errs by 3e-5 of log10 behind a resolution of 12 arcsec.
     """
 
     experiment: Experiment

@@ -169,7 +169,7 @@ def pack_cells(thickness, strain, debye_waller, layer, linear, cell, run):  # ty
 def perfect_base(thickness, layer, layer_thickness, root, fixed, squared, ratio, deepest, base):  # type: ignore[no-untyped-def]
     r"""Amplitude x = X/(C S r) below the deepest cell: the substrate and what is left perfect of the films.
 
-    A perfect layer of thickness h, with fixed point x1 and :math:`q = \\sqrt{P^2 - 4 C^2 S^2}`, Im q > 0, takes
+    A perfect layer of thickness h, with fixed point x1 and :math:`q = \sqrt{P^2 - 4 C^2 S^2}`, Im q > 0, takes
     the Möbius coordinate :math:`m = (x - x_1)/(1 - C^2 S^2 x_1 x)` to :math:`m e^{i q h}`, exactly for any h.
 
     Args:
