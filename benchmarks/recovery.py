@@ -56,7 +56,7 @@ def truths(number: int, *, seed: int) -> np.ndarray:
 def recover(number: int = 200, *, seed: int = 20, settings: SearchSettings | None = None) -> dict[str, float]:
     """Share recovered, mean error of each parameter in % of its range, seconds a curve."""
     settings = settings or SearchSettings(
-        draws=16384, starts=24, evaluations=80, tolerance=1e-9, model_error=MODEL_ERROR
+        draws=65536, starts=64, evaluations=80, tolerance=1e-9, model_error=MODEL_ERROR
     )
     crystal = builtin_crystal("GGG")
     ggg = reflection(crystal, (4, 4, 4), wavelength=1.54056)
