@@ -478,7 +478,7 @@ def test_a_scan_of_the_sample_passes():
             peak_scan("omega-deg", centre=20.5, low=20, high=21),
             r"is it this reflection and wavelength\?",
         ),
-        ("ggg444", peak_scan(centre=2000, low=1500, high=2500), r"0, the Bragg angle, must lie in it"),
+        ("ggg444", peak_scan(centre=2000, low=1500, high=2500), r"0, the substrate's peak, must lie in it"),
         # A Darwin width is 6.6 arcsec.
         (
             "ggg444",
@@ -627,3 +627,17 @@ def test_reference_states_the_defaults(load):
         assert (float(stated) if isinstance(value, float) else stated) == (
             value if isinstance(value, float) else str(value).lower()
         ), key
+
+
+def test_a_relative_scan_that_ends_before_the_peak_is_refused():
+    # Cut before the substrate's peak, the strained layer's own peak is the strongest point.
+    angle = np.arange(-1200.0, -200.0, 4.0)
+    scan = Scan(
+        angle=angle,
+        intensity=np.rint(5000 * np.exp(-(((angle + 740) / 60) ** 2)) + 20),
+        axis="delta-theta-arcsec",
+        intensity_kind="counts",
+        name="cut",
+    )
+    with pytest.raises(ValueError, match="substrate's peak, must lie in it"):
+        load_sample("ggg444").check_scan(scan)

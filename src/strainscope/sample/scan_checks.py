@@ -12,6 +12,8 @@ from strainscope.scan import UNITS, Scan
 LEAST_DARWIN_WIDTHS = 3
 # How far the Bragg angle may lie outside the scan: a diffractometer's zero is good to 0.1°.
 LARGEST_MISALIGNMENT_ARCSEC = 360.0
+# How far the zero of a relative axis may: it is the peak, or the Bragg angle a refraction beside it.
+LARGEST_ZERO_ARCSEC = 60.0
 LEAST_PEAK_COUNTS = 10
 LEAST_PEAK_RATIO = 2.0
 LEAST_PEAK_SIGMA = 6.0
@@ -32,12 +34,16 @@ def check_scan(scan: Scan, substrate: Reflection) -> None:
             f"least {LEAST_DARWIN_WIDTHS} Darwin widths, {LEAST_DARWIN_WIDTHS * width:.3g} arcsec. "
             "Check --axis."
         )
-    if low <= LARGEST_MISALIGNMENT_ARCSEC and high >= -LARGEST_MISALIGNMENT_ARCSEC:
+    relative = scan.axis == "delta-theta-arcsec"
+    room = LARGEST_ZERO_ARCSEC if relative else LARGEST_MISALIGNMENT_ARCSEC
+    if low <= room and high >= -room:
         return
     unit = UNITS[scan.axis]
     runs = f"the scan runs from {scan.angle[0]:g} to {scan.angle[-1]:g} {unit}"
-    if scan.axis == "delta-theta-arcsec":
-        raise ValueError(f"{scan.name}: {runs}; 0, the Bragg angle, must lie in it. Check --axis.")
+    if relative:
+        raise ValueError(
+            f"{scan.name}: {runs}; 0, the substrate's peak, must lie in it. Scan over the peak, or check --axis."
+        )
     bragg = f"the Bragg angle is {np.degrees(substrate.bragg_angle):.4g}°"
     expected = scan.angle_from_theta(
         np.array([substrate.incidence_angle]),
