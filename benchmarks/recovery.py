@@ -16,8 +16,9 @@ from strainscope.diffraction import stack_from_reflections
 from strainscope.experiment import Experiment, ScanModel
 from strainscope.instrument import Gaussian
 from strainscope.inversion import SearchSettings
-from strainscope.inversion.invert import prepare, refine_all
-from strainscope.inversion.search import distinct, draw_starts, rank
+from strainscope.inversion.invert import refine_all
+from strainscope.inversion.problem import prepare
+from strainscope.inversion.search import find_starts
 from strainscope.profile import DepthProfile, DoubleGaussian
 from strainscope.scan import Scan
 
@@ -55,9 +56,7 @@ def truths(number: int, *, seed: int) -> np.ndarray:
 
 def recover(number: int = 200, *, seed: int = 20, settings: SearchSettings | None = None) -> dict[str, float]:
     """Share recovered, mean error of each parameter in % of its range, seconds a curve."""
-    settings = settings or SearchSettings(
-        draws=65536, starts=64, evaluations=80, tolerance=1e-9, model_error=MODEL_ERROR
-    )
+    settings = settings or SearchSettings(evaluations=150, tolerance=1e-10, model_error=MODEL_ERROR)
     crystal = builtin_crystal("GGG")
     ggg = reflection(crystal, (4, 4, 4), wavelength=1.54056)
     stack = stack_from_reflections(ggg)
@@ -89,12 +88,7 @@ def recover(number: int = 200, *, seed: int = 20, settings: SearchSettings | Non
         problem = prepare(
             scan, experiment, bounds=BOUNDS, held=HELD, start={}, model_error=settings.model_error
         )
-        rng = np.random.default_rng(i)
-        drawn = draw_starts(
-            experiment, problem.prior, problem.base, problem.features, settings.draws, rng=rng
-        )
-        scores = rank(problem.model, problem.likelihood, drawn, problem.features)
-        chosen = distinct(experiment, problem.prior, drawn, scores, settings.starts)
+        chosen = find_starts(problem, settings, rng=np.random.default_rng(i))
         fits = refine_all(problem, chosen, settings, lambda share: None)
         best = min((fit for fit, _ in fits), key=lambda fit: fit.cost)
         spent.append(time.perf_counter() - began)

@@ -141,7 +141,7 @@ def angle_grid(
         fringe_depth: Largest depth whose fringes matter [Å].
         points_per_fringe: Simulated angles for each of those fringes.
     """
-    peaks, widths = _peaks(stack)
+    peaks, widths = layer_peaks(stack)
     number = max(int(np.ceil((last_arcsec - first_arcsec) / finest_arcsec)) + 1, 2 * _STENCIL)
     # A plateau's sharp edges need nodes between the grid's points, which hold the curve's local mean.
     parts = 2 * int(np.ceil(0.5 * finest_arcsec / (widths.min() / _PER_PLATEAU)))
@@ -202,7 +202,7 @@ def _local_means(number: int, parts: int) -> csr_array:
     return csr_array((identity(number, format="csr") - second.tocsr() / 24) @ means)
 
 
-def _peaks(stack: Stack) -> tuple[Floats, Floats]:
+def layer_peaks(stack: Stack) -> tuple[Floats, Floats]:
     """Positions and plateau widths [arcsec] of the Bragg peaks of the layers, refraction included."""
     gamma_0, gamma_h = np.sin(stack.incidence_angle), np.sin(stack.bragg_angle + stack.asymmetry)
     asymmetry = gamma_0 / gamma_h
@@ -258,7 +258,7 @@ class ScanModel:
     @cached_property
     def grid(self) -> AngleGrid:
         """Angles of the simulation: the scan's range and the Bragg peaks, with a margin for the resolution."""
-        peaks, widths = _peaks(self.experiment.stack)
+        peaks, widths = layer_peaks(self.experiment.stack)
         margin = 2.5 * self.widest_fwhm_arcsec + 10 * float(widths.max())
         low, high = self.offset_range
         return angle_grid(

@@ -7,7 +7,7 @@ import pytest
 
 from strainscope.experiment import Experiment
 from strainscope.inversion import SearchSettings, invert
-from strainscope.inversion.invert import prepare
+from strainscope.inversion.problem import prepare
 from strainscope.profile import DepthProfile, DoubleGaussian, TiedDisorder
 from strainscope.sample import load_sample
 from strainscope.scan import Scan

@@ -45,9 +45,7 @@ class AngleTables:
     perfect: tuple[NDArray[Any], ...]
 
 
-def angle_tables(
-    theta: Floats, stack: Stack, *, dtype: DType, bragg_law: str = "exact"
-) -> AngleTables:
+def angle_tables(theta: Floats, stack: Stack, *, dtype: DType, bragg_law: str = "exact") -> AngleTables:
     """Tables for `reflectivities` and `reflectivity_jacobian` at angles theta [rad], shape (angle,)."""
     exact = coefficients(theta, stack, bragg_law=bragg_law)
     squared = exact.coupling**2

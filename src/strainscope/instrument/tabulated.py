@@ -87,15 +87,26 @@ class MonochromatorCurve(Resolution):
     def parameters(self) -> tuple[ParameterSpec, ...]:
         """fwhm_arcsec, of the Gaussian, and lorentz_fraction with wings."""
         width = fwhm_spec("fwhm_arcsec", self.fwhm_range, "full width at half maximum of the Gaussian")
-        return (width, share_spec("lorentz_fraction", "share of the wings in the area")) if self.wings else (width,)
+        return (
+            (width, share_spec("lorentz_fraction", "share of the wings in the area"))
+            if self.wings
+            else (width,)
+        )
 
     def _check_domain(self, named: dict[str, Floats]) -> None:
         fwhm = named["fwhm_arcsec"]
         least = "> 0" if self.wings else ">= 0"
-        require(self.spec("fwhm_arcsec"), fwhm, fwhm > 0 if self.wings else fwhm >= 0, f"it must be {least} arcsec")
+        require(
+            self.spec("fwhm_arcsec"),
+            fwhm,
+            fwhm > 0 if self.wings else fwhm >= 0,
+            f"it must be {least} arcsec",
+        )
         if self.wings:
             share = named["lorentz_fraction"]
-            require(self.spec("lorentz_fraction"), share, (share >= 0) & (share <= 1), "it must lie in 0 to 1")
+            require(
+                self.spec("lorentz_fraction"), share, (share >= 0) & (share <= 1), "it must lie in 0 to 1"
+            )
 
     def width(self, values: ArrayLike) -> float:
         """Narrowest feature of the kernel [arcsec]: with wings the Lorentzian, else curve and Gaussian together."""

@@ -1,9 +1,9 @@
-"""The whole way from a scan to a result: features, draws, ranking, refinement, modes, verdict."""
+"""The whole way from a scan to a result: search, refinement, modes, verdict."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -13,214 +13,25 @@ from threadpoolctl import threadpool_limits
 
 from strainscope.crystal import ARCSEC
 from strainscope.diffraction.engine import worker_count
-from strainscope.experiment import Experiment, ScanModel
-from strainscope.inversion.features import Features, read_features
-from strainscope.inversion.likelihood import Likelihood, likelihood_of
+from strainscope.experiment import Experiment
 from strainscope.inversion.modes import BAND_MEANING, MOST_MODES, describe, gather
+from strainscope.inversion.problem import Problem, prepare
 from strainscope.inversion.refine import Fit, refine
 from strainscope.inversion.result import Result
-from strainscope.inversion.search import distinct, draw_starts, rank
+from strainscope.inversion.search import find_starts
+from strainscope.inversion.settings import SearchSettings
 from strainscope.inversion.splines import spline_experiment, spline_start
 from strainscope.inversion.verdict import judge
-from strainscope.prior import Prior
-from strainscope.profile import ParameterSpec
 from strainscope.scan import Scan
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, float], None]
 
-# The offset may differ from where the peaks coincide by this much, in widths of the measured peak.
-_OFFSET_ROOM_WIDTHS = 0.6
-_DEEPEST_FRINGES = 20_000.0
-# The first round of refinement: relative model error and rms error of the simulation that are good enough there.
+# The first round of refinement: the relative model error that is granted there.
 _COARSE_MODEL_ERROR = 0.1
-_COARSE_TOLERANCE = 1e-3
 # Which of the distinct fits go on to the second round.
 _SURVIVING_RATIO = 6.0
 _MOST_SURVIVORS = 7
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchSettings:
-    """How hard to search.
-
-    Attributes:
-        draws: Curves simulated and ranked.
-        starts: Distinct draws that are refined.
-        first_evaluations: Model evaluations each start gets in the first, coarse round.
-        evaluations: Model evaluations at most for the distinct ones that go on.
-        tolerance: Relative change of the sum of squares at which those are done.
-        model_error: Relative error [1] granted to the model at every point; widens the bands accordingly.
-        splines: Weights of a free-form refinement (B-splines for strain and E) on top; 0 for none.
-    """
-
-    draws: int = 16384
-    starts: int = 24
-    first_evaluations: int = 14
-    evaluations: int = 80
-    tolerance: float = 1e-6
-    model_error: float = 0.07
-    splines: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("draws", 16), ("starts", 1), ("first_evaluations", 3), ("evaluations", 3)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} = {getattr(self, name)}; it must be >= {least}.")
-        if not 0 < self.model_error < 1:
-            raise ValueError(f"model_error = {self.model_error:g}; it must lie between 0 and 1 (relative).")
-        if self.splines and not 3 <= self.splines <= 40:
-            raise ValueError(f"splines = {self.splines}; use 3 to 40 weights, or 0 for none.")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Problem:
-    """A scan prepared for inversion.
-
-    Attributes:
-        model: Expected intensity at its points.
-        prior: Bounds and held values, offset and scale placed around what the scan shows.
-        likelihood: Residuals.
-        features: What the scan shows.
-        base: Values from which the search starts, shape (parameter,).
-    """
-
-    model: ScanModel
-    prior: Prior
-    likelihood: Likelihood
-    features: Features
-    base: Floats
-
-
-def prepare(
-    scan: Scan,
-    experiment: Experiment,
-    *,
-    bounds: Mapping[str, tuple[float, float]],
-    held: Mapping[str, float],
-    start: Mapping[str, float],
-    model_error: float,
-) -> Problem:
-    """Everything that depends on the scan alone.
-
-    Raises:
-        ValueError: the main peak does not lie inside the scan, or nothing is left to fit.
-    """
-    stack = experiment.stack
-    theta = scan.theta(bragg_angle=stack.bragg_angle, asymmetry=stack.asymmetry)
-    position = (theta - stack.incidence_angle) / ARCSEC
-    likelihood = likelihood_of(scan, model_error)
-    features = read_features(position, scan.intensity, likelihood.counts_per_unit)
-    _require_peak(scan, position, features)
-    width = max(features.peak_fwhm_arcsec, 5.0)
-    specs = tuple(_bounded(s, bounds) for s in experiment.parameters)
-    given = {s.name: 0.5 * (s.lower + s.upper) for s in specs}
-    given |= _usual(experiment, width) | dict(start) | dict(held)
-    for s in specs:
-        if s.name not in held and (s.name in bounds or s in experiment.resolution.parameters):
-            given[s.name] = float(np.clip(given[s.name], s.lower, s.upper))
-    resolution = np.array([given[s.name] for s in experiment.resolution.parameters])
-    model = _scan_model(experiment, position, features, bounds, held, given, fine=model_error <= 0.01)
-    peak, height = model.perfect_peak(resolution)
-    least = max(features.floor, 0.1 / likelihood.counts_per_unit, 1e-9 * features.peak_intensity)
-    # A scan that reaches the floor shows its background there: a quarter of the floor at least.
-    flat = features.low_edge_arcsec is not None or features.high_edge_arcsec is not None
-    room = _OFFSET_ROOM_WIDTHS * width + 2 * float(np.median(np.diff(position)))
-    shown = {
-        "offset_arcsec": (features.peak_arcsec - peak, room, room),
-        "log10_scale": (np.log10(features.peak_intensity / height), 1.0, 1.0),
-        "log10_background": (np.log10(0.85 * least), 0.53 if flat else 1.93, 0.37),
-    }
-    placed = dict(bounds)
-    for name, (middle, below, above) in shown.items():
-        low, high = placed.setdefault(name, (middle - below, middle + above))
-        given[name] = held.get(name, float(np.clip(start.get(name, middle), low, high)))
-    prior = Prior(
-        parameters=tuple(_bounded(s, placed) for s in experiment.parameters),
-        constraints=experiment.constraints,
-        held=dict(held),
-    )
-    if not len(prior.free):
-        raise ValueError("every parameter is held; free at least one (fit: in the sample file).")
-    return Problem(
-        model=model,
-        prior=prior,
-        likelihood=likelihood,
-        features=features,
-        base=np.array([given[name] for name in prior.names], dtype=np.float64),
-    )
-
-
-def _require_peak(scan: Scan, position: Floats, features: Features) -> None:
-    half = 0.5 * features.peak_fwhm_arcsec
-    if features.peak_arcsec - half <= position[0] or features.peak_arcsec + half >= position[-1]:
-        middle = scan.angle[int(np.argmin(np.abs(position - features.peak_arcsec)))]
-        raise ValueError(
-            f"no peak in the scan: what is strongest, around {middle:g} on its axis, is not over within the scan's "
-            f"{scan.angle[0]:g} to {scan.angle[-1]:g}; measure or cut it so that the substrate's peak lies inside."
-        )
-
-
-def _scan_model(
-    experiment: Experiment,
-    position: Floats,
-    features: Features,
-    bounds: Mapping[str, tuple[float, float]],
-    held: Mapping[str, float],
-    given: Mapping[str, float],
-    *,
-    fine: bool,
-) -> ScanModel:
-    """The model on a grid that covers every offset and resolves every width that the fit may try."""
-    widths = [
-        (held[s.name],) * 2 if s.name in held else bounds.get(s.name, (s.lower, s.upper))
-        for s in experiment.resolution.parameters
-        if s.name.startswith("fwhm")
-    ]
-    guess = experiment.resolution.width(np.array([given[s.name] for s in experiment.resolution.parameters]))
-    # Far below the guess a width is not resolved to the last digit; the data do not hold it either.
-    narrowest = max(min((low for low, _ in widths), default=guess), 0.4 * guess, 1.0)
-    around = max(features.peak_fwhm_arcsec, 5.0)
-    offsets = [features.peak_arcsec - 4 * around - 60, features.peak_arcsec + 4 * around + 60]
-    offsets += [
-        *bounds.get("offset_arcsec", ()),
-        *([given["offset_arcsec"]] if "offset_arcsec" in held else []),
-    ]
-    return ScanModel(
-        experiment=experiment,
-        position=position,
-        fringe_depth=_fringe_depth(experiment, bounds),
-        # The simulation has to err by less than the model is granted.
-        narrowest_fwhm_arcsec=narrowest / 3 if fine else narrowest,
-        points_per_fringe=12.0 if fine else 7.5,
-        widest_fwhm_arcsec=max(max((high for _, high in widths), default=guess), 1.5 * around),
-        offset_range=(min(offsets), max(offsets)),
-    )
-
-
-def _usual(experiment: Experiment, width: float) -> dict[str, float]:
-    """Starting values where the middle of the bounds would be a poor one."""
-    values = {"diffuse_amplitude": 0.3, "correlation_length": 200.0, "background_slope": 0.0, "stretch": 1.0}
-    for spec in experiment.resolution.parameters:
-        if spec.name.startswith("fwhm"):
-            values[spec.name] = float(np.clip(0.8 * width, 1.02 * spec.lower, 0.98 * spec.upper))
-        elif spec.name.startswith("lorentz"):
-            values[spec.name] = 0.15
-    return values
-
-
-def _fringe_depth(experiment: Experiment, bounds: Mapping[str, tuple[float, float]]) -> float:
-    """Depth that nearly all profiles of the prior stay above [Å]."""
-    family = experiment.profile.strain
-    specs = tuple(_bounded(s, bounds) for s in family.parameters)
-    prior = Prior(parameters=specs, constraints=family.constraints, held={})
-    drawn = prior.from_unit(np.random.default_rng(0).uniform(size=(256, len(specs))))
-    depth = float(np.quantile(family.extent(drawn, 2e-4), 0.9))
-    return float(np.clip(depth, 500.0, _DEEPEST_FRINGES))
-
-
-def _bounded(spec: ParameterSpec, bounds: Mapping[str, tuple[float, float]]) -> ParameterSpec:
-    low, high = bounds.get(spec.name, (spec.lower, spec.upper))
-    return replace(spec, lower=float(low), upper=float(high))
 
 
 def invert(
@@ -258,19 +69,11 @@ def invert(
     problem = prepare(
         scan, experiment, bounds=bounds, held=held, start=start, model_error=settings.model_error
     )
-    values = draw_starts(experiment, problem.prior, problem.base, problem.features, settings.draws, rng=rng)
-    scores = rank(
-        problem.model,
-        problem.likelihood,
-        values,
-        problem.features,
-        progress=lambda done: tell("ranking draws", 0.05 + 0.35 * done / settings.draws),
+    chosen = find_starts(
+        problem, settings, rng=rng, progress=lambda share: tell("searching", 0.02 + 0.5 * share)
     )
-    chosen = distinct(experiment, problem.prior, values, scores, settings.starts)
     spent: list[int] = []
-    fits = refine_all(
-        problem, chosen, settings, lambda share: tell("refining starts", 0.4 + 0.5 * share), spent
-    )
+    fits = refine_all(problem, chosen, settings, lambda share: tell("refining", 0.52 + 0.4 * share), spent)
     if settings.splines:
         tell("free-form refinement", 0.92)
         problem, fits = _free_form(scan, problem, fits, bounds, held, start, settings)
@@ -327,9 +130,7 @@ def refine_all(
     """
     coarse = replace(
         problem,
-        model=replace(
-            problem.model, experiment=replace(problem.model.experiment, tolerance=_COARSE_TOLERANCE)
-        ),
+        model=problem.coarse_model,
         likelihood=replace(
             problem.likelihood, model_error=max(problem.likelihood.model_error, _COARSE_MODEL_ERROR)
         ),

@@ -1,4 +1,4 @@
-"""A search that needs no guess: draws from the prior, simulated, ranked against the scan, the best kept.
+"""A search that needs no guess: draws from the prior, ranked against the scan, the best evolved, distinct ones kept.
 
 What the curve shows narrows the draws: the strained region's end bounds the largest strain. Everything else
 comes from the prior's whole range.
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from strainscope.crystal import ARCSEC
-from strainscope.diffraction import choose_sublayers, no_sublayers
-from strainscope.diffraction.engine import reflectivities
-from strainscope.experiment import Experiment, ScanModel
-from strainscope.inversion.features import Features
-from strainscope.inversion.likelihood import Likelihood
+from strainscope.experiment import Experiment, layer_peaks
+from strainscope.inversion.evolution import evolve
+from strainscope.inversion.problem import Problem
+from strainscope.inversion.ranking import Ranking
+from strainscope.inversion.settings import SearchSettings
 from strainscope.prior import Prior
 from strainscope.profile import CubicBSpline, DoubleGaussian
 
@@ -23,48 +23,85 @@ Floats = NDArray[np.float64]
 
 # The largest strain lies below where the strained region ends: the resolution and the fringes reach farther.
 LARGEST_STRAIN_SHARE = (0.5, 1.05)
-# Draws are ranked: their curves may be coarser than those that are fitted.
-RANKING_TOLERANCE = 1e-3
-_CURVES_AT_ONCE = 1000
-# A misfit beyond this (in ln intensity) counts no more: one deep fringe out of place is not worse than wrong.
-_CLIP = 1.0
+# Draws simulated between two signs of progress.
+_DRAWS_AT_ONCE = 1024
 
 
-def strain_limits(features: Features, experiment: Experiment) -> tuple[float, float] | None:
-    """Signed strain at the ends of the strained region (low-angle end, high-angle end), or None if not seen."""
+def find_starts(
+    problem: Problem,
+    settings: SearchSettings,
+    *,
+    rng: np.random.Generator,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Floats:
+    """Distinct values of all parameters from which refinement starts, best first; shape (<= starts, parameter).
+
+    Args:
+        problem: The scan prepared.
+        settings: Draws, population, generations, starts.
+        rng: Source of randomness.
+        progress: Called with the share done.
+    """
+    prior, ranking = problem.prior, Ranking(problem)
+    values = draw_starts(problem, settings.draws, rng=rng)
+    work = settings.draws + settings.generations * settings.population
+    blocks = []
+    for first in range(0, len(values), _DRAWS_AT_ONCE):
+        blocks.append(ranking(values[first : first + _DRAWS_AT_ONCE]))
+        progress(min(first + _DRAWS_AT_ONCE, len(values)) / work)
+    scores = np.concatenate(blocks)
+    best = np.argsort(scores, kind="stable")[: settings.population]
+    n_profile = len(problem.model.experiment.profile.parameters)
+    moving = prior.free[prior.free < n_profile]
+    unit = np.clip(prior.to_unit(values[best]), 0.0, 1.0)
+
+    def placed(coordinates: Floats) -> Floats:
+        everything = unit.copy()
+        everything[:, moving] = coordinates
+        return prior.from_unit(everything)
+
+    evolved, evolved_scores = evolve(
+        lambda coordinates: ranking(placed(coordinates)),
+        unit[:, moving],
+        scores[best],
+        settings.generations if len(moving) else 0,
+        rng=rng,
+        progress=lambda share: progress((settings.draws + share * (work - settings.draws)) / work),
+    )
+    return distinct(problem.model.experiment, placed(evolved), evolved_scores, settings.starts)
+
+
+def strain_limits(problem: Problem) -> tuple[float | None, float | None]:
+    """Signed strain of the surface layer at the low-angle and the high-angle end of the strained region.
+
+    None where the scan does not show that end.
+    """
+    experiment, features = problem.model.experiment, problem.features
     stack = experiment.stack
     exit_sine = np.sin(stack.bragg_angle + stack.asymmetry)
     per_radian = np.cos(stack.bragg_angle) / (np.cos(stack.asymmetry) * exit_sine)
-    ends = (features.low_shoulder_arcsec, features.high_shoulder_arcsec)
-    if ends == (None, None):
-        return None
-    low, high = (0.0 if e is None else -(e - features.peak_arcsec) * ARCSEC * per_radian for e in ends)
+    offset = problem.base[experiment.slices["scale"]][0]
+    unstrained = offset + layer_peaks(stack)[0][0]
+    low, high = (
+        None if end is None else float(-(end - unstrained) * ARCSEC * per_radian)
+        for end in (features.low_shoulder_arcsec, features.high_shoulder_arcsec)
+    )
     return low, high
 
 
-def draw_starts(
-    experiment: Experiment,
-    prior: Prior,
-    base: Floats,
-    features: Features,
-    n: int,
-    *,
-    rng: np.random.Generator,
-) -> Floats:
-    """Parameter values drawn for the profile, the others as in base; shape (n, parameter).
+def draw_starts(problem: Problem, n: int, *, rng: np.random.Generator) -> Floats:
+    """Parameter values drawn for the profile, the others those of the problem's base; shape (n, parameter).
 
     Free profile parameters fill the unit cube evenly (Sobol points). B-spline weights are drawn as shapes:
     the weights of double Gaussians and of disorder tied to them, over the drawn depth. Then the strain is
     scaled so that its largest value is a share of what the curve shows.
 
     Args:
-        experiment: Families.
-        prior: Bounds and constraints.
-        base: Values of all parameters, shape (parameter,); those outside the profile are taken from here.
-        features: What the scan shows.
+        problem: The scan prepared.
         n: Number of draws.
         rng: Source of randomness.
     """
+    experiment, prior, base = problem.model.experiment, problem.prior, problem.base
     n_profile = len(experiment.profile.parameters)
     cube = qmc.Sobol(n_profile, rng=rng).random_base2(int(np.ceil(np.log2(n))))[:n]
     unit = np.broadcast_to(prior.to_unit(base), (n, len(base))).copy()
@@ -72,7 +109,7 @@ def draw_starts(
     values = prior.from_unit(unit)
     if isinstance(experiment.profile.strain, CubicBSpline):
         _shape_splines(experiment, prior, values, rng)
-    _scale_strain(experiment, prior, values, features, rng)
+    _scale_strain(problem, values, rng)
     held = [i for i, name in enumerate(prior.names) if name in prior.held]
     values[:, held] = base[held]
     return values
@@ -116,114 +153,36 @@ def _both_signs(experiment: Experiment, prior: Prior) -> bool:
     return all(prior.parameters[prior.names.index(name)].lower < 0 for name in names)
 
 
-def _scale_strain(
-    experiment: Experiment, prior: Prior, values: Floats, features: Features, rng: np.random.Generator
-) -> None:
+def _scale_strain(problem: Problem, values: Floats, rng: np.random.Generator) -> None:
     """Scale each draw's strain to a share of the largest that the curve shows, within the bounds."""
-    limits = strain_limits(features, experiment)
-    if limits is None:
-        return
+    experiment, prior = problem.model.experiment, problem.prior
+    low, high = strain_limits(problem)
     family = experiment.profile.strain
-    columns = [prior.names.index(name) for name in family.amplitude_names]
+    columns = np.array([prior.names.index(name) for name in family.amplitude_names])
     n_strain = len(family.parameters)
     largest, depth = family.maximum(values[:, :n_strain])
-    sign = np.sign(family.evaluate(depth[:, None], values[:, :n_strain])[:, 0])
-    reach = np.where(sign >= 0, max(limits[0], 0.0), max(-limits[1], 0.0))
-    if _both_signs(experiment, prior) and limits[0] > 0 > limits[1]:
+    sign = np.where(family.evaluate(depth[:, None], values[:, :n_strain])[:, 0] < 0, -1.0, 1.0)
+    # How far the curve lets the strain reach either way; infinite where the scan does not show the end.
+    expansion = np.inf if low is None else max(low, 0.0)
+    contraction = np.inf if high is None else max(-high, 0.0)
+    if _both_signs(experiment, prior):
         # The curve says which sign prevails where its two sides differ by much.
-        prevailing = 1.0 if limits[0] > -2 * limits[1] else -1.0 if -limits[1] > 2 * limits[0] else 0.0
-        turn = (sign * prevailing) < 0
-        values[np.ix_(np.flatnonzero(turn), np.array(columns))] *= -1
-        reach = np.where(turn, np.where(sign >= 0, -limits[1], limits[0]), reach)
+        prevailing = float(expansion > 2 * contraction) - float(contraction > 2 * expansion)
+        turn = sign * prevailing < 0
+        values[np.ix_(turn, columns)] *= -1
+        sign = np.where(turn, -sign, sign)
+    reach = np.where(sign > 0, expansion, contraction)
     share = rng.uniform(*LARGEST_STRAIN_SHARE, len(values))
-    factor = np.where((reach > 0) & (largest > 0), share * reach / np.maximum(largest, 1e-12), 1.0)
-    values[:, columns] *= factor[:, None]
+    known = (reach > 0) & np.isfinite(reach) & (largest > 0)
+    factor = np.where(known, share * np.where(known, reach, 1.0) / np.maximum(largest, 1e-12), 1.0)
     lower = np.array([prior.parameters[i].lower for i in columns])
     upper = np.array([prior.parameters[i].upper for i in columns])
-    values[:, columns] = np.clip(values[:, columns], lower, upper)
+    values[:, columns] = np.clip(values[:, columns] * factor[:, None], lower, upper)
     # Scaling and clipping may break a constraint by little: pull back onto it.
-    unit = np.clip(prior.to_unit(values), 0.0, 1.0)
-    values[:] = prior.from_unit(unit)
+    values[:] = prior.from_unit(np.clip(prior.to_unit(values), 0.0, 1.0))
 
 
-def rank(
-    model: ScanModel,
-    likelihood: Likelihood,
-    values: Floats,
-    features: Features,
-    *,
-    progress: Callable[[int], None] | None = None,
-) -> Floats:
-    """Misfit of each draw: mean clipped |ln(measured/model)| over the strained side, scale profiled out.
-
-    Args:
-        model: Expected intensity on the scan.
-        likelihood: Gives the measured intensity and its noise.
-        values: Draws, shape (draw, parameter); instrument parameters are those of the first.
-        features: What the scan shows.
-        progress: Called with the number of curves done so far.
-
-    Returns:
-        Scores, shape (draw,).
-    """
-    experiment = model.experiment
-    resolution = values[0, experiment.slices["resolution"]]
-    offset = float(values[0, experiment.slices["scale"]][0])
-    use = _ranked_points(model, features)
-    position = model.position[use] - offset
-    grid = model.grid
-    weights = model.smearing.matrix(resolution, position)
-    to_points = np.stack([w @ grid.fill for w in weights])
-    # Angles near the substrate's peak hardly depend on the profile: one perfect crystal serves all.
-    nodes = grid.node_arcsec
-    margin = 1.5 * model.experiment.resolution.width(resolution) + 20
-    near = (nodes > position.min() - margin) & (nodes < position.max() + margin)
-    tables = model.tables_at(np.arange(len(nodes)))
-    perfect = reflectivities(tables, no_sublayers())[0].astype(np.float64)
-    constant = sum(to_points[p][:, ~near] @ perfect[p, ~near] for p in range(2))
-    ranked = model.tables_at(np.flatnonzero(near))
-    matrix = np.concatenate([to_points[0][:, near], to_points[1][:, near]], axis=1).T.astype(np.float32)
-    measured = np.maximum(likelihood.intensity[use], 0.5 / likelihood.counts_per_unit)
-    floor = features.floor * 0.9
-    scores = np.empty(len(values))
-    for first in range(0, len(values), _CURVES_AT_ONCE):
-        block = values[first : first + _CURVES_AT_ONCE, experiment.slices["profile"]]
-        cells = choose_sublayers(
-            experiment.profile, block, ranked.exact, experiment.stack, tolerance=RANKING_TOLERANCE
-        )
-        r = reflectivities(ranked, cells)
-        curves = r.reshape(len(block), -1) @ matrix + constant.astype(np.float32)
-        scores[first : first + len(block)] = _scores(curves, measured, floor)
-        if progress is not None:
-            progress(first + len(block))
-    return scores
-
-
-def _ranked_points(model: ScanModel, features: Features) -> NDArray[np.int64]:
-    """Points outside the main peak, from where the signal starts to where it ends."""
-    x = model.position
-    width = max(features.peak_fwhm_arcsec, 10.0)
-    low = x.min() if features.low_edge_arcsec is None else features.low_edge_arcsec - 0.5 * width
-    high = x.max() if features.high_edge_arcsec is None else features.high_edge_arcsec + 0.5 * width
-    use = np.flatnonzero((x >= low) & (x <= high) & (np.abs(x - features.peak_arcsec) > 1.5 * width))
-    return use if use.size >= 10 else np.arange(len(x))
-
-
-def _scores(curves: NDArray[np.float32], measured: Floats, floor: float) -> Floats:
-    """Clipped mean |ln| misfit of curves (draw, point), each scaled to the measured ones."""
-    signal = np.maximum(measured - floor, 0.05 * measured)
-    log_curve = np.log(np.maximum(curves, 1e-30))
-    gap = np.log(signal).astype(np.float32) - log_curve
-    shift = np.median(gap[:, :: max(1, gap.shape[1] // 60)], axis=1)
-    residual = np.log(measured.astype(np.float32)) - np.log(
-        np.exp(log_curve + shift[:, None]) + np.float32(floor)
-    )
-    return np.asarray(np.minimum(np.abs(residual), _CLIP).mean(axis=1), dtype=np.float64)
-
-
-def distinct(
-    experiment: Experiment, prior: Prior, values: Floats, scores: Floats, n: int, *, gap: float = 0.03
-) -> Floats:
+def distinct(experiment: Experiment, values: Floats, scores: Floats, n: int, *, gap: float = 0.03) -> Floats:
     """The best draws whose strain profiles differ, shape (<= n, parameter).
 
     Two are alike where their strains over depth differ by less than `gap` of the maximum in the mean.

@@ -1,0 +1,48 @@
+"""How hard the search tries."""
+
+from dataclasses import dataclass
+
+_LEAST = {
+    "draws": 16,
+    "population": 8,
+    "generations": 0,
+    "starts": 1,
+    "first_evaluations": 3,
+    "evaluations": 3,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """How hard to search.
+
+    Attributes:
+        draws: Curves simulated and ranked.
+        population: Best draws that evolve.
+        generations: Rounds of evolution; each simulates as many curves as the population has members.
+        starts: Distinct members of the evolved population that are refined.
+        first_evaluations: Model evaluations each start gets in the first, coarse round.
+        evaluations: Model evaluations at most for the distinct ones that go on.
+        tolerance: Relative change of the sum of squares at which those are done.
+        model_error: Relative error [1] granted to the model at every point; widens the bands accordingly.
+        splines: Weights of a free-form refinement (B-splines for strain and E) on top; 0 for none.
+    """
+
+    draws: int = 8192
+    population: int = 512
+    generations: int = 30
+    starts: int = 12
+    first_evaluations: int = 14
+    evaluations: int = 80
+    tolerance: float = 1e-6
+    model_error: float = 0.07
+    splines: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} = {getattr(self, name)}; it must be >= {least}.")
+        if not 0 < self.model_error < 1:
+            raise ValueError(f"model_error = {self.model_error:g}; it must lie between 0 and 1 (relative).")
+        if self.splines and not 3 <= self.splines <= 40:
+            raise ValueError(f"splines = {self.splines}; use 3 to 40 weights, or 0 for none.")
