@@ -30,6 +30,8 @@ Floats = NDArray[np.float64]
 
 # Points of local interpolation between simulated angles.
 _STENCIL = 6
+# The margin of the simulated angles stays this far [arcsec] above the horizon.
+_FROM_HORIZON = 10.0
 # Simulated angles across the narrowest Bragg plateau.
 _PER_PLATEAU = 24
 
@@ -77,6 +79,11 @@ class Experiment:
     def __post_init__(self) -> None:
         if self.bragg_law not in BRAGG_LAWS:
             raise ValueError(f"bragg_law = {self.bragg_law!r}; known are {', '.join(BRAGG_LAWS)}.")
+        weights = self.polarization_weights
+        if min(weights) < 0 or abs(sum(weights) - 1) > 1e-9:
+            raise ValueError(f"polarization_weights = {weights}; they must be >= 0 and sum to 1.")
+        if not 0 < self.tolerance <= 0.1:
+            raise ValueError(f"tolerance = {self.tolerance:g}; it must lie in (0, 0.1] (rms of log10).")
 
     @cached_property
     def parameters(self) -> tuple[ParameterSpec, ...]:
@@ -102,7 +109,7 @@ class Experiment:
         return {name: slice(int(s) - n, int(s)) for (name, n), s in zip(counts.items(), stops, strict=True)}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class AngleGrid:
     """A uniform grid fine enough for the resolution, and the angles on it that are simulated.
 
@@ -261,10 +268,15 @@ class ScanModel:
         peaks, widths = layer_peaks(self.experiment.stack)
         margin = 2.5 * self.widest_fwhm_arcsec + 10 * float(widths.max())
         low, high = self.offset_range
+        first = min(float(self.position.min()) - high, float(peaks.min()))
+        last = max(float(self.position.max()) - low, float(peaks.max()))
+        stack = self.experiment.stack
+        ends = (np.array(stack.incidence_limits) - stack.incidence_angle) / ARCSEC
+        # The margin ends where a beam would graze the surface; the scan itself must not reach there.
         return angle_grid(
-            self.experiment.stack,
-            first_arcsec=min(float(self.position.min()) - high, float(peaks.min())) - margin,
-            last_arcsec=max(float(self.position.max()) - low, float(peaks.max())) + margin,
+            stack,
+            first_arcsec=min(max(first - margin, ends[0] + _FROM_HORIZON), first),
+            last_arcsec=max(min(last + margin, ends[1] - _FROM_HORIZON), last),
             finest_arcsec=self.narrowest_fwhm_arcsec / 10,
             fringe_depth=self.fringe_depth,
             points_per_fringe=self.points_per_fringe,
@@ -282,10 +294,12 @@ class ScanModel:
     def _tables(self, positions: Floats, dtype: DType) -> AngleTables:
         stack = self.experiment.stack
         theta = stack.incidence_angle + ARCSEC * positions
-        if theta.min() <= 0 or theta.max() >= np.pi / 2:
+        low, high = stack.incidence_limits
+        if theta.min() <= low or theta.max() >= high:
             raise ValueError(
                 f"the scan reaches angles of incidence from {np.degrees(theta.min()):.3f} to "
-                f"{np.degrees(theta.max()):.3f}°; they must lie in (0, 90)°. Is the axis named rightly?"
+                f"{np.degrees(theta.max()):.3f}°; they must lie in ({np.degrees(low):.3g}, "
+                f"{np.degrees(high):.3g})° for both beams to be above the surface. Is the axis named rightly?"
             )
         return angle_tables(theta, stack, dtype=dtype, bragg_law=self.experiment.bragg_law)
 
@@ -338,6 +352,20 @@ class ScanModel:
     def expected_with_jacobian(self, values: Floats) -> tuple[Floats, Floats]:
         """Expected intensity (point,) and its derivatives (point, parameter)."""
         return self._evaluate(values, derivatives=True)
+
+    def diffuse(self, values: Floats) -> Floats:
+        """Diffuse scattering alone [1] at the simulated angles for sigma and pi, shape (2, node).
+
+        Args:
+            values: Of all parameters, shape (parameter,).
+        """
+        where, number = self.experiment.slices, len(self.grid.node_arcsec)
+        if not self.experiment.diffuse:
+            return np.zeros((2, number))
+        cells = self.sublayers(values[where["profile"]][None])
+        nothing = [np.empty((1, cells.thickness.shape[1], 2, 0))] * 2
+        zero, none = np.zeros((2, number)), np.empty((2, 0, number))
+        return self._add_diffuse(zero, none, values[where["diffuse"]], cells, nothing, False)[0]
 
     def _evaluate(self, values: Floats, *, derivatives: bool) -> tuple[Floats, Floats]:
         where = self.experiment.slices

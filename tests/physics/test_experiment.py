@@ -333,3 +333,32 @@ def test_angles_beyond_the_horizon_are_refused():
     model, values = model_of("bare", position=np.arange(-100_000.0, 0.0, 500.0))
     with pytest.raises(ValueError, match=r"angles of incidence from -.* must lie in \(0, 90\)°.*axis"):
         model.expected(values)
+
+
+# Edges ------------------------------------------------------------------------------------------------------
+
+
+def test_a_scan_near_the_exit_horizon_is_simulated():
+    """The margin of the simulated angles must not reach angles at which no beam leaves the surface."""
+    shallow = reflection(
+        builtin_crystal("Si"), (1, 1, 3), wavelength=1.44, surface=(0, 0, 1), incidence="steep"
+    )
+    stack = stack_from_reflections(shallow)
+    exit_angle = stack.bragg_angle + stack.asymmetry
+    assert 0 < np.degrees(exit_angle) < 1.5
+    experiment = Experiment(stack=stack, profile=DepthProfile(strain=DoubleGaussian()), resolution=Gaussian())
+    horizon = (stack.incidence_limits[0] - stack.incidence_angle) / ARCSEC
+    model = ScanModel(
+        experiment=experiment,
+        position=np.linspace(horizon + 60.0, 300.0, 200),
+        fringe_depth=5000.0,
+        narrowest_fwhm_arcsec=20.0,
+        widest_fwhm_arcsec=60.0,
+        offset_range=(-20.0, 20.0),
+    )
+    values = np.array([0.01, 0.002, 3000.0, 1000.0, 0.002, 2000.0, -500.0, 25.0, 0.0, 0.0, -6.0, 0.0])
+    expected, jacobian = model.expected_with_jacobian(values)
+    assert np.isfinite(expected).all()
+    assert np.isfinite(jacobian).all()
+    with pytest.raises(ValueError, match="for both beams to be above the surface"):
+        _ = replace(model, position=np.linspace(horizon - 60.0, 300.0, 200)).tables

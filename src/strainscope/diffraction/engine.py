@@ -22,7 +22,7 @@ Complex = NDArray[np.complex128]
 CURVES_PER_TASK = 32
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class AngleTables:
     """What the kernels need of a stack at given angles, for any number of curves.
 
@@ -87,6 +87,11 @@ def worker_count() -> int:
 @cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(worker_count(), thread_name_prefix="strainscope")
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked child has none of its parent's threads: it makes a pool of its own.
+    os.register_at_fork(after_in_child=lambda: _pool.cache_clear())
 
 
 def _run(task: Callable[[int, int], None], n_curve: int) -> None:

@@ -72,6 +72,13 @@ class Stack:
         return self.bragg_angle - self.asymmetry
 
     @property
+    def incidence_limits(self) -> tuple[float, float]:
+        """Angles of incidence between which both beams are above the surface [rad]."""
+        drop = 2 * np.sin(self.bragg_angle) * np.sin(self.asymmetry)
+        low, high = np.arccos(np.clip([1 + drop, max(drop - 1, 0.0)], -1.0, 1.0))
+        return float(low), float(high)
+
+    @property
     def interfaces(self) -> NDArray[np.float64]:
         """Depths of the lower boundaries of the films [Å], shape (film,)."""
         return np.cumsum([film.thickness for film in self.layers[:-1]], dtype=np.float64)
@@ -132,7 +139,7 @@ def exit_cosine(theta: NDArray[np.float64], stack: Stack) -> NDArray[np.float64]
     return np.asarray(np.cos(theta) - 2 * np.sin(stack.bragg_angle) * np.sin(stack.asymmetry))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Coefficients:
     r"""The detuning Y and the coupling σ of each layer, reduced to what varies with angle alone.
 

@@ -18,7 +18,7 @@ GAUSS_OFFSET = np.sqrt(3) / 6
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Sublayers:
     """Cells from the surface down, with the profile at the two Gauss points of each.
 

@@ -2,21 +2,17 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from strainscope.crystal import ARCSEC
-from strainscope.diffraction.engine import worker_count
 from strainscope.experiment import Experiment
 from strainscope.inversion.modes import BAND_MEANING, MOST_MODES, describe, gather
 from strainscope.inversion.problem import Problem, prepare
-from strainscope.inversion.refine import Fit, refine
+from strainscope.inversion.refine import Fit, refine_many
 from strainscope.inversion.result import Result
 from strainscope.inversion.search import find_starts
 from strainscope.inversion.settings import SearchSettings
@@ -27,8 +23,6 @@ from strainscope.scan import Scan
 Floats = NDArray[np.float64]
 Progress = Callable[[str, float], None]
 
-# The first round of refinement: the relative model error that is granted there.
-_COARSE_MODEL_ERROR = 0.1
 # Which of the distinct fits go on to the second round.
 _SURVIVING_RATIO = 6.0
 _MOST_SURVIVORS = 7
@@ -128,25 +122,8 @@ def refine_all(
     Returns:
         Fits, and how many starts each stands for.
     """
-    coarse = replace(
-        problem,
-        model=problem.coarse_model,
-        likelihood=replace(
-            problem.likelihood, model_error=max(problem.likelihood.model_error, _COARSE_MODEL_ERROR)
-        ),
-    )
     units = np.clip(problem.prior.to_unit(starts), 0.01, 0.99)
     total = len(units) + _MOST_SURVIVORS
-
-    def run(which: Problem, unit: Floats, evaluations: int, tolerance: float) -> Fit:
-        return refine(
-            which.model,
-            which.likelihood,
-            which.prior,
-            unit,
-            most_evaluations=evaluations,
-            tolerance=tolerance,
-        )
 
     def gathered(fits: Iterable[Fit], before: int) -> list[Fit]:
         result = []
@@ -157,17 +134,13 @@ def refine_all(
             spent.extend(fit.evaluations for fit in result)
         return result
 
-    # Tables are made before the threads start, so that they are made once.
-    for part in (coarse, problem):
-        _ = part.model.tables, part.model.smearing
-    # One start a processor: the linear algebra's own threads would only get in each other's way.
-    with threadpool_limits(limits=1), ThreadPoolExecutor(worker_count()) as pool:
-        tries = pool.map(lambda unit: run(coarse, unit, settings.first_evaluations, 1e-3), units)
-        first = gathered(tries, 0)
-        groups = gather(problem.model.experiment, [(fit, 1) for fit in first], worst_ratio=_SURVIVING_RATIO)
-        groups = groups[:_MOST_SURVIVORS]
-        tries = pool.map(lambda g: run(problem, g[0].unit, settings.evaluations, settings.tolerance), groups)
-        last = gathered(tries, len(first))
+    tries = refine_many(problem.coarse, units, most_evaluations=settings.first_evaluations, tolerance=1e-3)
+    first = gathered(tries, 0)
+    groups = gather(problem.model.experiment, [(fit, 1) for fit in first], worst_ratio=_SURVIVING_RATIO)
+    groups = groups[:_MOST_SURVIVORS]
+    units = np.array([fit.unit for fit, _ in groups])
+    tries = refine_many(problem, units, most_evaluations=settings.evaluations, tolerance=settings.tolerance)
+    last = gathered(tries, len(first))
     return [(fit, count) for fit, (_, count) in zip(last, groups, strict=True)]
 
 
@@ -195,15 +168,5 @@ def _free_form(
     )
     starts = np.array([spline_start(problem.model.experiment, fit.values, free.prior) for fit, _ in found])
     units = np.clip(free.prior.to_unit(starts), 0.01, 0.99)
-    refined = [
-        refine(
-            free.model,
-            free.likelihood,
-            free.prior,
-            unit,
-            most_evaluations=settings.evaluations,
-            tolerance=settings.tolerance,
-        )
-        for unit in units
-    ]
+    refined = refine_many(free, units, most_evaluations=settings.evaluations, tolerance=settings.tolerance)
     return free, [(fit, count) for fit, (_, count) in zip(refined, found, strict=True)]

@@ -24,6 +24,7 @@ _DEEPEST_FRINGES = 20_000.0
 # to this rms error of log10 before resolution (2e-4 behind 25 arcsec), and this many angles a fringe.
 _COARSE_TOLERANCE = 1e-2
 _COARSE_POINTS_PER_FRINGE = 5.0
+_COARSE_MODEL_ERROR = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,16 +46,18 @@ class Problem:
     base: Floats
 
     @cached_property
-    def coarse_model(self) -> ScanModel:
-        """The model on fewer angles and with fewer sublayers, for ranking and the first round of refinement."""
+    def coarse(self) -> "Problem":
+        """The same on fewer angles, with fewer sublayers and a larger model error, which widens the basins."""
         experiment = self.model.experiment
         width = experiment.resolution.width(self.base[experiment.slices["resolution"]])
-        return replace(
+        model = replace(
             self.model,
             experiment=replace(experiment, tolerance=max(experiment.tolerance, _COARSE_TOLERANCE)),
             narrowest_fwhm_arcsec=max(self.model.narrowest_fwhm_arcsec, 0.8 * width),
             points_per_fringe=_COARSE_POINTS_PER_FRINGE,
         )
+        error = max(self.likelihood.model_error, _COARSE_MODEL_ERROR)
+        return replace(self, model=model, likelihood=replace(self.likelihood, model_error=error))
 
 
 def prepare(

@@ -19,17 +19,17 @@ _CLIP = 1.0
 class Ranking:
     """Misfit of profiles: mean clipped |ln(measured/model)| outside the main peak, scale profiled out.
 
-    The resolution, the offset and the background are those of the problem's base values.
-
     Args:
         problem: The scan prepared.
+        instrument: Values of all parameters: resolution, offset and background are taken from them.
+        diffuse: Whether to add the diffuse scattering that these values give, whatever the profile ranked.
     """
 
-    def __init__(self, problem: Problem) -> None:
-        self._model, features = problem.coarse_model, problem.features
+    def __init__(self, problem: Problem, instrument: Floats, *, diffuse: bool = False) -> None:
+        self._model, features = problem.coarse.model, problem.features
         experiment = self._model.experiment
-        offset, _, log_background, _ = problem.base[experiment.slices["scale"]]
-        resolution = problem.base[experiment.slices["resolution"]]
+        offset, _, log_background, _ = instrument[experiment.slices["scale"]]
+        resolution = instrument[experiment.slices["resolution"]]
         x = self._model.position
         width = max(features.peak_fwhm_arcsec, 10.0)
         low = x.min() if features.low_edge_arcsec is None else features.low_edge_arcsec - 0.5 * width
@@ -39,9 +39,10 @@ class Ranking:
         intensity, per_unit = problem.likelihood.intensity, problem.likelihood.counts_per_unit
         self._measured = np.maximum(intensity[use], 0.5 / per_unit)
         self._background = np.float32(10.0**log_background)
-        self._to_points(resolution, x[use] - offset)
+        scattered = self._model.diffuse(instrument) if diffuse else np.zeros(())
+        self._to_points(resolution, x[use] - offset, scattered)
 
-    def _to_points(self, resolution: Floats, position: Floats) -> None:
+    def _to_points(self, resolution: Floats, position: Floats, scattered: Floats) -> None:
         """The matrix from reflectivities at the ranked angles to intensities at the points."""
         grid = self._model.grid
         to_points = np.stack([w @ grid.fill for w in self._model.smearing.matrix(resolution, position)])
@@ -51,9 +52,8 @@ class Ranking:
         near = (nodes > position.min() - margin) & (nodes < position.max() + margin)
         tables = self._model.tables_at(np.arange(len(nodes)))
         perfect = reflectivities(tables, no_sublayers())[0].astype(np.float64)
-        self._constant = np.asarray(
-            sum(to_points[p][:, ~near] @ perfect[p, ~near] for p in range(2)), dtype=np.float32
-        )
+        fixed = np.where(near, 0.0, perfect) + scattered
+        self._constant = np.asarray(sum(to_points[p] @ fixed[p] for p in range(2)), dtype=np.float32)
         self._nodes = np.flatnonzero(near)
         self._matrix = np.concatenate([rows[:, near] for rows in to_points], axis=1).T.astype(np.float32)
 

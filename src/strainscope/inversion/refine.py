@@ -1,14 +1,16 @@
 """Bounded least squares from one start, with the exact Jacobian."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
+from threadpoolctl import threadpool_limits
 
-from strainscope.experiment import ScanModel
-from strainscope.inversion.likelihood import Likelihood
-from strainscope.prior import Prior
+from strainscope.diffraction.engine import worker_count
+from strainscope.inversion.problem import Problem
 
 Floats = NDArray[np.float64]
 
@@ -46,8 +48,8 @@ class Fit:
 class _Objective:
     """Residuals and Jacobian in the free unit coordinates; one model evaluation serves both."""
 
-    def __init__(self, model: ScanModel, likelihood: Likelihood, prior: Prior, start: Floats) -> None:
-        self.model, self.likelihood, self.prior = model, likelihood, prior
+    def __init__(self, problem: Problem, start: Floats) -> None:
+        self.model, self.likelihood, self.prior = problem.model, problem.likelihood, problem.prior
         self.unit = start.copy()
         self.last: tuple[bytes, Floats, Floats, Floats, Floats] | None = None
         self.evaluations = 0
@@ -72,21 +74,11 @@ class _Objective:
         return self._at(free)[2]
 
 
-def refine(
-    model: ScanModel,
-    likelihood: Likelihood,
-    prior: Prior,
-    start: Floats,
-    *,
-    most_evaluations: int,
-    tolerance: float = 1e-6,
-) -> Fit:
+def refine(problem: Problem, start: Floats, *, most_evaluations: int, tolerance: float = 1e-6) -> Fit:
     """Least squares from one start, within the bounds and the constraints.
 
     Args:
-        model: Expected intensity.
-        likelihood: Residuals.
-        prior: Bounds, constraints, held values.
+        problem: Expected intensity, residuals, bounds, constraints and held values.
         start: Unit coordinates of all parameters, shape (parameter,).
         most_evaluations: Model evaluations at most.
         tolerance: Relative change of the cost at which it is done.
@@ -94,8 +86,9 @@ def refine(
     References:
         Branch, Coleman & Li, SIAM J. Sci. Comput. 21 (1999) 1 (the trust-region method of scipy).
     """
-    objective = _Objective(model, likelihood, prior, start)
-    first = np.clip(start[prior.free], 1e-4, 1 - 1e-4)
+    objective = _Objective(problem, start)
+    free = problem.prior.free
+    first = np.clip(start[free], 1e-4, 1 - 1e-4)
     solution = least_squares(
         objective.residuals,
         first,
@@ -112,7 +105,7 @@ def refine(
     )
     _, residual, _, values, expected = objective._at(solution.x)
     unit = start.copy()
-    unit[prior.free] = solution.x
+    unit[free] = solution.x
     return Fit(
         values=values,
         unit=unit,
@@ -123,3 +116,17 @@ def refine(
         jacobian=np.asarray(solution.jac),
         evaluations=objective.evaluations,
     )
+
+
+def refine_many(
+    problem: Problem, starts: Floats, *, most_evaluations: int, tolerance: float
+) -> Iterator[Fit]:
+    """Fits from starts in unit coordinates (start, parameter), in order, one start a processor at a time."""
+    # Tables are made before the threads start, so that they are made once.
+    _ = problem.model.tables, problem.model.smearing
+    # The linear algebra's own threads would only get in each other's way.
+    with threadpool_limits(limits=1), ThreadPoolExecutor(worker_count()) as pool:
+        yield from pool.map(
+            lambda start: refine(problem, start, most_evaluations=most_evaluations, tolerance=tolerance),
+            starts,
+        )

@@ -37,7 +37,7 @@ class FittedParameter:
     at_bound: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class DepthBands:
     """A profile with its bands over depth.
 
@@ -58,7 +58,7 @@ class DepthBands:
     debye_waller_95: Floats
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Mode:
     """One distinct solution.
 
@@ -106,7 +106,7 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Result:
     """An inversion: modes (best first), verdict, and what is needed to repeat it.
 

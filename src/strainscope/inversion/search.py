@@ -15,6 +15,7 @@ from strainscope.experiment import Experiment, layer_peaks
 from strainscope.inversion.evolution import evolve
 from strainscope.inversion.problem import Problem
 from strainscope.inversion.ranking import Ranking
+from strainscope.inversion.refine import refine_many
 from strainscope.inversion.settings import SearchSettings
 from strainscope.prior import Prior
 from strainscope.profile import CubicBSpline, DoubleGaussian
@@ -25,6 +26,8 @@ Floats = NDArray[np.float64]
 LARGEST_STRAIN_SHARE = (0.5, 1.05)
 # Draws simulated between two signs of progress.
 _DRAWS_AT_ONCE = 1024
+# Draws that are refined briefly to learn the instrument's parameters.
+_FIRST_FITS = 4
 
 
 def find_starts(
@@ -42,7 +45,8 @@ def find_starts(
         rng: Source of randomness.
         progress: Called with the share done.
     """
-    prior, ranking = problem.prior, Ranking(problem)
+    prior, experiment = problem.prior, problem.model.experiment
+    ranking = Ranking(problem, problem.base)
     values = draw_starts(problem, settings.draws, rng=rng)
     work = settings.draws + settings.generations * settings.population
     blocks = []
@@ -51,9 +55,23 @@ def find_starts(
         progress(min(first + _DRAWS_AT_ONCE, len(values)) / work)
     scores = np.concatenate(blocks)
     best = np.argsort(scores, kind="stable")[: settings.population]
-    n_profile = len(problem.model.experiment.profile.parameters)
+    n_profile = len(experiment.profile.parameters)
     moving = prior.free[prior.free < n_profile]
     unit = np.clip(prior.to_unit(values[best]), 0.0, 1.0)
+    scores = scores[best]
+    early = np.empty((0, len(prior.names)))
+    if len(moving) < len(prior.free):
+        # The instrument is known from the first fits, even where their profile is wrong; misfits mean more then.
+        candidates = distinct(experiment, values[best], scores, _FIRST_FITS)
+        starts = np.clip(prior.to_unit(candidates), 0.01, 0.99)
+        fits = list(
+            refine_many(problem.coarse, starts, most_evaluations=settings.first_evaluations, tolerance=1e-3)
+        )
+        early = np.array([fit.values for fit in fits])
+        calibrated = min(fits, key=lambda fit: fit.cost)
+        ranking = Ranking(problem, calibrated.values, diffuse=True)
+        unit[:, n_profile:] = calibrated.unit[n_profile:]
+        scores = ranking(prior.from_unit(unit))
 
     def placed(coordinates: Floats) -> Floats:
         everything = unit.copy()
@@ -63,12 +81,13 @@ def find_starts(
     evolved, evolved_scores = evolve(
         lambda coordinates: ranking(placed(coordinates)),
         unit[:, moving],
-        scores[best],
+        scores,
         settings.generations if len(moving) else 0,
         rng=rng,
         progress=lambda share: progress((settings.draws + share * (work - settings.draws)) / work),
     )
-    return distinct(problem.model.experiment, placed(evolved), evolved_scores, settings.starts)
+    found = distinct(experiment, placed(evolved), evolved_scores, max(settings.starts - len(early), 1))
+    return np.concatenate([found, early])
 
 
 def strain_limits(problem: Problem) -> tuple[float | None, float | None]:

@@ -33,7 +33,11 @@ def spline_start(source: Experiment, values: Floats, prior: Prior) -> Floats:
     result = np.array([known.get(name, 0.0) for name in prior.names])
     own = values[None, source.slices["profile"]]
     family = source.profile.strain
+    deepest = [
+        prior.parameters[i] for i, name in enumerate(prior.names) if name in ("depth", "disorder_depth")
+    ]
     depth = 1.05 * float(family.extent(own[:, : len(family.parameters)], 1e-4)[0])
+    depth = float(np.clip(depth, max(s.lower for s in deepest), min(s.upper for s in deepest)))
     places = np.linspace(0, depth, 200)
     strain, factor = (rows[0] for rows in source.profile.evaluate(places[None], own))
     quantities: tuple[tuple[str, Floats, Literal["strain", "debye_waller"]], ...] = (
