@@ -8,6 +8,8 @@ import pytest
 from strainscope.experiment import Experiment
 from strainscope.inversion import SearchSettings, invert
 from strainscope.inversion.problem import prepare
+from strainscope.inversion.ranking import Ranking
+from strainscope.inversion.search import find_starts
 from strainscope.profile import DepthProfile, DoubleGaussian, TiedDisorder
 from strainscope.sample import load_sample
 from strainscope.scan import Scan
@@ -94,6 +96,17 @@ def test_the_largest_strain_is_recovered(sample, measured, result):
 def test_the_ranges_that_the_scan_suggests_hold_the_truth(sample, measured):
     for spec in prepared(sample, measured[0]).prior.parameters:
         assert spec.lower <= measured[1][spec.name] <= spec.upper, spec.name
+
+
+def test_with_the_true_instrument_no_evolved_profile_ranks_above_the_truth(sample, measured):
+    problem = prepared(sample, measured[0])
+    truth = np.array([measured[1][name] for name in problem.prior.names])
+    ranking = Ranking(problem, truth, diffuse=True)
+    # Noise is left: 2 to 3 % where thousands to hundreds of counts are, more in the tail.
+    best = float(ranking(truth[None])[0])
+    assert best < 0.05
+    found = ranking(find_starts(problem, SETTINGS, rng=np.random.default_rng(3)))
+    assert found.min() > 0.98 * best
 
 
 def test_the_profile_lies_within_its_bands(sample, measured, result):

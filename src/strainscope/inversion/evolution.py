@@ -48,7 +48,8 @@ def evolve(
     size, n = unit.shape
     near = min(_NEIGHBOURS, size - 1)
     rows = np.arange(size)
-    for generation in range(generations):
+    # A lone member has no one to learn from.
+    for generation in range(generations if size > 1 else 0):
         squared = ((unit[:, None] - unit[None]) ** 2).sum(axis=-1)
         neighbours = np.argsort(squared, axis=1)[:, 1 : near + 1]
         first, second, third = (neighbours[rows, k] for k in rng.integers(0, near, (3, size)))
