@@ -6,7 +6,15 @@ from it. What is wrong is one line that names the file, the key, the value and w
 
 from strainscope.sample.build import monochromator_table
 from strainscope.sample.parts import LARGEST_CIF_BYTES
-from strainscope.sample.reading import load_sample, preset_text, presets
+from strainscope.sample.reading import load_sample, parse_yaml, preset_text, presets
 from strainscope.sample.sample import Sample
 
-__all__ = ["LARGEST_CIF_BYTES", "Sample", "load_sample", "monochromator_table", "preset_text", "presets"]
+__all__ = [
+    "LARGEST_CIF_BYTES",
+    "Sample",
+    "load_sample",
+    "monochromator_table",
+    "parse_yaml",
+    "preset_text",
+    "presets",
+]

@@ -70,15 +70,24 @@ def load_sample(name_or_path: str) -> Sample:
 
 
 def _load(text: str, *, source: str, folder: Path | None) -> Sample:
+    return validated(parse_yaml(text, source=source), source=source, folder=folder)
+
+
+def parse_yaml(text: str, *, source: str) -> dict[Any, Any]:
+    """The mapping that a YAML text holds: plain data, every key once.
+
+    Raises:
+        ValueError: what is wrong, in one line that begins with the source.
+    """
     try:
         data = yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError as error:
         raise ValueError(f"{source}: {yaml_problem(error)}.") from None
     except RecursionError:
-        raise ValueError(f"{source}: nested too deeply for a sample file.") from None
+        raise ValueError(f"{source}: nested too deeply.") from None
     except ValueError as error:
         raise ValueError(f"{source}: {error}.") from None
     if not isinstance(data, dict):
         held = "nothing" if data is None else f"{reprlib.repr(data)}"
-        raise ValueError(f"{source}: holds {held}; a sample file holds keys, such as crystal and reflection.")
-    return validated(data, source=source, folder=folder)
+        raise ValueError(f"{source}: holds {held}; it must hold keys and their values (key: value).")
+    return data
