@@ -304,7 +304,7 @@ class ScanModel:
         return angle_tables(theta, stack, dtype=dtype, bragg_law=self.experiment.bragg_law)
 
     @cached_property
-    def _lever(self) -> Floats:
+    def lever(self) -> Floats:
         """Position on the scan from -1 at its first to 1 at its last point."""
         first, last = float(self.position.min()), float(self.position.max())
         return (2 * self.position - first - last) / (last - first)
@@ -323,6 +323,20 @@ class ScanModel:
             if resolution.holds_polarization
             else self.experiment.polarization_weights,
         )
+
+    def to_points(self, values: Floats) -> Floats:
+        """From reflectivities at the simulated angles to intensities at the points, as one matrix a polarization.
+
+        Args:
+            values: Of all parameters, shape (parameter,); resolution and offset are taken from them.
+
+        Returns:
+            Shape (2, point, node): smearing, then sampling; scale and background left out.
+        """
+        where = self.experiment.slices
+        position = self.position - values[where["scale"]][0]
+        weights = self.smearing.matrix(values[where["resolution"]], position)
+        return np.stack([rows @ self.grid.fill for rows in weights])
 
     def sublayers(self, profile_values: Floats) -> Sublayers:
         """Sublayers of a batch of profiles, values (curve, parameter)."""
@@ -417,7 +431,7 @@ class ScanModel:
         where, grid = self.experiment.slices, self.grid
         resolution = values[where["resolution"]]
         offset, log_scale, log_background, slope = values[where["scale"]]
-        scale, background = 10.0**log_scale, 10.0**log_background * (1 + slope * self._lever)
+        scale, background = 10.0**log_scale, 10.0**log_background * (1 + slope * self.lever)
         place = (grid.start_arcsec, grid.step_arcsec)
         position = self.position - offset
         stacked = np.concatenate([r[None], np.moveaxis(columns, 1, 0)])
@@ -437,7 +451,7 @@ class ScanModel:
                 scale * by_offset[None],
                 np.log(10) * scale * counts[:1],
                 np.log(10) * background[None],
-                10.0**log_background * self._lever[None],
+                10.0**log_background * self.lever[None],
             ]
         )
         return scale * counts[0] + background, jacobian.T

@@ -263,6 +263,13 @@ class Plan(PlanSettings):
         columns = [list(self.units).index(name) for name in own]
         self.sample_settings.experiment().profile.check(everything[:, columns])
 
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Smallest and largest value of each parameter that varies."""
+        return {
+            name: (r.low, r.high) if isinstance(r, ContinuousRange) else (r.start, r.stop)
+            for name, r in self._ranges()
+        }
+
     def with_held(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values of all parameters of the sample (n, all) from those that vary (n, parameter)."""
         names = list(self.units)

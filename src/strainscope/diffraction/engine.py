@@ -79,8 +79,19 @@ def angle_tables(theta: Floats, stack: Stack, *, dtype: DType, bragg_law: str = 
     )
 
 
+_threads: list[int] = []
+
+
+def use_threads(number: int) -> None:
+    """Let this process simulate on so many threads at most: for one of several processes that share a machine."""
+    _threads[:] = [number]
+    _pool.cache_clear()
+
+
 def worker_count() -> int:
     """Processors that this process may use."""
+    if _threads:
+        return _threads[0]
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -157,7 +157,7 @@ def _scan_model(
     return ScanModel(
         experiment=experiment,
         position=position,
-        fringe_depth=_fringe_depth(experiment, bounds),
+        fringe_depth=fringe_depth(experiment, bounds),
         # The simulation has to err by less than the model is granted.
         narrowest_fwhm_arcsec=narrowest / 3 if fine else narrowest,
         points_per_fringe=12.0 if fine else 7.5,
@@ -177,7 +177,7 @@ def _usual(experiment: Experiment, width: float) -> dict[str, float]:
     return values
 
 
-def _fringe_depth(experiment: Experiment, bounds: Mapping[str, tuple[float, float]]) -> float:
+def fringe_depth(experiment: Experiment, bounds: Mapping[str, tuple[float, float]]) -> float:
     """Depth that nearly all profiles of the prior stay above [Å]."""
     family = experiment.profile.strain
     specs = tuple(_bounded(s, bounds) for s in family.parameters)

@@ -40,14 +40,10 @@ class Ranking:
         self._measured = np.maximum(intensity[use], 0.5 / per_unit)
         self._background = np.float32(10.0**log_background)
         scattered = self._model.diffuse(instrument) if diffuse else np.zeros(())
-        self._to_points(resolution, x[use] - offset, scattered)
-
-    def _to_points(self, resolution: Floats, position: Floats, scattered: Floats) -> None:
-        """The matrix from reflectivities at the ranked angles to intensities at the points."""
-        grid = self._model.grid
-        to_points = np.stack([w @ grid.fill for w in self._model.smearing.matrix(resolution, position)])
+        to_points = self._model.to_points(instrument)[:, use]
+        position = x[use] - offset
         # Angles near the substrate's peak hardly depend on the profile: one perfect crystal serves all.
-        nodes = grid.node_arcsec
+        nodes = self._model.grid.node_arcsec
         margin = 1.5 * self._model.experiment.resolution.width(resolution) + 20
         near = (nodes > position.min() - margin) & (nodes < position.max() + margin)
         tables = self._model.tables_at(np.arange(len(nodes)))

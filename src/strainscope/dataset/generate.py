@@ -1,0 +1,210 @@
+"""Generation: workers simulate shards, each written whole; whatever stops it, it goes on where it was."""
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from pathlib import Path
+
+import numpy as np
+from numcodecs import Blosc
+from threadpoolctl import threadpool_limits
+
+from strainscope.dataset.plan import Plan
+from strainscope.dataset.simulate import BLOCK, Simulator
+from strainscope.dataset.store import DatasetWriter, Layout, read_attributes, rounded
+from strainscope.diffraction.engine import use_threads, worker_count
+
+Progress = Callable[[int, int], None]
+
+# Left free on the disk beside the data.
+_SPARE_BYTES = 32 * 2**20
+_simulators: dict[str, tuple[Simulator, DatasetWriter]] = {}
+
+
+def generate(
+    plan: Plan,
+    path: Path,
+    *,
+    resume: bool = False,
+    workers: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> int:
+    """Write a dataset, or what is missing of it.
+
+    Args:
+        plan: What to simulate.
+        path: Of the Zarr store.
+        resume: Go on with one that is there: shards whose checksums do not hold are made again.
+        workers: Processes; by default one a processor.
+        progress: Called with the samples done and their total.
+
+    Returns:
+        Number of samples that were simulated now.
+
+    Raises:
+        FileExistsError: the path exists and `resume` is off.
+        ValueError: what is there is something else, or of another plan or version.
+        OSError: no room on the disk, or it cannot be written.
+    """
+    layout = Layout(plan=plan)
+    writer = DatasetWriter(path, layout)
+    finished = _check_target(path, layout, resume)
+    with _alone(path):
+        writer.clear_partial()
+        missing = [shard for shard in range(layout.shards) if not writer.intact(shard)]
+        done = plan.size - sum(last - first for first, last in map(layout.span, missing))
+        progress(done, plan.size)
+        if missing:
+            _check_room(path, layout, missing)
+        if finished and missing:
+            # No longer complete until what is damaged has been made again.
+            finished = False
+        if not finished:
+            writer.create()
+        made = 0
+        try:
+            for first, last in _simulated(plan, path, missing, workers or worker_count()):
+                made += last - first
+                progress(done + made, plan.size)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OSError(
+                f"{path}: stopped after {done + made:,} of {plan.size:,} samples ({reason}). What is written stays; "
+                "go on with --resume."
+            ) from error
+        finally:
+            writer.clear_partial()
+        if not finished:
+            writer.finish()
+    return made
+
+
+def _check_target(path: Path, layout: Layout, resume: bool) -> bool:
+    """Whether the target is there and marked complete; refuses what cannot be gone on with."""
+    if not path.exists():
+        return False
+    if not resume:
+        raise FileExistsError(f"{path}: exists; name another place, or go on with --resume.")
+    if not path.is_dir():
+        raise FileExistsError(f"{path}: is a file; name a folder such as d.zarr.")
+    if not (path / "zarr.json").exists():
+        held = [entry.name for entry in path.iterdir() if not entry.name.endswith(".partial")]
+        if held:
+            raise ValueError(f"{path}: holds {held[0]} and no dataset; name another place.")
+        return False
+    attributes = read_attributes(path)
+    expected = next(iter(layout.attributes(complete=attributes["complete"]).values()))
+    if attributes == expected:
+        return bool(attributes["complete"])
+    if attributes["version"] != expected["version"]:
+        raise ValueError(
+            f"{path}: was begun by strainscope {attributes['version']}, this is {expected['version']}; their curves "
+            "may differ. Go on with that version, or generate it anew elsewhere."
+        )
+    different = next(
+        (f"{part}.{key}" if part != key else key)
+        for part in expected
+        for key in (expected[part] if isinstance(expected[part], dict) else [part])
+        if (expected[part][key] if isinstance(expected[part], dict) else expected[part])
+        != (attributes[part].get(key) if isinstance(attributes.get(part), dict) else attributes.get(part))
+    )
+    raise ValueError(
+        f"{path}: is of another plan ({different} differs); name another place, or use its own plan."
+    )
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the folder against a second process that would write it; the hold ends with this process."""
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise OSError(f"{path}: another process is writing it; wait for it or stop it.") from None
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _check_room(path: Path, layout: Layout, missing: list[int]) -> None:
+    """Refuse before starting what the disk cannot hold, by the size of the first block."""
+    simulator = Simulator(layout.plan)
+    curves = rounded(simulator.curves(0))
+    packed = Blosc("lz4", clevel=1, shuffle=Blosc.BITSHUFFLE).encode(curves)
+    each = len(packed) / len(curves) + 4 * len(layout.plan.names)
+    rows = sum(last - first for first, last in map(layout.span, missing))
+    needed, free = int(each * rows) + _SPARE_BYTES, shutil.disk_usage(path).free
+    if needed > free:
+        with contextlib.suppress(OSError):
+            path.rmdir()
+        raise OSError(
+            f"{path}: {rows:,} samples need about {needed / 1e9:.2f} GB ({each:.0f} bytes each), and {free / 1e9:.2f} "
+            f"GB are free. Ask for at most {max(0, int((free - _SPARE_BYTES) / each)):,} (--size), or use another disk."
+        )
+
+
+def _simulated(plan: Plan, path: Path, shards: list[int], workers: int) -> Iterator[tuple[int, int]]:
+    """Spans of samples, each when its shard is on the disk."""
+    if not shards:
+        return
+    layout = Layout(plan=plan)
+    document = plan.model_dump_json()
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(
+        min(workers, len(shards)), mp_context=context, initializer=_begin, initargs=(document, str(path))
+    )
+    try:
+        tasks = {pool.submit(_make, shard): shard for shard in shards}
+        for task in as_completed(tasks):
+            task.result()
+            yield layout.span(tasks[task])
+    except BaseException as error:
+        # Also on Ctrl-C: what workers are at is made again by the next run.
+        for process in multiprocessing.active_children():
+            process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise OSError("a worker was killed, perhaps for want of memory; try fewer --workers") from None
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin(document: str, path: str) -> None:
+    """In a worker: leave Ctrl-C to the parent, end with it, use one thread."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def end_with_parent() -> None:
+            wait([parent.sentinel])
+            os._exit(1)
+
+        threading.Thread(target=end_with_parent, daemon=True).start()
+    use_threads(1)
+    threadpool_limits(1)
+    plan = Plan.model_validate_json(document)
+    _simulators["own"] = (Simulator(plan), DatasetWriter(Path(path), Layout(plan=plan)))
+
+
+def _make(shard: int) -> None:
+    """In a worker: simulate a shard and write it."""
+    simulator, writer = _simulators["own"]
+    first, last = writer.layout.span(shard)
+    blocks = range(first // BLOCK, -(-last // BLOCK))
+    curves = np.concatenate([simulator.curves(block) for block in blocks])
+    writer.write(shard, simulator.plan.draws.values(first, last), curves)

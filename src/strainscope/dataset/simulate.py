@@ -1,0 +1,89 @@
+"""Curves of a plan's samples: float32, in blocks of a fixed size, so that their bytes do not depend on who asks."""
+
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strainscope.dataset.plan import Plan
+from strainscope.diffraction import choose_sublayers
+from strainscope.diffraction.engine import AngleTables, reflectivities
+from strainscope.experiment import ScanModel
+from strainscope.inversion.problem import fringe_depth
+
+Floats = NDArray[np.float64]
+Curves = NDArray[np.float32]
+
+BLOCK = 1024
+"""Curves that are simulated together; block k holds samples k × BLOCK to (k + 1) × BLOCK - 1."""
+
+# What a tolerance of 1e-3 (rms of log10 behind the resolution) needs, with room to spare: `audit` measures it.
+_SUBLAYER_TOLERANCE = 1e-2  # before the resolution
+_POINTS_PER_FRINGE, _POINTS_PER_FILM_FRINGE = 4.5, 7.5
+
+
+class Simulator:
+    """The curves of a plan.
+
+    Args:
+        plan: Sample, parameters, angles.
+        refinement: 1 for the dataset itself; larger for curves to check it by: sublayers and angles finer by more.
+    """
+
+    def __init__(self, plan: Plan, *, refinement: float = 1.0) -> None:
+        self.plan = plan
+        experiment = plan.sample_settings.experiment()
+        self._fixed = plan.with_held(plan.draws.values(0, 1))[0]
+        resolution = experiment.slices["resolution"]
+        self._varies = [list(plan.units).index(name) for name in plan.names]
+        first_other = experiment.slices["profile"].stop
+        # Where the instrument is the same for all, it is one matrix.
+        self.linear = max(self._varies) < first_other and not experiment.diffuse
+        samples = plan.with_held(plan.draws.values(0, min(plan.size, 1000)))
+        widths = [experiment.resolution.width(row) for row in np.unique(samples[:, resolution], axis=0)]
+        offsets = samples[:, experiment.slices["scale"].start]
+        # Interpolation errs by the fifth or sixth power of the spacing, sublayers by the fourth of their thickness.
+        fineness = refinement * max(1.0, 1e-3 / plan.tolerance) ** 0.25
+        films = len(experiment.stack.layers) > 1
+        self.model = ScanModel(
+            experiment=replace(experiment, tolerance=_SUBLAYER_TOLERANCE / fineness**4),
+            position=plan.angle_arcsec,
+            fringe_depth=fringe_depth(experiment, plan.bounds()),
+            narrowest_fwhm_arcsec=max(min(widths), 1.0) / fineness,
+            widest_fwhm_arcsec=max(*widths, 1.0),
+            offset_range=(float(offsets.min()) - 30.0, float(offsets.max()) + 30.0),
+            points_per_fringe=fineness * (_POINTS_PER_FILM_FRINGE if films else _POINTS_PER_FRINGE),
+        )
+
+    def curves(self, block: int) -> Curves:
+        """Curves of one block of samples, shape (<= BLOCK, angle), angles growing towards larger θ."""
+        return self.simulate(self.plan.draws.values(block * BLOCK, min((block + 1) * BLOCK, self.plan.size)))
+
+    def simulate(self, varying: Floats) -> Curves:
+        """Curves of given values of the parameters that vary, shape (curve, parameter)."""
+        values = self.plan.with_held(varying)
+        if not self.linear:
+            return np.array([self.model.expected(row) for row in values], dtype=np.float32)
+        model, experiment = self.model, self.model.experiment
+        cells = choose_sublayers(
+            experiment.profile,
+            values[:, experiment.slices["profile"]],
+            self._tables.exact,
+            experiment.stack,
+            tolerance=experiment.tolerance,
+        )
+        _, log_scale, log_background, slope = values[0, experiment.slices["scale"]]
+        seen = reflectivities(self._tables, cells).reshape(len(values), -1) @ self._matrix
+        background = 10.0**log_background * (1 + slope * model.lever)
+        return np.asarray(10.0**log_scale * seen + background, dtype=np.float32)
+
+    @cached_property
+    def _tables(self) -> AngleTables:
+        return self.model.tables_at(np.arange(len(self.model.grid.node_arcsec)))
+
+    @cached_property
+    def _matrix(self) -> Curves:
+        """From reflectivities (polarization × node) to the points."""
+        matrices = self.model.to_points(self._fixed)
+        return np.concatenate(list(matrices), axis=1).T.astype(np.float32)

@@ -1,0 +1,289 @@
+"""A dataset on disk: Zarr v3, one shard after another, each checked by its checksums, marked once complete."""
+
+import json
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.storage import LocalStore, MemoryStore
+
+from strainscope.dataset.plan import Plan, checked
+from strainscope.dataset.simulate import BLOCK, Curves
+
+Floats = NDArray[np.float64]
+
+FORMAT = 1
+CURVE, ANGLE = "curve", "angle"
+_ATTRIBUTES = "strainscope"
+_SHARD_BYTES = 48 * 2**20
+_PARTIAL = "*.partial"
+# Bits of a float32's mantissa that are kept: what is cut off is below 3e-5 of a value, and noise to a compressor.
+_MANTISSA_BITS = 14
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How the samples of a plan lie in a store.
+
+    Attributes:
+        plan: What the data are.
+    """
+
+    plan: Plan
+
+    @cached_property
+    def rows(self) -> int:
+        """Samples in a shard, a multiple of BLOCK."""
+        curve = 4 * self.plan.angles.number
+        return BLOCK * max(1, min(16, _SHARD_BYTES // (BLOCK * curve)))
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return math.ceil(self.plan.size / self.rows)
+
+    def span(self, shard: int) -> tuple[int, int]:
+        """First sample of a shard, and the first of the next."""
+        return shard * self.rows, min((shard + 1) * self.rows, self.plan.size)
+
+    def attributes(self, *, complete: bool) -> dict[str, Any]:
+        """What the root says of the data."""
+        identity = self.plan.identity()
+        own = {
+            "format": FORMAT,
+            "version": version("strainscope"),
+            "engine": "fourth-order Magnus, float32, sublayers by tolerance",
+            "tolerance_rms_log10": self.plan.tolerance,
+            "parameters": list(self.plan.names),
+            "held": self.plan.held,
+            **identity,
+            "complete": complete,
+        }
+        return {_ATTRIBUTES: json.loads(json.dumps(own))}
+
+    def metadata(self) -> dict[str, bytes]:
+        """The store's JSON files, by path, of the dataset not yet complete."""
+        store = MemoryStore()
+        root = zarr.create_group(store, attributes=self.attributes(complete=False))
+        angles = self.plan.angle_arcsec
+        root.create_array(
+            ANGLE,
+            shape=angles.shape,
+            chunks=angles.shape,
+            dtype="float64",
+            compressors=[Crc32cCodec()],
+            dimension_names=["angle"],
+            attributes={
+                "units": "arcsec",
+                "long_name": "angle of incidence from the substrate's "
+                + ("refracted peak" if self.plan.angles.zero == "peak" else "kinematic Bragg angle"),
+            },
+            fill_value=np.nan,
+        )
+        for name in self.plan.names:
+            root.create_array(
+                name,
+                shape=(self.plan.size,),
+                chunks=(self.rows,),
+                dtype="float64",
+                compressors=[
+                    BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=8),
+                    Crc32cCodec(),
+                ],
+                dimension_names=["sample"],
+                attributes={"units": self.plan.units[name]},
+                fill_value=np.nan,
+            )
+        root.create_array(
+            CURVE,
+            shape=(self.plan.size, len(angles)),
+            chunks=(BLOCK, len(angles)),
+            shards=(self.rows, len(angles)),
+            dtype="float32",
+            compressors=[BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle", typesize=4), Crc32cCodec()],
+            dimension_names=["sample", "angle"],
+            attributes={"units": "1", "long_name": "intensity, per unit of incident intensity"},
+            fill_value=np.nan,
+        )
+        with warnings.catch_warnings():
+            # Format 3 does not have it yet; xarray asks for it all the same.
+            warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
+            zarr.consolidate_metadata(store)
+        return {path: buffer.to_bytes() for path, buffer in store._store_dict.items()}
+
+
+def rounded(curves: Curves) -> Curves:
+    """Curves with the mantissa's last bits rounded off (half to even): nine kept of every ten bytes that matter."""
+    cut = 23 - _MANTISSA_BITS
+    bits = np.ascontiguousarray(curves, dtype=np.float32).view(np.uint32)
+    half = np.uint32((1 << (cut - 1)) - 1) + ((bits >> np.uint32(cut)) & np.uint32(1))
+    return ((bits + half) & ~np.uint32((1 << cut) - 1)).view(np.float32)
+
+
+class DatasetWriter:
+    """Writes the shards of a dataset; several may write different shards at once.
+
+    Args:
+        path: Of the store.
+        layout: Of the plan.
+    """
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self.path, self.layout = path, layout
+
+    def create(self) -> None:
+        """Write what describes the arrays, and the angles, where they are not there as they must be."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name, content in self.layout.metadata().items():
+            place = self.path / name
+            if not (place.is_file() and place.read_bytes() == content):
+                _put(place, content)
+        angles = self._root[ANGLE]
+        angles[:] = self.layout.plan.angle_arcsec
+
+    @cached_property
+    def _root(self) -> Any:  # noqa: ANN401
+        return zarr.open_group(LocalStore(self.path), mode="r+", zarr_format=3)
+
+    def write(self, shard: int, values: Floats, curves: Curves) -> None:
+        """Put one shard: parameters (sample, parameter) and curves (sample, angle)."""
+        first, last = self.layout.span(shard)
+        for name, column in zip(self.layout.plan.names, values.T, strict=True):
+            self._root[name][first:last] = column
+        # The curves come last: where they are, the shard is whole.
+        self._root[CURVE][first:last] = rounded(curves)
+
+    def intact(self, shard: int) -> bool:
+        """Whether a shard is there and all its checksums hold."""
+        first, last = self.layout.span(shard)
+        names = [CURVE, *self.layout.plan.names]
+        places = [self.path / name / "c" / str(shard) for name in names]
+        places[0] = places[0] / "0"
+        if not all(place.is_file() for place in places):
+            return False
+        try:
+            return all(bool(np.isfinite(self._root[name][first:last]).all()) for name in names)
+        except Exception:  # noqa: BLE001 (whatever a codec makes of damaged bytes, the shard is made again)
+            return False
+
+    def finish(self) -> None:
+        """Mark the dataset complete, in one step."""
+        document = json.loads((self.path / "zarr.json").read_bytes())
+        document["attributes"] = self.layout.attributes(complete=True)
+        _put(self.path / "zarr.json", _like_zarr(document))
+
+    def clear_partial(self) -> None:
+        """Remove what interrupted writes left."""
+        for place in self.path.rglob(_PARTIAL):
+            place.unlink(missing_ok=True)
+
+
+def _like_zarr(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, indent=2).encode()
+
+
+def _put(place: Path, content: bytes) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fresh = place.with_suffix(".new.partial")
+    try:
+        fresh.write_bytes(content)
+        fresh.replace(place)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def read_attributes(path: Path) -> dict[str, Any]:
+    """What the root of a dataset says of it.
+
+    Raises:
+        OSError: there is nothing, or it cannot be read.
+        ValueError: it is no dataset of this program, or of another format.
+    """
+    place = path / "zarr.json"
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: does not exist; name a dataset (a folder such as d.zarr).")
+    if not place.is_file():
+        raise ValueError(f"{path}: is no Zarr v3 store (no zarr.json in it); name a dataset.")
+    try:
+        document = json.loads(place.read_bytes())
+        own = document["attributes"][_ATTRIBUTES]
+        known = own["format"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(
+            f"{path}: is a Zarr store, but not one that strainscope dataset generate wrote."
+        ) from None
+    if known != FORMAT:
+        raise ValueError(
+            f"{path}: its format is {known}, written by strainscope {own.get('version')}; this one reads {FORMAT}. Use "
+            "that version, or generate it anew."
+        )
+    return dict(own)
+
+
+class Dataset:
+    """A complete dataset, for reading.
+
+    Args:
+        path: Of the store.
+        unfinished: Open one that is not complete, too.
+
+    Raises:
+        OSError: there is nothing, or it cannot be read.
+        ValueError: it is no dataset, or not complete.
+    """
+
+    def __init__(self, path: Path, *, unfinished: bool = False) -> None:
+        self.path = path
+        self.attributes = read_attributes(path)
+        if not self.attributes["complete"] and not unfinished:
+            raise ValueError(
+                f"{path}: is not complete; finish it with: strainscope dataset generate … -o {path} --resume"
+            )
+        self._root: Any = zarr.open_group(LocalStore(path, read_only=True), mode="r", zarr_format=3)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the data are; the sample as it was when they were made."""
+        return checked(self.attributes["plan"], source=str(self.path))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Parameters that vary."""
+        return tuple(self.attributes["parameters"])
+
+    @property
+    def size(self) -> int:
+        """Number of samples."""
+        return int(self.attributes["plan"]["size"])
+
+    @cached_property
+    def angle_arcsec(self) -> Floats:
+        """Points of the curves [arcsec], shape (angle,), growing towards larger θ."""
+        return np.asarray(self._root[ANGLE][:])
+
+    def curves(self, first: int, last: int) -> Curves:
+        """Curves of samples first to last - 1, shape (sample, angle)."""
+        return np.asarray(self._root[CURVE][first:last])
+
+    def parameters(self, first: int, last: int) -> Floats:
+        """Parameters of samples first to last - 1, shape (sample, parameter)."""
+        return np.stack([np.asarray(self._root[name][first:last]) for name in self.names], axis=1)
+
+    def parameter_blocks(self, rows: int = 65536) -> Iterator[Floats]:
+        """All parameters, some rows at a time."""
+        for first in range(0, self.size, rows):
+            yield self.parameters(first, min(first + rows, self.size))
+
+    def curve_blocks(self, rows: int = 4 * BLOCK) -> Iterator[Curves]:
+        """All curves, some rows at a time."""
+        for first in range(0, self.size, rows):
+            yield self.curves(first, min(first + rows, self.size))
