@@ -284,9 +284,11 @@ class UniformDraws(_RegionDraws):
         n = len(self.names)
         if self._sobol:
             points = qmc.Sobol(n, rng=np.random.default_rng(key_of(self._seed, "sobol")))
-            if first:
-                points.fast_forward(first)
-            unit = points.random(last - first)
+            # The first point by itself: scipy warns of other first stretches than powers of two.
+            start = points.random(1)[first:]
+            if first > 1:
+                points.fast_forward(first - 1)
+            unit = np.concatenate([start, points.random(last - max(first, 1))])
         else:
             unit = uniforms(key_of(self._seed, "uniform"), first, last, n)
         stratum = np.arange(first, last) % len(self.cells)

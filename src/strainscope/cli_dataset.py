@@ -1,0 +1,213 @@
+"""The commands `strainscope dataset …`. Whatever takes long to import is imported by the command that needs it."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from strainscope.dataset.plan import Plan
+
+app = typer.Typer(no_args_is_help=True, help="Datasets of simulated curves: make, inspect, judge, export.")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+SizeOption = Annotated[int | None, typer.Option(min=1, help="Samples, in place of the plan's.")]
+SeedOption = Annotated[int | None, typer.Option(min=0, help="Seed, in place of the plan's.")]
+PlanArgument = Annotated[str, typer.Argument(metavar="PLAN", help="A preset's name, or a plan file.")]
+DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="A Zarr store, such as d.zarr.")]
+
+
+@app.command()
+def plans(name: Annotated[str | None, typer.Argument(help="Print this one.")] = None) -> None:
+    """List the plans that ship, or print one to start your own from."""
+    from strainscope.dataset.plan import load_plan, plan_presets, plan_text
+
+    if name is not None:
+        typer.echo(plan_text(name), nl=False)
+        return
+    for preset in plan_presets():
+        plan = load_plan(preset)
+        typer.echo(f"{preset:24s} {plan.size:>10,d}  {plan.title}")
+
+
+@app.command()
+def generate(
+    plan_name: PlanArgument,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Zarr store to write; it must not exist.")],
+    size: SizeOption = None,
+    seed: SeedOption = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a processor.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what is there.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Simulate a dataset, or what is missing of it."""
+    from strainscope.dataset.generate import generate as run
+    from strainscope.dataset.plan import load_plan
+
+    plan = load_plan(plan_name).with_options(size=size, seed=seed)
+    began = time.perf_counter()
+    with _progress("simulating") as progress:
+        made = run(plan, out, resume=resume, workers=workers, progress=progress)
+    wall = time.perf_counter() - began
+    document = {
+        "path": str(out),
+        "size": plan.size,
+        "simulated": made,
+        "wall_s": wall,
+        "curves_per_s": made / wall,
+        "bytes": sum(place.stat().st_size for place in out.rglob("*") if place.is_file()),
+    }
+    if as_json:
+        typer.echo(json.dumps(document))
+        return
+    rate = (
+        f"{made:,} simulated in {wall:.1f} s, {made / wall:,.0f} a second; "
+        if made
+        else "nothing was missing; "
+    )
+    typer.echo(f"{out}: {plan.size:,} curves ({rate}{document['bytes'] / plan.size:,.0f} bytes a curve)")
+
+
+@app.command()
+def inspect(
+    target: Annotated[str, typer.Argument(metavar="PLAN|DATASET", help="A plan, or a dataset.")],
+    size: SizeOption = None,
+    seed: SeedOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what a dataset holds, or what a plan would make."""
+    document = _plan_document(_plan_of(target).with_options(size=size, seed=seed))
+    place = Path(target)
+    if _is_store(place):
+        from strainscope.dataset.store import Dataset
+
+        dataset = Dataset(place, unfinished=True)
+        document |= {
+            "path": target,
+            "complete": dataset.attributes["complete"],
+            "version": dataset.attributes["version"],
+            "bytes": sum(file.stat().st_size for file in place.rglob("*") if file.is_file()),
+        }
+    if as_json:
+        typer.echo(json.dumps(document))
+        return
+    for key, value in document.items():
+        if key == "parameters":
+            for name, own in value.items():
+                text = ", ".join(f"{k} {v}" for k, v in own.items() if v is not None)
+                typer.echo(f"  {name:20s} {text}")
+        else:
+            typer.echo(
+                f"{key.replace('_', ' '):22s} {value:,}"
+                if isinstance(value, int)
+                else f"{key.replace('_', ' '):22s} {value}"
+            )
+
+
+def _plan_document(plan: "Plan") -> dict[str, Any]:
+    ranges = {name: plan.parameters[name].model_dump() for name in plan.names}
+    return {
+        "title": plan.title,
+        "sample": plan.sample,
+        "size": plan.size,
+        "seed": plan.seed,
+        "sampling": plan.sampling.method,
+        "stratify": dict(plan.stratify),
+        "valid_combinations": plan.draws.count,
+        "angles": plan.angles.number,
+        "first_angle_arcsec": plan.angles.first,
+        "step_arcsec": plan.angles.step,
+        "tolerance_rms_log10": plan.tolerance,
+        "parameters": {name: {"unit": plan.units[name], **ranges[name]} for name in plan.names},
+        "held": plan.held,
+    }
+
+
+def _is_store(place: Path) -> bool:
+    return place.is_dir()
+
+
+def _plan_of(target: str) -> "Plan":
+    """The plan of a name, a plan file, or a dataset."""
+    from strainscope.dataset.plan import load_plan
+    from strainscope.dataset.store import Dataset
+
+    if _is_store(Path(target)):
+        return Dataset(Path(target), unfinished=True).plan
+    return load_plan(target)
+
+
+@app.command()
+def audit(
+    dataset: DatasetArgument,
+    rows: Annotated[int, typer.Option(min=1, help="Curves that are simulated again.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of their choice.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Simulate some curves again, finer, and say how far the stored ones are off."""
+    from strainscope.dataset.audit import audit as run
+    from strainscope.dataset.store import Dataset
+
+    opened = Dataset(dataset)
+    found = run(opened, min(rows, opened.size), seed=seed)
+    if as_json:
+        typer.echo(json.dumps(found.document()))
+        return
+    word = "keeps" if found.passed else "MISSES"
+    typer.echo(
+        f"{dataset}: {word} its tolerance of {found.tolerance:g} (rms of log10)\n"
+        f"rms {found.rms:.2e} over {found.rows:,} curves; of single curves: median {found.rms_median:.2e}, 99 % below "
+        f"{found.rms_99:.2e}, largest {found.rms_largest:.2e} (sample {found.worst_row}); "
+        f"largest of all points {found.largest:.2e}"
+    )
+
+
+@app.command()
+def export(
+    dataset: DatasetArgument,
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write: .h5, .hdf5 or .parquet.")],
+    force: ForceOption = False,
+) -> None:
+    """Write a dataset as one HDF5 or Parquet file."""
+    from strainscope.dataset.export import export as run
+    from strainscope.dataset.store import Dataset
+
+    opened = Dataset(dataset)
+    with _progress("writing") as progress:
+        run(opened, out, force=force, progress=lambda done: progress(done, opened.size))
+    typer.echo(f"{out}: {opened.size:,} curves, {out.stat().st_size / 1e6:,.1f} MB")
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr with rate and time left, where that is a terminal: call with samples done and their total."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(file=sys.stderr)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    first: list[tuple[float, int]] = []
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None, rate="")
+
+        def tell(done: int, total: int) -> None:
+            if not first:
+                first.append((time.perf_counter(), done))
+            began, before = first[0]
+            spent = time.perf_counter() - began
+            rate = f"{(done - before) / spent:,.0f}/s" if spent > 0 and done > before else ""
+            bar.update(task, completed=done, total=total, rate=rate)
+
+        yield tell

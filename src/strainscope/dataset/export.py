@@ -1,0 +1,112 @@
+"""Datasets in other formats: HDF5 and Parquet, streamed, there whole or not at all."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from strainscope.dataset.store import Dataset
+
+Format = Literal["hdf5", "parquet"]
+SUFFIXES: dict[str, Format] = {".h5": "hdf5", ".hdf5": "hdf5", ".parquet": "parquet"}
+_ROWS = 16_384
+
+
+def export(
+    dataset: Dataset,
+    path: Path,
+    *,
+    force: bool = False,
+    progress: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Write a dataset as one HDF5 or Parquet file, by the name's ending.
+
+    Args:
+        dataset: A complete one.
+        path: Ends in .h5, .hdf5 or .parquet.
+        force: Replace a file that is there.
+        progress: Called with the samples done.
+
+    Raises:
+        ValueError: another ending.
+        FileExistsError: there is such a file and `force` is off.
+        OSError: it cannot be written.
+    """
+    kind = SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        raise ValueError(
+            f"{path}: ends in {path.suffix or 'nothing'}; it must be one of {', '.join(SUFFIXES)}."
+        )
+    if path.exists() and (path.is_dir() or not force):
+        raise FileExistsError(
+            f"{path}: exists; name another file{'' if path.is_dir() else ', or use --force'}."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _complete(path) as fresh:
+        (_hdf5 if kind == "hdf5" else _parquet)(dataset, fresh, progress)
+
+
+@contextmanager
+def _complete(path: Path) -> Iterator[Path]:
+    """A path beside the target that takes its place once all is written."""
+    fresh = path.with_name(f".{path.name}.partial")
+    try:
+        yield fresh
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _spans(dataset: Dataset) -> Iterator[tuple[int, int]]:
+    for first in range(0, dataset.size, _ROWS):
+        yield first, min(first + _ROWS, dataset.size)
+
+
+def _hdf5(dataset: Dataset, path: Path, progress: Callable[[int], None]) -> None:
+    points = len(dataset.angle_arcsec)
+    with h5py.File(path, "w") as file:
+        file.attrs["strainscope"] = json.dumps(dataset.attributes)
+        angle = file.create_dataset("angle", data=dataset.angle_arcsec)
+        angle.attrs["units"] = "arcsec"
+        curve = file.create_dataset(
+            "curve",
+            shape=(dataset.size, points),
+            dtype="f4",
+            chunks=(min(256, dataset.size), points),
+            compression="lzf",
+            shuffle=True,
+        )
+        columns = [file.create_dataset(name, shape=(dataset.size,), dtype="f8") for name in dataset.names]
+        for name, column in zip(dataset.names, columns, strict=True):
+            column.attrs["units"] = dataset.plan.units[name]
+        for first, last in _spans(dataset):
+            curve[first:last] = dataset.curves(first, last)
+            for column, values in zip(columns, dataset.parameters(first, last).T, strict=True):
+                column[first:last] = values
+            progress(last)
+
+
+def _parquet(dataset: Dataset, path: Path, progress: Callable[[int], None]) -> None:
+    points = len(dataset.angle_arcsec)
+    fields = [
+        pa.field(name, pa.float64(), metadata={"units": dataset.plan.units[name]}) for name in dataset.names
+    ]
+    curve = pa.field("curve", pa.list_(pa.float32(), points))
+    about = {
+        "strainscope": json.dumps(dataset.attributes),
+        "angle_arcsec": json.dumps(dataset.angle_arcsec.tolist()),
+    }
+    schema = pa.schema([*fields, curve], metadata=about)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for first, last in _spans(dataset):
+            flat = pa.array(np.ascontiguousarray(dataset.curves(first, last)).ravel())
+            columns = [pa.array(values) for values in dataset.parameters(first, last).T]
+            rows = pa.FixedSizeListArray.from_arrays(flat, points)
+            writer.write_table(pa.table([*columns, rows], schema=schema))
+            progress(last)
