@@ -55,13 +55,14 @@ def generate(
     with _progress("simulating") as progress:
         made = run(plan, out, resume=resume, workers=workers, progress=progress)
     wall = time.perf_counter() - began
+    stored = sum(place.stat().st_size for place in out.rglob("*") if place.is_file())
     document = {
         "path": str(out),
         "size": plan.size,
         "simulated": made,
         "wall_s": wall,
         "curves_per_s": made / wall,
-        "bytes": sum(place.stat().st_size for place in out.rglob("*") if place.is_file()),
+        "bytes": stored,
     }
     if as_json:
         typer.echo(json.dumps(document))
@@ -71,7 +72,7 @@ def generate(
         if made
         else "nothing was missing; "
     )
-    typer.echo(f"{out}: {plan.size:,} curves ({rate}{document['bytes'] / plan.size:,.0f} bytes a curve)")
+    typer.echo(f"{out}: {plan.size:,} curves ({rate}{stored / plan.size:,.0f} bytes a curve)")
 
 
 @app.command()

@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numcodecs import Blosc
@@ -25,7 +26,6 @@ Progress = Callable[[int, int], None]
 
 # Left free on the disk beside the data.
 _SPARE_BYTES = 32 * 2**20
-_simulators: dict[str, tuple[Simulator, DatasetWriter]] = {}
 
 
 def generate(
@@ -55,7 +55,7 @@ def generate(
     """
     layout = Layout(plan=plan)
     writer = DatasetWriter(path, layout)
-    finished = _check_target(path, layout, resume)
+    _check_target(path, layout, resume)
     with _alone(path):
         writer.clear_partial()
         missing = [shard for shard in range(layout.shards) if not writer.intact(shard)]
@@ -63,11 +63,12 @@ def generate(
         progress(done, plan.size)
         if missing:
             _check_room(path, layout, missing)
+        finished = writer.create()
         if finished and missing:
-            # No longer complete until what is damaged has been made again.
+            writer.reopen()
             finished = False
-        if not finished:
-            writer.create()
+        for shard in missing:
+            writer.discard(shard)
         made = 0
         try:
             for first, last in _simulated(plan, path, missing, workers or worker_count()):
@@ -86,10 +87,10 @@ def generate(
     return made
 
 
-def _check_target(path: Path, layout: Layout, resume: bool) -> bool:
-    """Whether the target is there and marked complete; refuses what cannot be gone on with."""
+def _check_target(path: Path, layout: Layout, resume: bool) -> None:
+    """Refuse a target that cannot be gone on with."""
     if not path.exists():
-        return False
+        return
     if not resume:
         raise FileExistsError(f"{path}: exists; name another place, or go on with --resume.")
     if not path.is_dir():
@@ -98,11 +99,11 @@ def _check_target(path: Path, layout: Layout, resume: bool) -> bool:
         held = [entry.name for entry in path.iterdir() if not entry.name.endswith(".partial")]
         if held:
             raise ValueError(f"{path}: holds {held[0]} and no dataset; name another place.")
-        return False
+        return
     attributes = read_attributes(path)
     expected = next(iter(layout.attributes(complete=attributes["complete"]).values()))
     if attributes == expected:
-        return bool(attributes["complete"])
+        return
     if attributes["version"] != expected["version"]:
         raise ValueError(
             f"{path}: was begun by strainscope {attributes['version']}, this is {expected['version']}; their curves "
@@ -163,28 +164,31 @@ def _simulated(plan: Plan, path: Path, shards: list[int], workers: int) -> Itera
     if not shards:
         return
     layout = Layout(plan=plan)
-    document = plan.model_dump_json()
     context = multiprocessing.get_context("spawn")
+    stop = context.Event()
     pool = ProcessPoolExecutor(
-        min(workers, len(shards)), mp_context=context, initializer=_begin, initargs=(document, str(path))
+        min(workers, len(shards)),
+        mp_context=context,
+        initializer=_begin,
+        initargs=(plan.model_dump_json(), str(path), stop),
     )
     try:
         tasks = {pool.submit(_make, shard): shard for shard in shards}
         for task in as_completed(tasks):
             task.result()
             yield layout.span(tasks[task])
-    except BaseException as error:
-        # Also on Ctrl-C: what workers are at is made again by the next run.
-        for process in multiprocessing.active_children():
-            process.terminate()
-        if isinstance(error, BrokenProcessPool):
-            raise OSError("a worker was killed, perhaps for want of memory; try fewer --workers") from None
-        raise
+    except BrokenProcessPool:
+        raise OSError("a worker was killed, perhaps for want of memory; try fewer --workers") from None
     finally:
+        # Also on Ctrl-C: what workers are at is made again by the next run.
+        stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin(document: str, path: str) -> None:
+_own: dict[str, Any] = {}
+
+
+def _begin(document: str, path: str, stop: Any) -> None:  # noqa: ANN401 (an event of that context)
     """In a worker: leave Ctrl-C to the parent, end with it, use one thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -198,13 +202,16 @@ def _begin(document: str, path: str) -> None:
     use_threads(1)
     threadpool_limits(1)
     plan = Plan.model_validate_json(document)
-    _simulators["own"] = (Simulator(plan), DatasetWriter(Path(path), Layout(plan=plan)))
+    _own.update(stop=stop, simulator=Simulator(plan), writer=DatasetWriter(Path(path), Layout(plan=plan)))
 
 
 def _make(shard: int) -> None:
     """In a worker: simulate a shard and write it."""
-    simulator, writer = _simulators["own"]
+    simulator, writer = _own["simulator"], _own["writer"]
     first, last = writer.layout.span(shard)
-    blocks = range(first // BLOCK, -(-last // BLOCK))
-    curves = np.concatenate([simulator.curves(block) for block in blocks])
-    writer.write(shard, simulator.plan.draws.values(first, last), curves)
+    curves = []
+    for block in range(first // BLOCK, -(-last // BLOCK)):
+        if _own["stop"].is_set():
+            return
+        curves.append(simulator.curves(block))
+    writer.write(shard, simulator.plan.draws.values(first, last), np.concatenate(curves))

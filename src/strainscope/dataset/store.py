@@ -68,7 +68,8 @@ class Layout:
             **identity,
             "complete": complete,
         }
-        return {_ATTRIBUTES: json.loads(json.dumps(own))}
+        # Keys in one order, whatever the plan's file had.
+        return {_ATTRIBUTES: json.loads(json.dumps(own, sort_keys=True))}
 
     def metadata(self) -> dict[str, bytes]:
         """The store's JSON files, by path, of the dataset not yet complete."""
@@ -140,15 +141,44 @@ class DatasetWriter:
     def __init__(self, path: Path, layout: Layout) -> None:
         self.path, self.layout = path, layout
 
-    def create(self) -> None:
-        """Write what describes the arrays, and the angles, where they are not there as they must be."""
+    def create(self) -> bool:
+        """Write what describes the arrays, and the angles, where they are not there as they must be.
+
+        Returns:
+            Whether the dataset is marked complete.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        for name, content in self.layout.metadata().items():
-            place = self.path / name
-            if not (place.is_file() and place.read_bytes() == content):
-                _put(place, content)
-        angles = self._root[ANGLE]
-        angles[:] = self.layout.plan.angle_arcsec
+        own = self.layout.metadata()
+        finished = self._is_file("zarr.json", self._finished())
+        for name, content in own.items():
+            if not (self._is_file(name, content) or (finished and name == "zarr.json")):
+                _put(self.path / name, content)
+        angles = self.layout.plan.angle_arcsec
+        try:
+            there = bool(np.array_equal(self._root[ANGLE][:], angles))
+        except Exception:  # noqa: BLE001 (whatever a codec makes of damaged bytes)
+            there = False
+        if not there:
+            self._root[ANGLE][:] = angles
+        return finished
+
+    def reopen(self) -> None:
+        """Mark the dataset as not complete, as shards of it have to be made again."""
+        _put(self.path / "zarr.json", self.layout.metadata()["zarr.json"])
+
+    def finish(self) -> None:
+        """Mark the dataset complete, in one step."""
+        _put(self.path / "zarr.json", self._finished())
+
+    def _finished(self) -> bytes:
+        """The root's JSON once complete."""
+        document = json.loads(self.layout.metadata()["zarr.json"])
+        document["attributes"] = self.layout.attributes(complete=True)
+        return json.dumps(document, indent=2).encode()
+
+    def _is_file(self, name: str, content: bytes) -> bool:
+        place = self.path / name
+        return place.is_file() and place.read_bytes() == content
 
     @cached_property
     def _root(self) -> Any:  # noqa: ANN401
@@ -162,33 +192,31 @@ class DatasetWriter:
         # The curves come last: where they are, the shard is whole.
         self._root[CURVE][first:last] = rounded(curves)
 
+    def _places(self, shard: int) -> dict[str, Path]:
+        """The file of each array that holds a shard."""
+        own = {name: self.path / name / "c" / str(shard) for name in self.layout.plan.names}
+        return own | {CURVE: self.path / CURVE / "c" / str(shard) / "0"}
+
+    def discard(self, shard: int) -> None:
+        """Remove what is there of a shard: what is damaged would be read when it is written over."""
+        for place in self._places(shard).values():
+            place.unlink(missing_ok=True)
+
     def intact(self, shard: int) -> bool:
         """Whether a shard is there and all its checksums hold."""
         first, last = self.layout.span(shard)
-        names = [CURVE, *self.layout.plan.names]
-        places = [self.path / name / "c" / str(shard) for name in names]
-        places[0] = places[0] / "0"
-        if not all(place.is_file() for place in places):
+        places = self._places(shard)
+        if not all(place.is_file() for place in places.values()):
             return False
         try:
-            return all(bool(np.isfinite(self._root[name][first:last]).all()) for name in names)
+            return all(bool(np.isfinite(self._root[name][first:last]).all()) for name in places)
         except Exception:  # noqa: BLE001 (whatever a codec makes of damaged bytes, the shard is made again)
             return False
-
-    def finish(self) -> None:
-        """Mark the dataset complete, in one step."""
-        document = json.loads((self.path / "zarr.json").read_bytes())
-        document["attributes"] = self.layout.attributes(complete=True)
-        _put(self.path / "zarr.json", _like_zarr(document))
 
     def clear_partial(self) -> None:
         """Remove what interrupted writes left."""
         for place in self.path.rglob(_PARTIAL):
             place.unlink(missing_ok=True)
-
-
-def _like_zarr(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, indent=2).encode()
 
 
 def _put(place: Path, content: bytes) -> None:
