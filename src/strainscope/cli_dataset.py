@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from strainscope.dataset.evenness import Evenness
+    from strainscope.dataset.peaks import PeakVerification
     from strainscope.dataset.plan import Plan
 
 app = typer.Typer(no_args_is_help=True, help="Datasets of simulated curves: make, inspect, judge, export.")
@@ -183,6 +185,122 @@ def export(
     with _progress("writing") as progress:
         run(opened, out, force=force, progress=lambda done: progress(done, opened.size))
     typer.echo(f"{out}: {opened.size:,} curves, {out.stat().st_size / 1e6:,.1f} MB")
+
+
+@app.command()
+def evenness(
+    target: Annotated[str, typer.Argument(metavar="PLAN|DATASET", help="A plan, or a dataset.")],
+    size: SizeOption = None,
+    seed: SeedOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print how evenly a dataset, or what a plan would draw, covers its parameters."""
+    from strainscope.dataset.comparison_document import evenness_document
+    from strainscope.report.document import plain_data
+
+    found = _evenness(target, size, seed)
+    if as_json:
+        typer.echo(json.dumps(plain_data(evenness_document(found))))
+        return
+    typer.echo(
+        f"{'parameter':20s} {'values':>6s} {'χ²':>12s} {'expected':>12s} {'bias':>8s} {'entropy':>8s}  word"
+    )
+    for own in found.parameters:
+        judged = own.judgement
+        expected = "" if own.expectation is None else f"{own.expectation.chi2:,.1f}"
+        typer.echo(
+            f"{own.name:20s} {own.unique:6d} {own.chi2:12,.1f} {expected:>12s} {own.bias:8.2f} {own.entropy:8.4f}  "
+            f"{judged.word}"
+        )
+    typer.echo(f"mean χ² {found.mean_chi2:,.1f}; pair coverage {100 * found.coverage:.2f} %")
+
+
+@app.command()
+def compare(
+    context: typer.Context,
+    first: Annotated[str, typer.Argument(metavar="FIRST", help="A plan, or a dataset.")],
+    second: Annotated[str, typer.Argument(metavar="SECOND", help="Another one with the same parameters.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the report; it must not exist.")],
+    weight: Annotated[
+        list[str] | None, typer.Option("--weight", metavar="NAME=VALUE", help="Weight of an improvement.")
+    ] = None,
+    weighted: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Parameters that are weighted: L2,L1,Rp1; else all.")
+    ] = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge which of two datasets (or plans) is evener, and for what; with a report."""
+    from strainscope.dataset.compare import compare as run
+    from strainscope.dataset.comparison_document import comparison_document
+    from strainscope.dataset.comparison_report import check_comparison_target, write_comparison
+    from strainscope.report.document import plain_data
+
+    check_comparison_target(out, force=force)
+    found = run(
+        _evenness(first, None, None),
+        _evenness(second, None, None),
+        weights=_weights(weight),
+        weighted_names=None if weighted is None else [name.strip() for name in weighted.split(",")],
+    )
+    peaks = [_peaks(Path(target)) if _is_store(Path(target)) else None for target in (first, second)]
+    write_comparison(found, out, peaks=peaks, force=force, command=context.obj)
+    if as_json:
+        typer.echo(json.dumps(plain_data(comparison_document(found))))
+    typer.echo(
+        f"evener on the whole: {found.name_of(found.winner)}\nreport: {out / 'report.html'}", err=as_json
+    )
+
+
+@app.command()
+def peaks(
+    dataset: DatasetArgument,
+    start: Annotated[int, typer.Option(min=0, help="Window start that is judged.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Say where the strongest point of every curve is, and what a window would cut off."""
+    from strainscope.dataset.peaks import STUDY_STARTS
+    from strainscope.report.document import plain_data
+
+    found = _peaks(dataset)
+    if as_json:
+        typer.echo(json.dumps(plain_data(found.document())))
+        return
+    typer.echo(found.summary())
+    for index in sorted({start, *STUDY_STARTS}, reverse=True):
+        typer.echo(found.verdict(index))
+
+
+def _evenness(target: str, size: int | None, seed: int | None) -> "Evenness":
+    from strainscope.dataset.evenness import drawn_blocks, measure_evenness
+    from strainscope.dataset.store import Dataset
+
+    if _is_store(Path(target)):
+        dataset = Dataset(Path(target))
+        return measure_evenness(dataset.plan, dataset.parameter_blocks(), name=Path(target).name)
+    plan = _plan_of(target).with_options(size=size, seed=seed)
+    return measure_evenness(plan, drawn_blocks(plan), name=target)
+
+
+def _peaks(path: Path) -> "PeakVerification":
+    from strainscope.dataset.peaks import verify_peaks
+    from strainscope.dataset.store import Dataset
+
+    dataset = Dataset(path)
+    return verify_peaks(dataset.curve_blocks(), dataset.angle_arcsec)
+
+
+def _weights(texts: list[str] | None) -> dict[str, float] | None:
+    if not texts:
+        return None
+    found = {}
+    for text in texts:
+        name, equals, number = text.partition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            raise ValueError(f"--weight {text}: write NAME=VALUE, such as L2=5.86.") from None
+    return found
 
 
 @contextmanager

@@ -64,15 +64,6 @@ class Expectation:
         even = self.mean.sum() / len(self.mean)
         return float(((self.mean - even) ** 2 + self.variance).sum() / even)
 
-    def chi2_spread(self, rng: np.random.Generator, draws: int = 400) -> float:
-        """Standard deviation of that sum when counts scatter (normal counts that keep their total)."""
-        even = self.mean.sum() / len(self.mean)
-        noise = rng.normal(size=(draws, len(self.mean))) * np.sqrt(self.variance)
-        total = self.variance.sum()
-        if total > 0:
-            noise -= noise.sum(axis=1, keepdims=True) * (self.variance / total)
-        return float((((self.mean + noise - even) ** 2).sum(axis=1) / even).std())
-
 
 class Draws(ABC):
     """Parameters of samples by index.
