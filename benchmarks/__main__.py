@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from benchmarks import cases, convergence, engine
+from benchmarks import cases, convergence, dataset, engine
 
 LATEST = Path(__file__).with_name("latest.json")
-PARTS = (engine, convergence)
+PARTS = (engine, convergence, dataset)
 
 
 def main() -> None:

@@ -7,14 +7,16 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib import metadata, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
+
+from strainscope import cli_dataset
 
 if TYPE_CHECKING:
     from strainscope.crystal import Reflection
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
     from strainscope.scan import Scan
 
 USAGE_ERROR, INTERRUPTED = 2, 130
+NEW_FOLDER = "NEW_FOLDER"
 INDEX_OPTIONS = ("-r", "--reflection", "--surface")
 EXAMPLE = "ggg444-simulated.xy"
+AXIS_NAMES = "delta-theta-arcsec, omega-deg or two-theta-deg"
+PICTURES: "dict[str, Literal['png', 'svg', 'pdf']]" = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 
 
 class _Commands(TyperGroup):
@@ -60,10 +65,12 @@ app = typer.Typer(
     help="X-ray rocking curves to strain and disorder with depth.",
 )
 
+app.add_typer(cli_dataset.app, name="dataset")
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 AxisOption = Annotated[
     str | None,
-    typer.Option(help="Scan axis: delta-theta-arcsec, omega-deg or two-theta-deg; else the sample's."),
+    typer.Option(help=f"Scan axis: {AXIS_NAMES}; else the sample's."),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
@@ -233,7 +240,12 @@ def example(
     force: ForceOption = False,
 ) -> None:
     """Write the example: a simulated scan of implanted GGG, with counting noise."""
-    _put(resources.files("strainscope").joinpath("samples", EXAMPLE).read_text(encoding="utf-8"), out, force)
+    content = resources.files("strainscope").joinpath("samples", EXAMPLE).read_bytes()
+    if out is None:
+        typer.echo(content.decode(), nl=False)
+        return
+    _put([(out, content)], force)
+    typer.echo(f"{out}: written")
 
 
 # simulate ---------------------------------------------------------------------------------------------------
@@ -245,7 +257,7 @@ def simulate(
     sample: Annotated[str, typer.Argument(help="A preset's name, or a sample file.")],
     values: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A parameter's value; may be repeated."),
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter's value; for several repeat it."),
     ] = None,
     counts: Annotated[
         float | None, typer.Option(help="Counts at the strongest point: adds counting noise.")
@@ -257,18 +269,28 @@ def simulate(
     step: Annotated[float | None, typer.Option(help="In the axis's unit.")] = None,
     axis: AxisOption = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write; by default stdout.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw it into this PNG, too.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw it into this .png, .svg or .pdf, too.")] = None,
     force: ForceOption = False,
 ) -> None:
-    """Simulate a scan of a sample."""
+    """Simulate a scan of a sample.
+
+    Parameters that neither --set nor the sample file gives are taken as usual (instrument) or as the middle of
+    their bounds (profile); stderr says which.
+    """
     from strainscope.sample import load_sample
+    from strainscope.scan import UNITS
 
     described = load_sample(sample).with_options(axis=axis)
     if described.scan.axis is None:
-        raise ValueError(f"{sample}: no scan axis; give --axis, or scan: axis in the sample file.")
+        raise ValueError(
+            f"{sample}: no scan axis; give --axis {AXIS_NAMES}, or scan: axis in the sample file."
+        )
+    given = _assignments(values or [])
+    settings = described.simulated_values(given, counts=counts)
     for path in (out, plot):
         _check_new(path, force)
-    settings = described.simulated_values(_assignments(values or []))
+    if plot is not None and plot.suffix.lower() not in PICTURES:
+        raise ValueError(f"--plot {plot}: the name must end in {', '.join(PICTURES)}.")
     scan, settings = described.simulate(settings, counts=counts, seed=seed, span=span, step=step)
     units = {spec.name: spec.unit.replace("1", "") for spec in described.prior().parameters}
     noise = "no noise" if counts is None else f"Poisson counting noise, seed {seed}"
@@ -280,37 +302,41 @@ def simulate(
         f"# {scan.axis}   {scan.intensity_kind}",
         *(f"{x:.10g} {y:.10g}" for x, y in zip(scan.angle, scan.intensity, strict=True)),
     ]
-    _put("\n".join([*lines, ""]), out, force)
+    text = "\n".join([*lines, ""])
+    # Drawn before anything is written, and written together: both files or none.
+    files = [] if out is None else [(out, text.encode())]
     if plot is not None:
-        _put(_picture(scan), plot, force)
+        picture = _picture(scan, f"{described.title or sample}: simulated", plot.suffix.lower())
+        files.append((plot, picture))
+    _put(files, force)
+    for note in described.simulation_notes(settings, given=given, counts=counts):
+        typer.echo(f"strainscope: note: {note}", err=True)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        ends = f"{scan.angle[0]:.6g} to {scan.angle[-1]:.6g} {UNITS[scan.axis]}"
+        typer.echo(f"{out}: {scan.angle.size} points, {ends}, {scan.intensity_kind}")
 
 
 def _assignments(texts: Sequence[str]) -> dict[str, float]:
     """Values by name of texts such as Dmax1=0.01."""
     found: dict[str, float] = {}
     for text in texts:
-        name, equals, number = text.partition("=")
+        name, _, number = (part.strip() for part in text.partition("="))
+        if name in found:
+            raise ValueError(f"--set {name} is given twice, {found[name]:g} and {number}; give it once.")
         try:
-            found[name.strip()] = float(number)
+            found[name] = float(number)
         except ValueError:
             raise ValueError(f"--set {text}: write NAME=VALUE, such as Dmax1=0.01.") from None
     return found
 
 
-def _picture(scan: "Scan") -> bytes:
-    """The scan in log scale, as a PNG."""
-    import io
+def _picture(scan: "Scan", title: str, suffix: str) -> bytes:
+    """The scan in log scale, as a file of that suffix."""
+    from strainscope import plots
 
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
-    axes = figure.subplots()
-    seen = scan.intensity > 0
-    axes.semilogy(scan.angle[seen], scan.intensity[seen], ".-", markersize=2, linewidth=0.6)
-    axes.set(xlabel=f"{scan.axis}", ylabel=f"intensity ({scan.intensity_kind})", title="simulated")
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=150)
-    return content.getvalue()
+    return plots.picture(plots.scan_figure(scan, title=title), kind=PICTURES[suffix])
 
 
 # invert -----------------------------------------------------------------------------------------------------
@@ -331,7 +357,11 @@ def invert(
     starts: Annotated[int | None, typer.Option(min=1, help="Draws that are refined.")] = None,
     model_error: Annotated[float | None, typer.Option(help="Relative error granted to the model.")] = None,
     splines: Annotated[
-        int | None, typer.Option(min=0, help="Refine freely with so many B-spline weights; 0 for not.")
+        int | None,
+        typer.Option(
+            min=0,
+            help="Refine what was found with so many B-spline weights, whatever the sample's families; 0 for not.",
+        ),
     ] = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -339,21 +369,28 @@ def invert(
     """Find every strain and disorder profile that explains a scan, without a starting guess."""
     from strainscope import inversion, report
     from strainscope.readers import read_scan
-    from strainscope.sample import load_sample
+    from strainscope.sample import at_key, load_sample
 
     described = load_sample(sample).with_options(axis=axis, intensity=intensity, model_error=model_error)
     kinds = described.scan
     if kinds.axis is None or kinds.intensity is None:
-        missing = "--axis" if kinds.axis is None else "--intensity"
+        axes = f"--axis {AXIS_NAMES}"
+        wanted = {axes: kinds.axis, "--intensity counts or normalised": kinds.intensity}
+        missing = " and ".join(option for option, value in wanted.items() if value is None)
         raise ValueError(f"{sample}: what the scan's columns are is not said; give {missing}.")
     report.check_target(out, force)
     scan = read_scan(scan_file, axis=kinds.axis, intensity_kind=kinds.intensity)
-    described.check_scan(scan)
+    with at_key(str(scan_file)):
+        described.check_scan(scan)
     chosen = {"draws": draws, "starts": starts, "splines": splines}
-    settings = inversion.SearchSettings(
-        model_error=described.model_error,
-        **{key: value for key, value in chosen.items() if value is not None},
-    )
+    try:
+        settings = inversion.SearchSettings(
+            model_error=described.model_error,
+            **{key: value for key, value in chosen.items() if value is not None},
+        )
+    except ValueError as error:
+        # It begins with the setting's name, which is the option's.
+        raise ValueError(f"--{error}") from None
     with _progress() as progress:
         result = inversion.invert(
             scan,
@@ -366,9 +403,10 @@ def invert(
             sample_settings=described.settings() | {"search": asdict(settings)},
             progress=progress,
         )
-    report.write_result(result, out, force=force, command=context.obj)
+    command = _repeatable(context.obj)
+    report.write_result(result, out, force=force, command=command)
     if as_json:
-        typer.echo(json.dumps(report.result_document(result, command=context.obj), allow_nan=False))
+        typer.echo(json.dumps(report.result_document(result, command=command), allow_nan=False))
     typer.echo(_summary(result, out), err=as_json)
 
 
@@ -385,15 +423,30 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
         yield lambda stage, share: bar.update(task, description=stage, completed=share)
 
 
+def _repeatable(command: str) -> str:
+    """The command with NEW_FOLDER as its folder, as the one that it was given with exists by now."""
+    words = [word for word in shlex.split(command) if word != "--force"]
+    for i, word in enumerate(words):
+        if word in ("-o", "--out"):
+            words[i + 1] = NEW_FOLDER
+        elif word.startswith(("--out=", "-o")):
+            words[i] = f"{'--out=' if word.startswith('--') else '-o'}{NEW_FOLDER}"
+    return shlex.join(words)
+
+
 def _summary(result: "Result", out: Path) -> str:
+    from strainscope.report import largest_strain_text, number_text
+
     best = result.best
-    strain, depth = best.maximum_strain
+    strain, low, high, depth = largest_strain_text(best)
+    chi2 = number_text(best.reduced_chi2, digits=3, trailing=True)
+    error = "" if result.model_error is None else f" (model error {100 * result.model_error:g} %)"
     modes = "1 solution" if len(result.modes) == 1 else f"{len(result.modes)} distinct solutions"
     return "\n".join(
         [
             f"{result.verdict.level}: {' '.join(result.verdict.reasons)}",
-            f"maximum strain {100 * strain:.3g} % at {depth / 10:.4g} nm; {modes}",
-            f"rms of log10 {best.rms_log10:.4f}, reduced χ² {best.reduced_chi2:.3g}, {result.wall_s:.1f} s",
+            f"maximum strain {strain} % (68 % band {low} to {high} %) at {depth} nm; {modes}",
+            f"rms of log10 {best.rms_log10:.4f}, reduced χ² {chi2}{error}, {result.wall_s:.1f} s",
             f"report: {out / 'report.html'}",
         ]
     )
@@ -409,25 +462,42 @@ def _check_new(path: Path | None, force: bool) -> None:
         raise FileExistsError(f"{path}: exists; name another file, or replace it with --force.")
 
 
-def _put(content: str | bytes, path: Path | None, force: bool) -> None:
-    """Write a file, all or nothing; or to stdout."""
-    if path is None:
-        typer.echo(content, nl=False)
-        return
-    _check_new(path, force)
-    data = content if isinstance(content, bytes) else content.encode()
-    temporary: Path | None = None
+def _put(files: Sequence[tuple[Path, bytes]], force: bool) -> None:
+    """Write files, all or none; missing folders are made."""
+    if len({os.path.realpath(path) for path, _ in files}) < len(files):
+        raise ValueError(f"{files[0][0]}: is named twice; give every file a name of its own.")
+    made: list[Path] = []
+    written: dict[Path, Path] = {}
     try:
-        handle, name = tempfile.mkstemp(prefix=".strainscope-", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
-    except OSError as error:
-        raise OSError(f"{path}: cannot be written ({error.strerror or error}).") from None
+        for path, content in files:
+            _check_new(path, force)
+            made += [parent for parent in path.parents if not parent.exists()]
+            with _in_words(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                handle, name = tempfile.mkstemp(prefix=".strainscope-", dir=path.parent)
+                written[path] = Path(name)
+                with os.fdopen(handle, "wb") as file:
+                    file.write(content)
+                mask = os.umask(0)
+                os.umask(mask)
+                written[path].chmod(0o666 & ~mask)
+        for path, temporary in written.items():
+            with _in_words(path):
+                temporary.replace(path)
     finally:
-        if temporary is not None:
+        for temporary in written.values():
             temporary.unlink(missing_ok=True)
+        for folder in made:
+            # Refused where it holds a file, as it does unless something went wrong.
+            with suppress(OSError):
+                folder.rmdir()
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    """What the system says of a file that cannot be written, in a line."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        raise OSError(f"{path}: cannot be written ({why}); choose a folder that you may write to.") from None

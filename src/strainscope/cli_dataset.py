@@ -175,16 +175,18 @@ def audit(
 def export(
     dataset: DatasetArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write: .h5, .hdf5 or .parquet.")],
+    start: Annotated[int, typer.Option(min=0, help="Points left out at the large-angle end.")] = 0,
     force: ForceOption = False,
 ) -> None:
-    """Write a dataset as one HDF5 or Parquet file."""
+    """Write a dataset, whole curves or a window of them, as one HDF5 or Parquet file."""
     from strainscope.dataset.export import export as run
     from strainscope.dataset.store import Dataset
 
     opened = Dataset(dataset)
     with _progress("writing") as progress:
-        run(opened, out, force=force, progress=lambda done: progress(done, opened.size))
-    typer.echo(f"{out}: {opened.size:,} curves, {out.stat().st_size / 1e6:,.1f} MB")
+        run(opened, out, force=force, start=start, progress=lambda done: progress(done, opened.size))
+    points = len(opened.angle_arcsec) - start
+    typer.echo(f"{out}: {opened.size:,} curves of {points} points, {out.stat().st_size / 1e6:,.1f} MB")
 
 
 @app.command()

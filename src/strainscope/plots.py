@@ -16,6 +16,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from strainscope.inversion.likelihood import counts_per_unit
 from strainscope.inversion.result import Mode, Result
 from strainscope.scan import UNITS, Scan
 
@@ -82,7 +83,7 @@ def fit_figure(result: Result, *, width_in: float = COLUMN_IN) -> Figure:
         curve, residual = _stacked(figure, heights=(3, 1))
         draw_fit(curve, result)
         draw_residual(residual, result)
-        _legend(figure, curve, width_in)
+        _legend(figure, [curve, residual], width_in)
         figure.align_ylabels()
         _settle(figure)
     return figure
@@ -108,7 +109,7 @@ def profile_figure(result: Result, *, width_in: float = COLUMN_IN) -> Figure:
             strain, disorder = _stacked(figure, heights=(1, 1))
         draw_strain(strain, result)
         draw_debye_waller(disorder, result)
-        _legend(figure, strain, width_in)
+        _legend(figure, [strain], width_in)
         figure.align_ylabels()
         _settle(figure)
     return figure
@@ -123,20 +124,43 @@ def summary_figure(result: Result) -> Figure:
         curve, residual = _stacked(left, heights=(3, 1))
         draw_fit(curve, result)
         draw_residual(residual, result)
-        _legend(left, curve, COLUMN_IN)
+        _legend(left, [curve, residual], COLUMN_IN)
         strain, disorder = _stacked(right, heights=(1, 1))
         draw_strain(strain, result)
         draw_debye_waller(disorder, result)
-        _legend(right, strain, COLUMN_IN)
+        _legend(right, [strain], COLUMN_IN)
         left.align_ylabels()
         right.align_ylabels()
         _settle(figure)
     return figure
 
 
-def picture(figure: Figure, *, kind: Literal["svg", "png"]) -> bytes:
+def scan_figure(scan: Scan, *, title: str) -> Figure:
+    """A scan on a logarithmic axis; where it has no intensity the line is broken and a mark says so."""
+    with _style():
+        figure = Figure(figsize=(PAGE_IN, 3.7), layout="constrained")
+        axes = figure.subplots()
+        axes.set_yscale("log")
+        seen = scan.intensity > 0
+        line = np.where(seen, scan.intensity, np.nan)
+        axes.plot(scan.angle, line, ".-", color=BEST, markersize=2, linewidth=0.6, label=title)
+        _mark_zeros(axes, scan, "no counts" if scan.intensity_kind == "counts" else "no intensity")
+        axes.set_xlim(scan.angle[0], scan.angle[-1])
+        axes.set_ylim(0.5 * scan.intensity[seen].min(), 2 * scan.intensity.max())
+        axes.set_xlabel(_angle_label(scan))
+        axes.set_ylabel(_intensity_label(scan))
+        _legend(figure, [axes], PAGE_IN)
+        _settle(figure)
+    return figure
+
+
+def picture(figure: Figure, *, kind: Literal["svg", "png", "pdf"]) -> bytes:
     """The bytes of a figure's file: the same each time, so neither date nor program version is in them."""
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    metadata = {
+        "svg": {"Date": None},
+        "png": {"Software": None},
+        "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+    }[kind]
     buffer = io.BytesIO()
     with _style():
         figure.savefig(buffer, format=kind, dpi=RASTER_DPI, metadata=metadata)
@@ -160,32 +184,19 @@ def percent_text(weight: float) -> str:
 def draw_fit(axes: Axes, result: Result) -> None:
     """Measured points (with error bars where the noise is known) and every mode's curve, logarithmic."""
     scan = result.scan
-    positive = scan.intensity > 0
     axes.set_yscale("log")
     bottom, top = _intensity_limits(scan, result.best)
     _draw_measured(axes, scan, bottom)
     for mode, look in _looks(result):
         axes.plot(scan.angle, _finite(mode.fitted), **look)
-    if not positive.all():
-        zeros = scan.angle[~positive]
-        axes.plot(
-            zeros,
-            np.full(zeros.size, 0.03),
-            "v",
-            transform=axes.get_xaxis_transform(),
-            color=MEASURED,
-            markersize=2.5,
-            markerfacecolor="none",
-            markeredgewidth=0.5,
-            label="measured 0",
-        )
+    _mark_zeros(axes, scan, "measured 0")
     if scan.angle[0] < result.substrate_angle < scan.angle[-1]:
         axes.axvline(
             result.substrate_angle, color=SUBSTRATE, linewidth=0.7, dashes=(4, 2), zorder=0, label="substrate"
         )
     axes.set_xlim(scan.angle[0], scan.angle[-1])
     axes.set_ylim(bottom, top)
-    axes.set_ylabel("Intensity (counts)" if scan.intensity_kind == "counts" else "Intensity (normalised)")
+    axes.set_ylabel(_intensity_label(scan))
 
 
 def draw_residual(axes: Axes, result: Result) -> None:
@@ -196,7 +207,9 @@ def draw_residual(axes: Axes, result: Result) -> None:
     if noise is not None:
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = _finite(noise / result.best.fitted / np.log(10))
-        axes.fill_between(scan.angle, -spread, spread, color="#dddddd", linewidth=0, zorder=0)
+        axes.fill_between(
+            scan.angle, -spread, spread, color="#dddddd", linewidth=0, zorder=0, label="noise, ± 1 sd"
+        )
     axes.axhline(0, color=BEST, linewidth=0.6, zorder=3)
     axes.plot(
         scan.angle, residual, "o", color=MEASURED, markersize=1.6, markeredgewidth=0, rasterized=_raster(scan)
@@ -209,7 +222,7 @@ def draw_residual(axes: Axes, result: Result) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(3, symmetric=True))
     axes.set_ylabel("log$_{10}$\nmeas./fit")
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.set_xlabel(f"{AXIS_SYMBOLS[scan.axis]} ({UNITS[scan.axis]})")
+    axes.set_xlabel(_angle_label(scan))
 
 
 def draw_strain(axes: Axes, result: Result) -> None:
@@ -328,11 +341,38 @@ def _draw_bands(axes: Axes, depth: Floats, band_68: Floats, band_95: Floats) -> 
         )
 
 
+def _mark_zeros(axes: Axes, scan: Scan, label: str) -> None:
+    """Marks at the lower edge where nothing was counted, which a logarithmic axis cannot show."""
+    zeros = scan.angle[scan.intensity <= 0]
+    if not zeros.size:
+        return
+    axes.plot(
+        zeros,
+        np.full(zeros.size, 0.03),
+        "v",
+        transform=axes.get_xaxis_transform(),
+        color=MEASURED,
+        markersize=2.5,
+        markerfacecolor="none",
+        markeredgewidth=0.5,
+        label=label,
+    )
+
+
+def _angle_label(scan: Scan) -> str:
+    return f"{AXIS_SYMBOLS[scan.axis]} ({UNITS[scan.axis]})"
+
+
+def _intensity_label(scan: Scan) -> str:
+    return "Intensity (counts)" if scan.intensity_kind == "counts" else "Intensity (normalised)"
+
+
 def _noise(scan: Scan, expected: Floats) -> Floats | None:
     """Standard deviation of each intensity: the scan's own, or counting statistics; None where unknown."""
     if scan.sigma is not None:
         return scan.sigma
-    return np.sqrt(np.maximum(expected, 0.0)) if scan.intensity_kind == "counts" else None
+    per_unit = counts_per_unit(scan)
+    return None if per_unit is None else np.sqrt(np.maximum(expected, 0.0) / per_unit)
 
 
 def _intensity_limits(scan: Scan, best: Mode) -> tuple[float, float]:
@@ -344,9 +384,10 @@ def _intensity_limits(scan: Scan, best: Mode) -> tuple[float, float]:
     return float(lowest / 2), float(min(highest, 100 * measured.max()) * 2)
 
 
-def _legend(figure: Figure | SubFigure, axes: Axes, width_in: float) -> None:
+def _legend(figure: Figure | SubFigure, panels: list[Axes], width_in: float) -> None:
     """Above the panels, where it hides no data; the entries stand in the order in which they were drawn."""
-    handles, labels = axes.get_legend_handles_labels()
+    both = [panel.get_legend_handles_labels() for panel in panels]
+    handles, labels = ([entry for own in kind for entry in own] for kind in zip(*both, strict=True))
     figure.legend(handles, labels, loc="outside upper center", ncols=3 if width_in < 5 else 6)
 
 

@@ -39,22 +39,37 @@ class Prior:
         unknown = [name for name in self.held if name not in self.names]
         if unknown:
             raise ValueError(f"held parameter {unknown[0]!r} is unknown; there are {', '.join(self.names)}.")
+        self._check_each_constraint()
         lower, upper = self._bounds(np.full((1, len(self.names)), 0.5))
         empty = np.flatnonzero(lower[0] > upper[0])
         if empty.size:
-            i = int(empty[0])
+            name = self.names[int(empty[0])]
+            own = [str(c) for c in self.constraints if name in dict(c.terms)]
+            others = {other for c in self.constraints for other, _ in c.terms if name in dict(c.terms)}
+            ranges = ", ".join(self._range(other) for other in self.names if other in others)
             raise ValueError(
-                f"{self.names[i]} = {lower[0, i]:g} to {upper[0, i]:g} {self.parameters[i].unit}; the bounds and "
-                f"the constraints ({'; '.join(map(str, self.constraints))}) leave no room."
+                f"{' and '.join(own)} leave no room together with {ranges}; widen or free one of them."
             )
+
+    def _check_each_constraint(self) -> None:
+        """Raise unless each constraint can hold by itself between the bounds and with the held values."""
         matrix, side = self._rows
         box = self._box
         least = np.where(matrix > 0, matrix * box[0], matrix * box[1]).sum(axis=1)
         for excess, constraint in zip(least - side, self.constraints, strict=True):
             if excess > 1e-9 * (1 + abs(constraint.upper)):
+                ranges = ", ".join(self._range(name) for name, _ in constraint.terms)
                 raise ValueError(
-                    f"{constraint} cannot hold within the bounds and the held values; widen or free one of them."
+                    f"{constraint} cannot hold with {ranges}; widen, change or free one of them."
                 )
+
+    def _range(self, name: str) -> str:
+        """What a parameter may be, with its unit."""
+        spec = self.parameters[self.names.index(name)]
+        unit = "" if spec.unit == "1" else f" {spec.unit}"
+        if name in self.held:
+            return f"{name} = {self.held[name]:g}{unit}"
+        return f"{name} in {spec.lower:g} to {spec.upper:g}{unit}"
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -273,7 +274,14 @@ def test_the_example_is_a_scan_of_its_sample():
 
 def test_simulation_says_that_it_is_one_and_reads_back(strainscope):
     code, out, err = strainscope("simulate", "ggg444", *SIMULATED)
-    assert (code, err) == (0, "")
+    assert code == 0
+    notes = err.splitlines()
+    assert all(note.startswith("strainscope: note: not set, taken as ") for note in notes)
+    # Every parameter but the one that was set and the slope, which the sample file holds.
+    assert "diffuse_amplitude = 0," in notes[0]
+    assert "D02 = 0.01255" in notes[1]
+    assert "Dmax1" not in err
+    assert "background_slope" not in err
     comments = [line for line in out.splitlines() if line.startswith("#")]
     assert "simulated by Strainscope" in comments[0]
     assert "not measured" in comments[0]
@@ -297,9 +305,36 @@ def test_simulated_counts_are_whole_and_repeat(strainscope):
     ]
 
 
-def test_simulation_can_be_drawn(strainscope):
-    assert strainscope("simulate", "ggg444", *SIMULATED, "-o", "scan.xy", "--plot", "scan.png")[0] == 0
-    assert Path("scan.png").read_bytes().startswith(b"\x89PNG")
+@pytest.mark.parametrize(("suffix", "start"), [("png", b"\x89PNG"), ("SVG", b"<?xml"), ("pdf", b"%PDF")])
+def test_simulation_is_drawn_as_what_its_name_says_into_folders_that_are_made(strainscope, suffix, start):
+    files = ("-o", "new/scan.xy", "--plot", f"new/more/scan.{suffix}")
+    code, out, _ = strainscope("simulate", "ggg444", *SIMULATED, *files)
+    assert code == 0
+    assert out == f"{Path('new/scan.xy')}: 121 points, -900 to 300 arcsec, normalised\n"
+    assert Path(f"new/more/scan.{suffix}").read_bytes().startswith(start)
+
+
+def test_simulation_writes_both_files_or_none(strainscope):
+    Path("file").write_text("")
+    for place in ("file/p.png", "/proc/nodir/p.png"):
+        code, out, err = strainscope("simulate", "ggg444", *SIMULATED, "-o", "a/b/scan.xy", "--plot", place)
+        assert (code, out) == (2, "")
+        assert "cannot be written" in err
+        assert "choose a folder that you may write to" in err
+        assert [path.name for path in Path().iterdir()] == ["file"]
+
+
+def test_the_example_of_the_readme_sets_every_parameter_of_the_profile(strainscope):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", "")
+    (line,) = [text for text in readme.splitlines() if text.startswith("strainscope simulate ")]
+    code, _, err = strainscope(*shlex.split(line)[1:])
+    assert code == 0
+    (note,) = [text for text in err.splitlines() if "middle of their bounds" in text]
+    # Without diffuse scattering its correlation length has no effect.
+    assert note.endswith("bounds: correlation_length = 1010 Å.")
+    assert "outside" not in err
+    scan = read_scan("simulated.xy", axis="delta-theta-arcsec", intensity_kind="counts")
+    load_sample("ggg444").check_scan(scan)
 
 
 @pytest.mark.parametrize(
@@ -307,10 +342,18 @@ def test_simulation_can_be_drawn(strainscope):
     [
         (("--set", "Dmx1=1"), "Did you mean Dmax1?"),
         (("--set", "Dmax1"), "write NAME=VALUE"),
+        (("--set", "K=1", "--set", "K=2"), "--set K is given twice, 1 and 2"),
+        (("--set", "Dmax1=1.3"), "Dmax1 = 1.3; strain is Δd/d, not percent"),
+        (("--set", "Dmax1=nan"), "Dmax1 = nan; it must be finite"),
+        (("--set", "D01=0.02", "--set", "Dmax1=0.01"), "cannot hold with D01 = 0.02, Dmax1 = 0.01"),
+        (("--step", 0), "step = 0 arcsec; it must be > 0 arcsec"),
+        (("--step", "nan"), "step = nan arcsec"),
+        (("--plot", "p.jpg"), "--plot p.jpg: the name must end in .png, .svg, .pdf"),
+        (("-o", "p.png", "--plot", "p.png"), "p.png: is named twice"),
         (("--set", "K=7"), "K = 7; it must lie in 0 to 1"),
         (("--axis", "two-theta"), "Did you mean two-theta-deg?"),
         (("--range", 300, -900), "the first must be < the last"),
-        (("-o", "no/such/folder.xy"), "folder.xy: cannot be written"),
+        (("-o", "/proc/nodir/folder.xy"), "folder.xy: cannot be written"),
         (("-o", "."), ".: is a folder; name a file"),
     ],
 )
@@ -330,12 +373,14 @@ def test_invert_writes_the_result_and_says_what_it_found(strainscope, inverted):
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         "check: Half of the starts ended here.",
-        "maximum strain 1.3 % at 100 nm; 1 solution",
-        "rms of log10 0.0301, reduced χ² 1.2, 1.5 s",
+        "maximum strain 1.300 % (68 % band 1.300 to 1.300 %) at 100.0 nm; 1 solution",
+        "rms of log10 0.0301, reduced χ² 1.20 (model error 7 %), 1.5 s",
         f"report: {Path('out') / 'report.html'}",
     ]
     document = json.loads(Path("out/result.json").read_text())
+    # The folder exists by now: repeated as given, the command would be refused.
     assert document["command"].startswith("strainscope invert ")
+    assert document["command"].endswith(" -o NEW_FOLDER")
     assert document["verdict"] == "check"
 
 
@@ -368,6 +413,18 @@ def test_invert_writes_every_file(strainscope, inverted, monkeypatch):
     assert strainscope(*INVERT)[0] == 0
     assert sorted(path.name for path in Path("out").iterdir()) == sorted(report.FILES)
     assert sorted(path.name for path in Path().iterdir()) == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("given", "repeated"),
+    [
+        ("strainscope invert a -o out --force", "strainscope invert a -o NEW_FOLDER"),
+        ("strainscope invert a --out=out --seed 1", "strainscope invert a --out=NEW_FOLDER --seed 1"),
+        ("strainscope invert 'a b' -oout", "strainscope invert 'a b' -oNEW_FOLDER"),
+    ],
+)
+def test_the_command_to_repeat_names_a_new_folder(given, repeated):
+    assert cli._repeatable(given) == repeated
 
 
 def test_invert_prints_one_json_document(strainscope, inverted):
@@ -425,7 +482,7 @@ def scan_text(kind):
         ("nan", "line 6: 'nan' is not finite"),
         ("negative", "line 6: intensity -4 is negative"),
         ("few", "9 points; a scan needs at least"),
-        ("flat", "no peak in the scan"),
+        ("flat", "scan.xy: no peak in the scan"),
         ("degrees", "For angles in degrees: --axis omega-deg"),
     ],
 )
@@ -456,7 +513,8 @@ def test_a_good_scan_of_that_making_passes(strainscope, inverted):
         ((EXAMPLE, "--sample", "ggg444", "--axis", "arcsec"), "scan.axis = 'arcsec'"),
         ((EXAMPLE, "--sample", "ggg444", "--intensity", "count"), "Did you mean counts?"),
         ((EXAMPLE, "--sample", "ggg444", "--model-error", "-1"), "model_error = -1"),
-        ((EXAMPLE, "--sample", "ggg444", "--splines", "2"), "splines = 2; use 3 to 40"),
+        ((EXAMPLE, "--sample", "ggg444", "--splines", "2"), "--splines = 2; use 3 to 40"),
+        ((EXAMPLE, "--sample", "ggg444", "--draws", "10"), "--draws = 10; it must be >= 16"),
         ((EXAMPLE, "--sample", "ysz400"), "on --axis two-theta-deg"),
     ],
 )
@@ -472,8 +530,10 @@ def test_invert_refuses_before_it_works(strainscope, inverted, arguments, messag
 def test_columns_must_be_named_somewhere(strainscope, inverted):
     Path("mine.yaml").write_text("crystal: GGG\nreflection: [4, 4, 4]\nwavelength: 1.54\n")
     command = ("invert", EXAMPLE, "--sample", "mine.yaml", "-o", "out")
-    assert "give --axis" in strainscope(*command)[2]
-    assert "give --intensity" in strainscope(*command, "--axis", "delta-theta-arcsec")[2]
+    axes = "--axis delta-theta-arcsec, omega-deg or two-theta-deg"
+    assert f"give {axes} and --intensity counts or normalised." in strainscope(*command)[2]
+    only = strainscope(*command, "--axis", "delta-theta-arcsec")[2]
+    assert only.endswith("is not said; give --intensity counts or normalised.\n")
     assert "give --axis" in strainscope("simulate", "mine.yaml")[2]
     named = ("--axis", "delta-theta-arcsec", "--intensity", "counts")
     assert strainscope(*command, *named)[0] == 0

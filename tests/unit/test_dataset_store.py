@@ -317,6 +317,42 @@ def test_exports_hold_the_same(made, folder):
         export(dataset, folder / "d.csv")
 
 
+@pytest.mark.parametrize("start", [0, 7, 39])
+def test_an_exported_window_leaves_out_the_large_angle_end(made, tmp_path, start):
+    """Angles and curves of both formats are shortened alike; parameters are not touched."""
+    dataset, kept = Dataset(made), 40 - start
+    places = [tmp_path / name for name in ("w.h5", "w.parquet")]
+    for place in places:
+        done = command("export", made, "-o", place, "--start", start)
+        assert done.returncode == 0, done.stderr
+        assert f"curves of {kept} points" in done.stdout
+    with h5py.File(places[0]) as file:
+        assert file["curve"].shape == (SIZE, kept)
+        np.testing.assert_array_equal(file["angle"], dataset.angle_arcsec[:kept])
+        np.testing.assert_array_equal(file["curve"][300:310], dataset.curves(300, 310)[:, :kept])
+        np.testing.assert_array_equal(
+            file["L1"][300:310], dataset.parameters(300, 310)[:, dataset.names.index("L1")]
+        )
+    table = pq.read_table(places[1])
+    angles = json.loads(table.schema.metadata[b"angle_arcsec"])
+    np.testing.assert_array_equal(angles, dataset.angle_arcsec[:kept])
+    np.testing.assert_array_equal(
+        np.stack(table["curve"].slice(300, 10).to_numpy(zero_copy_only=False)),
+        dataset.curves(300, 310)[:, :kept],
+    )
+
+
+def test_an_export_must_start_on_the_curve(made, tmp_path):
+    for start in (-1, 40):
+        with pytest.raises(ValueError, match=f"start = {start}; it must lie in 0 to 39, the curves' points"):
+            export(Dataset(made), tmp_path / "w.h5", start=start)
+    refused = command("export", made, "-o", tmp_path / "w.h5", "--start", 701)
+    assert refused.returncode == 2
+    (line,) = refused.stderr.strip().splitlines()
+    assert "start = 701; it must lie in 0 to 39" in line
+    assert not list(tmp_path.iterdir())
+
+
 # What is refused --------------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from strainscope.inversion import modes as module
 from strainscope.inversion.likelihood import Likelihood
 from strainscope.inversion.modes import describe, gather, points_per_independent
 from strainscope.inversion.refine import Fit
+from strainscope.inversion.splines import spline_experiment, spline_start
 from strainscope.prior import Prior
 from strainscope.profile import CubicBSpline, DepthProfile, DoubleGaussian, TiedDisorder
 
@@ -285,3 +286,33 @@ def test_the_seed_decides_the_bands():
 
 def test_the_meaning_of_the_bands_states_their_number_of_draws():
     assert f"({module.BAND_DRAWS} draws)" in module.BAND_MEANING
+
+
+# Free-form refinement ---------------------------------------------------------------------------------------
+
+
+def test_splines_of_the_sample_keep_their_ranges_and_others_give_way():
+    found = spline_experiment(SPLINES, 9).profile
+    assert found.strain == replace(SPLINES.profile.strain, number=9)
+    assert found.disorder == replace(SPLINES.profile.disorder, number=9)
+    found = spline_experiment(GAUSSIANS, 5).profile
+    assert found.strain == CubicBSpline(number=5)
+    assert found.disorder == CubicBSpline(number=5, quantity="debye_waller")
+
+
+def test_a_profile_is_carried_over_into_splines_of_ranges_of_their_own():
+    profile = DepthProfile(
+        strain=CubicBSpline(number=4, depth_range=(4000.0, 7000.0)),
+        disorder=CubicBSpline(number=4, quantity="debye_waller", depth_range=(500.0, 2000.0)),
+    )
+    free = spline_experiment(replace(GAUSSIANS, profile=profile), 12)
+    prior = prior_of(free)
+    source = fit(GAUSSIANS, Dmax1=0.01, D01=0.004, L1=5000.0, Rp1=3000.0, D02=0.003, L2=2500.0, Rp2=-500.0)
+    values = spline_start(GAUSSIANS, source.values, prior)
+    lower = np.array([s.lower for s in prior.parameters])
+    upper = np.array([s.upper for s in prior.parameters])
+    assert ((lower <= values) & (values <= upper)).all()
+    depth = np.linspace(0, 5000, 50)[None]
+    want = GAUSSIANS.profile.evaluate(depth, source.values[None, GAUSSIANS.slices["profile"]])[0]
+    have = free.profile.evaluate(depth, values[None, free.slices["profile"]])[0]
+    np.testing.assert_allclose(have, want, atol=4e-4)

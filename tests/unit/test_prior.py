@@ -1,5 +1,6 @@
 """Unit coordinates of the prior: every point obeys every constraint, and nothing is lost on the way."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -186,21 +187,37 @@ def test_without_constraints_the_box_is_mapped_linearly():
 
 
 @pytest.mark.parametrize(
-    ("bounds", "held", "named"),
+    ("bounds", "held", "message"),
     [
         # The surface strain starts above where the maximum ends.
-        ({"Dmax1": (0.002, 0.005), "D01": (0.006, 0.03)}, {}, "Dmax1"),
-        ({"L1": (500.0, 900.0), "Rp1": (1000.0, 7000.0)}, {}, "L1"),
-        ({"D01": (0.02, 0.03), "D02": (0.02, 0.03)}, {}, "D01"),
-        ({"L1": (500.0, 3000.0)}, {"L2": 4000.0}, "L1"),
-        ({"Dmax1": (0.002, 0.03)}, {"D01": 0.0295}, "D02"),
+        (
+            {"Dmax1": (0.002, 0.005), "D01": (0.006, 0.03)},
+            {},
+            "D01 - Dmax1 <= 0 cannot hold with D01 in 0.006 to 0.03, Dmax1 in 0.002 to 0.005;",
+        ),
+        (
+            {"L1": (500.0, 900.0), "Rp1": (1000.0, 7000.0)},
+            {},
+            "Rp1 - L1 <= 0 cannot hold with Rp1 in 1000 to 7000 Å, L1 in 500 to 900 Å;",
+        ),
+        ({"D01": (0.02, 0.03), "D02": (0.02, 0.03)}, {}, "D01 + D02 <= 0.03 cannot hold with D01 in 0.02"),
+        (
+            {"L1": (500.0, 3000.0)},
+            {"L2": 4000.0},
+            "L2 - L1 <= 0 cannot hold with L2 = 4000 Å, L1 in 500 to 3000 Å;",
+        ),
+        ({"Dmax1": (0.002, 0.03)}, {"D01": 0.0295}, "D01 + D02 <= 0.03 cannot hold with D01 = 0.0295, D02"),
     ],
 )
-def test_bounds_that_leave_no_room_are_refused(bounds, held, named):
-    with pytest.raises(
-        ValueError, match=rf"^{named} = .*; the bounds and the constraints .* leave no room\.$"
-    ):
+def test_bounds_that_leave_no_room_are_refused_with_the_constraint_that_fails(bounds, held, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}.*widen, change or free one of them\\.$"):
         prior_of(FAMILIES["tied"], held=held, **bounds)
+
+
+def test_constraints_that_hold_alone_and_not_together_are_named():
+    parameters = (spec("a", 2.0, 3.0), spec("b", 0.0, 9.0), spec("c", 0.0, 1.0))
+    with pytest.raises(ValueError, match=r"leave no room together with .*a in 2 to 3.*widen or free"):
+        Prior(parameters=parameters, constraints=chain(), held={})
 
 
 def test_an_unknown_held_name_is_refused_with_those_that_exist():

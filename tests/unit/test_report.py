@@ -28,6 +28,7 @@ from strainscope.report import (
 )
 from strainscope.report.document import json_text
 from strainscope.report.html import _yaml
+from strainscope.report.numerals import band_text, depth_text
 from strainscope.scan import Scan
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "result.md"
@@ -54,7 +55,15 @@ def make_bands(shift):
 def make_parameters():
     return (
         FittedParameter(name="Dmax1", unit="1", value=0.012, sd=0.00023, lower=0.0, upper=0.03),
-        FittedParameter(name="L1", unit="Å", value=4210.3, sd=57.0, lower=100.0, upper=8000.0),
+        FittedParameter(
+            name="L1",
+            unit="Å",
+            value=4210.3,
+            sd=57.0,
+            lower=100.0,
+            upper=8000.0,
+            description="depth at which it ends",
+        ),
         FittedParameter(
             name="Rp2", unit="Å", value=0.0, sd=4e3, lower=-6e3, upper=0.0, determined=False, at_bound=True
         ),
@@ -98,7 +107,13 @@ def make_result(*, modes=2, axis="delta-theta-arcsec", kind="counts", name="GGG 
         scan=scan,
         modes=tuple(mode(i) for i in range(modes)),
         verdict=Verdict(level="check", reasons=("Rp2 is not determined.", "Strain < 2 % & more.")),
-        sample={"crystal": "GGG", "reflection": (4, 4, 4), "dose": np.float64(1e15), "film": None},
+        sample={
+            "crystal": "GGG",
+            "reflection": (4, 4, 4),
+            "dose": np.float64(1e15),
+            "film": None,
+            "search": {"model_error": 0.07},
+        },
         likelihood="Poisson counts.",
         band_meaning="68 % and 95 % of 2000 profiles drawn per depth.",
         substrate_angle=0.0 if axis == "delta-theta-arcsec" else 25.4,
@@ -177,7 +192,13 @@ def test_document_survives_json(result):
     assert document["modes"][0]["covariance"][3][3] is None
     assert document["parameters"]["Dmin"]["fixed"]
     assert not document["parameters"]["Dmax1"]["fixed"]
-    assert document["sample"] == {"crystal": "GGG", "reflection": [4, 4, 4], "dose": 1e15, "film": None}
+    assert document["sample"] == {
+        "crystal": "GGG",
+        "reflection": [4, 4, 4],
+        "dose": 1e15,
+        "film": None,
+        "search": {"model_error": 0.07},
+    }
     assert document["fit"]["free_parameters"] == len(FREE)
     assert document["fit"]["points"] == 120
 
@@ -226,11 +247,16 @@ def test_page_says_what_matters(page):
         "Rp2 is not determined.",
         "Strain &lt; 2 % &amp; more.",
         "0.01200 ± 0.00023",
-        "421.0 ± 5.7 nm 10 800",
-        "at upper bound not determined by this curve",
+        "421.0 ± 5.7 nm 10 800 depth at which it ends",
+        "at upper bound , not determined by this curve",
+        "Meaning Notes",
+        "depth at which it ends",
+        "more than half of the variance that the bounds alone would leave",
+        "band there: 1.17 to 1.23 %",
+        "a model error of 7 % is granted beside the noise",
         "0.0001 0.0001 held",
         "no standard deviation",
-        "1.2 % 150 nm",
+        "1.20 % 150.0 nm",
         "90 %",
         "10 %",
         "Poisson counts.",
@@ -277,10 +303,15 @@ def test_page_takes_hostile_text_as_text(quick):
 
 
 def test_page_of_one_mode_speaks_of_no_other(quick):
-    page = report_html(make_result(modes=1, kind="normalised"))
+    result = make_result(modes=1, kind="normalised")
+    page = report_html(result)
     assert "Parameters in every mode" not in page
     assert "other modes are" not in page
-    assert "error bars of one standard deviation" not in page
+    assert "error bars of one standard deviation (counts estimated from the scatter)" in page
+    # A curve without scatter tells no noise.
+    smooth = report_html(replace(result, scan=replace(result.scan, intensity=result.best.fitted)))
+    assert "error bars of one standard deviation" not in smooth
+    assert "grey band" not in smooth
 
 
 def test_settings_read_back_as_yaml():
@@ -297,6 +328,7 @@ def test_settings_read_back_as_yaml():
         (421.03, 5.7, "421.0 ± 5.7"),
         (123456.0, 2300.0, "123500 ± 2300"),
         (-600.0, 400.0, "−600 ± 400"),
+        (-1e-12, 18.0, "0 ± 18"),
         (0.0, 0.2, "0.00 ± 0.20"),
         (3.2e-6, 2e-7, "(3.20 ± 0.20)×10⁻⁶"),
         (1234567.0, 2300.0, "(1.2346 ± 0.0023)×10⁶"),
@@ -326,7 +358,30 @@ def test_value_text_is_true_to_a_tenth_of_the_deviation(value, sd):
     assert abs(float(match[2]) * factor - sd) <= 0.0501 * sd + rounding
 
 
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ((1.99873, 1.9915, 2.0028), ("1.999", "1.992", "2.003")),
+        ((2.0, 1.98, 2.02), ("2.000", "1.980", "2.020")),
+        ((1.32514, 1.3239, 1.3262), ("1.3251", "1.3239", "1.3262")),
+        ((0.061, 0.04, 0.19), ("0.06", "0.04", "0.19")),
+        ((-0.5, -0.8, 0.001), ("−0.5", "−0.8", "0.0")),
+        ((1.3, 1.3, 1.3), ("1.300", "1.300", "1.300")),
+        ((1.3, float("nan"), 1.4), ("1.300", "unknown", "1.400")),
+    ],
+)
+def test_a_band_sets_the_digits_of_its_value_and_zeros_stay(values, texts):
+    assert band_text(*values) == texts
+
+
+def test_depths_are_given_to_a_tenth_of_a_nanometre():
+    assert [depth_text(z) for z in (1.176e-12, 333.04, float("nan"))] == ["0.0", "333.0", "unknown"]
+
+
 def test_number_text():
+    assert number_text(2.0, digits=3, trailing=True) == "2.00"
+    assert number_text(204.1, digits=3, trailing=True) == "204"
+    assert number_text(-0.0) == "0"
     assert number_text(12347.0) == "12350"
     assert number_text(1e9) == "1×10⁹"
     assert number_text(-0.00001234) == "−1.234×10⁻⁵"
@@ -353,6 +408,9 @@ def test_figures_show_measured_fitted_modes_and_bands():
     assert labels[:2] == ["measured", "mode 1, 90 %"]
     assert "2 more, 3 %" in labels
     assert {"measured 0", "substrate"} <= set(labels)
+    assert residual.get_legend_handles_labels()[1] == ["noise, ± 1 sd"]
+    (legend,) = curve.get_figure().legends
+    assert "noise, ± 1 sd" in [text.get_text() for text in legend.get_texts()]
     assert curve.get_yscale() == "log"
     assert residual.get_xlabel() == "Δθ (arcsec)"
     strain, disorder = plots.profile_figure(result).axes
@@ -364,6 +422,32 @@ def test_figures_show_measured_fitted_modes_and_bands():
     np.testing.assert_allclose(depth, result.best.bands.depth / 10)
     np.testing.assert_allclose(percent, 100 * result.best.bands.strain)
     assert disorder.get_ylim()[1] > 1
+
+
+def test_estimated_counts_draw_the_noise_that_counts_would():
+    bands = {}
+    for kind in ("counts", "normalised"):
+        _, residual = plots.fit_figure(make_result(modes=1, kind=kind)).axes
+        (band,) = residual.collections
+        bands[kind] = band.get_datalim(residual.transData).height
+    # Counts estimated from 120 points are good to some 20 %, the noise to 10 %.
+    assert bands["normalised"] == pytest.approx(bands["counts"], rel=0.2)
+    smooth = make_result(modes=1, kind="normalised")
+    smooth = replace(smooth, scan=replace(smooth.scan, intensity=smooth.best.fitted))
+    assert not plots.fit_figure(smooth).axes[1].collections
+
+
+def test_a_simulated_scan_is_drawn_with_its_gaps():
+    scan = make_result().scan
+    (axes,) = plots.scan_figure(scan, title="GGG: simulated").axes
+    line, zeros = axes.get_lines()
+    assert np.isnan(line.get_ydata()[5])
+    np.testing.assert_array_equal(zeros.get_xdata(), scan.angle[[5]])
+    assert axes.get_xlabel() == "Δθ (arcsec)"
+    assert [text.get_text() for text in axes.get_figure().legends[0].get_texts()] == [
+        "GGG: simulated",
+        "no counts",
+    ]
 
 
 @pytest.mark.parametrize("axis", ["omega-deg", "two-theta-deg"])
@@ -467,7 +551,9 @@ def test_check_target_leaves_nothing_and_says_what_the_system_says(tmp_path, mon
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(OSError, match=r"b: no result can be written here \(Read-only file system\)"):
+    with pytest.raises(
+        OSError, match=r"b: no result can be written here \(Read-only file system\); choose another place"
+    ):
         check_target(tmp_path / "a" / "b")
 
 

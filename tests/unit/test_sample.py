@@ -311,16 +311,16 @@ def test_command_line_replaces_axis_and_intensity():
         ),
         ({"crystal": "GGX"}, r": crystal = 'GGX' is not built in; .*Did you mean GGG\?"),
         ({"cif": "x.cif"}, r"crystal and cif are both given"),
-        ({"reflection": 444}, r"reflection = 444; it must be a list"),
-        ({"reflection": [4, 4]}, r"reflection = \[4, 4\]; it must have at least 3 numbers"),
+        ({"reflection": 444}, r"reflection = 444; give three whole numbers .* \[4, 4, 4\], or four\."),
+        ({"reflection": [4, 4]}, r"reflection = \[4, 4\]; give three whole numbers in brackets"),
         ({"reflection": [2, 0, 0]}, r"GGG 2 0 0 is forbidden"),
         ({"reflection": [1, 1, -2, 4]}, r"GGG has no hexagonal axes"),
         ({"wavelength": "CuKb9"}, r": wavelength = 'CuKb9': no emission line"),
         ({"wavelength": 154}, r"wavelength = 154 Å; it must be between"),
         ({"wavelength": True}, r": wavelength = True; give Å or"),
         ({"surface": [1, 0, 0]}, r"planes lie 54\.736° off the surface"),
-        ({"lattice_A": -12}, r"lattice_A\.a = -12; it must be greater than 0"),
-        ({"tolerance": 1}, r"tolerance = 1; it must be less than or equal to 0\.01"),
+        ({"lattice_A": -12}, r"lattice_A\.a = -12 Å; it must be greater than 0 Å\."),
+        ({"tolerance": 1}, r"tolerance = 1; it must be less than or equal to 0\.01\."),
         ({"title": [1]}, r"title = \[1\]; it must be text"),
         (
             {"films": [{"crystal": "YIG", "thickness_A": 9}]},
@@ -351,7 +351,33 @@ def test_command_line_replaces_axis_and_intensity():
             {"fit": {"Dmax1": {"bounds": [0.02, 0.01]}}},
             r"fit\.Dmax1\.bounds = \[0\.02, 0\.01\]; the first must be <",
         ),
-        ({"fit": {"Dmax1": {"bounds": [-1, 0.01]}}}, r"fit\.Dmax1\.bounds: Dmax1 = -1; it must be >="),
+        ({"fit": {"Dmax1": {"bounds": [-0.1, 0.01]}}}, r"fit\.Dmax1\.bounds: Dmax1 = -0.1; it must be >="),
+        (
+            {"fit": {"Dmax1": {"bounds": [0.05, 3]}}},
+            r"Dmax1 = 3; strain is Δd/d, not percent, .*±0\.2; for 3 % write 0\.03",
+        ),
+        ({"fit": {"Dmax1": {"bounds": [5e-4, 300]}}}, r"Dmax1 = 300; strain is Δd/d.*in ±0\.2\.$"),
+        (
+            {"strain": {"family": "b-spline", "weight_range": [-3, 3]}},
+            r"strain\.weight_range = \[-3, 3\]; strain is",
+        ),
+        (
+            {"strain": {"family": "b-spline"}, "fit": {"weight_2": {"bounds": [0, 1.5]}}},
+            r"for 1\.5 % write 0\.015",
+        ),
+        ({"strain": {"family": "double-gaussian", "largest_surface_strain": 3}}, r"_strain = 3; strain is"),
+        (
+            {"strain": {"family": "tabulated", "depth_A": [0, 9], "value": [1.3, 0]}},
+            r"strain: value = 1\.3; strain is",
+        ),
+        ({"tolerance": "abc"}, r"tolerance = 'abc'; it must be a number\."),
+        ({"diffuse": "maybe"}, r"diffuse = 'maybe'; it must be true or false\."),
+        (
+            {"resolution": {"family": "gaussian", "fwhm_range_arcsec": [5, "x"]}},
+            r"fwhm_range_arcsec\[1\] = 'x'; it must be a number\.",
+        ),
+        ({"wavelength": 5}, r"it must be < 2d = .* Å\. Choose lower indices or a shorter wavelength"),
+        ({"crystal": "SiC"}, r"Did you mean SiC-3C, SiC-4H or SiC-6H\?"),
         ({"fit": {"Dmax1": {"bounds": [0.002, float("nan")]}}}, r"fit\.Dmax1\.bounds\[1\] = nan"),
         ({"fit": {"K": {"bounds": [0, 2]}}}, r"fit\.K\.bounds: K = 2; it must lie in 0 to 1"),
         ({"fit": {"K": {"value": 2, "held": True}}}, r"fit\.K\.value: K = 2; it must lie in 0 to 1"),
@@ -371,7 +397,7 @@ def test_command_line_replaces_axis_and_intensity():
         ),
         (
             {"fit": {"D01": {"bounds": [0.02, 0.03]}, "Dmax1": {"bounds": [0.002, 0.01]}}},
-            r"fit: Dmax1 = 0\.02 to 0\.01.*leave no room",
+            r"fit: D01 - Dmax1 <= 0 cannot hold with D01 in 0\.02 to 0\.03, Dmax1 in 0\.002 to 0\.01;",
         ),
     ],
 )
@@ -389,10 +415,16 @@ def test_what_is_wrong_is_one_line_with_the_key(load, tmp_path, keys, message):
     [
         ("crystal: GGG\ncrystal: Si\n", r"line 2: crystal is given twice \(first in line 1\)"),
         ("fit:\n  K: {start: 1, start: 2}\n", r"line 2: start is given twice"),
-        ("a: [", r"line 1, column 5: no YAML"),
+        ("a: [", r"line 1, column 5: this is not YAML: a bracket is not closed"),
+        (
+            "a: b: c\n",
+            r"line 1, column 5: this is not YAML: a colon too many; put text with a colon in quotes",
+        ),
+        ("a: 1\n\tb: 2\n", r"line 2, column 1: this is not YAML: a tab; indent with spaces"),
+        ("a: 'b\n", r"this is not YAML: a quotation mark is not closed"),
         ("- 1\n", r"holds \[1\]; it must hold keys"),
         ("# nothing\n", r"holds nothing; it must hold keys"),
-        ("a: !!python/object/apply:os.getcwd []\n", r"no YAML \(could not determine a constructor"),
+        ("a: !!python/object/apply:os.getcwd []\n", r"this is not YAML: tags \(!\) are not allowed"),
         ("[" * 5000, r"nested too deeply"),
         ("a: 2024-99-99\n", r"month must be in"),
         ("{}\n", r"reflection is missing \(and 1 more\)"),
@@ -418,10 +450,19 @@ def test_names_that_are_nothing_are_refused(tmp_path):
 
 
 def test_missing_files_are_named(load):
-    with pytest.raises(FileNotFoundError, match=r"x\.cif: there is no such CIF file"):
+    with pytest.raises(FileNotFoundError, match=r"mine\.yaml: cif: .*x\.cif: there is no such CIF file"):
         load("cif: x.cif\nreflection: [4, 4, 4]\nwavelength: 1.5\n")
-    with pytest.raises(FileNotFoundError, match="there is no such table file"):
+    with pytest.raises(FileNotFoundError, match=r"resolution: path: .*no such table file"):
         load(resolution={"family": "measured", "path": "no.txt"})
+
+
+def test_a_cif_that_cannot_be_read_is_reported_under_its_own_key(load, tmp_path):
+    (tmp_path / "x.cif").write_text("no CIF")
+    with pytest.raises(ValueError, match=r"mine\.yaml: cif: CIF of x: not readable"):
+        load("cif: x.cif\nreflection: [4, 4, 4]\nwavelength: 1.5\n")
+    film = {"cif": "x.cif", "thickness_A": 100, "mismatch": 0.001}
+    with pytest.raises(ValueError, match=r"mine\.yaml: films\[0\]: cif: CIF of x"):
+        load(films=[film])
 
 
 @pytest.mark.parametrize("table", ["1 2 3\n", "1\n", "a b\n", "# nothing\n"])
@@ -497,7 +538,7 @@ def test_noise_and_slopes_are_no_peaks():
     sample, scan = load_sample("ggg444"), peak_scan()
     for mean in (0.05, 1.0, 5.0, 400.0):
         noise = np.random.default_rng(2).poisson(mean, 301).astype(float)
-        with pytest.raises(ValueError, match="mine: no peak in the scan"):
+        with pytest.raises(ValueError, match="^no peak in the scan"):
             sample.check_scan(replace(scan, intensity=noise))
     slope = np.rint(np.geomspace(5, 1e5, 301))
     with pytest.raises(ValueError, match=r"the scan is strongest at its end, 59\d arcsec"):
@@ -566,8 +607,12 @@ def test_range_and_step_are_kept(ggg):
     ("options", "message"),
     [
         ({"span": (5.0, 1.0)}, "the first must be < the last"),
-        ({"step": -1.0}, "the step > 0"),
-        ({"step": 1e-9}, "the points fewer than"),
+        ({"span": (float("nan"), 1.0)}, "range nan to 1 arcsec; the first must be <"),
+        ({"step": -1.0}, "^step = -1 arcsec; it must be > 0 arcsec"),
+        ({"step": 0.0}, "^step = 0 arcsec; it must be > 0 arcsec"),
+        ({"step": float("nan")}, "^step = nan arcsec; it must be > 0 arcsec"),
+        ({"step": 1e-9}, "they must be fewer than 100000. Give a larger step"),
+        ({"counts": float("nan")}, "counts = nan"),
         ({"counts": 1e-9}, "must be above the background"),
         ({"counts": 1e15}, "at most 1e"),
     ],
@@ -575,6 +620,40 @@ def test_range_and_step_are_kept(ggg):
 def test_impossible_simulations_are_refused(ggg, options, message):
     with pytest.raises(ValueError, match=message):
         ggg.simulate(ggg.simulated_values(GIVEN), **options)
+
+
+@pytest.mark.parametrize(("counts", "level"), [(None, -5.0), (1e3, 0.0), (1e5, 0.0), (1e7, 2.0)])
+def test_a_background_that_is_not_set_is_a_share_of_the_peak_and_at_least_a_count(ggg, counts, level):
+    values = ggg.simulated_values(GIVEN, counts=counts)
+    assert values["log10_background"] == pytest.approx(level)
+    assert ggg.simulated_values(GIVEN | {"log10_background": 1.5}, counts=counts)["log10_background"] == 1.5
+
+
+def test_notes_say_what_was_not_set_and_what_was_taken(ggg):
+    values = ggg.simulated_values(GIVEN)
+    usual, middling = ggg.simulation_notes(values, given=GIVEN)
+    assert usual == (
+        "not set, taken as usual: lorentz_fraction = 0.2, offset_arcsec = 0 arcsec, log10_scale = 0, "
+        "log10_background = -5."
+    ).replace("lorentz_fraction = 0.2, ", "")
+    assert middling == (
+        f"not set, taken as the middle of their bounds: L2 = {values['L2']:.4g} Å, Rp2 = -3005 Å, K = 0.5, n = 4.15."
+    )
+    # Of counts the scale is what they make it.
+    assert "log10_scale" not in ggg.simulation_notes(values, given=GIVEN, counts=1e4)[0]
+    assert ggg.simulation_notes(values, given=values) == ()
+
+
+def test_notes_name_values_that_an_inversion_would_not_search(ggg):
+    given = ggg.simulated_values(GIVEN) | {"D02": 0.001}
+    (note,) = ggg.simulation_notes(ggg.simulated_values(given), given=given)
+    assert note.startswith("D02 = 0.001 lies outside what invert would search, 0.002 to 0.03;")
+    assert "widen fit.D02.bounds" in note
+    keys = BARE | {"scan": {"axis": "omega-deg"}, "fit": {"K": {"value": 0.3, "held": True}}}
+    holding = Sample.model_validate(keys)
+    assert "K = 0.4, but invert would hold it at 0.3." in holding.simulation_notes(
+        holding.simulated_values({"K": 0.4}), given={"K": 0.4}
+    )
 
 
 @pytest.mark.parametrize("axis", ["omega-deg", "two-theta-deg"])
@@ -613,9 +692,48 @@ def test_reference_names_every_key_and_every_family():
 
 
 def test_reference_examples_load(load):
-    first, films = re.findall(r"```yaml\n(.*?)```", REFERENCE.read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(r"```yaml\n(.*?)```", REFERENCE.read_text(encoding="utf-8"), re.DOTALL)
+    first, films, asymmetric, hexagonal = blocks
     assert load(first).held() == {"K": 0.3, "background_slope": 0.0}
     assert len(load(first + films).films) == 1
+    substrate = load(asymmetric).substrate
+    assert np.degrees(substrate.asymmetry) == pytest.approx(35.3, abs=0.05)
+    assert np.degrees(substrate.incidence_angle) == pytest.approx(8.7, abs=0.05)
+    assert load(hexagonal).substrate.asymmetry == 0
+    for text in (asymmetric, hexagonal):
+        sample = load(text)
+        scan, _ = sample.simulate(sample.simulated_values({}, counts=1e5), counts=1e5)
+        sample.check_scan(scan)
+
+
+def test_reference_states_the_default_bounds():
+    text = REFERENCE.read_text(encoding="utf-8")
+    table = re.findall(
+        r"^\| `([^|]+?)`([^|]*) \| `(\w+)`[^|]* \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE
+    )
+    stated = {(name + more, key): (unit, float(a), float(b)) for name, more, key, unit, a, b, _ in table}
+    nodes, offsets = (0, 1), (-1, 0, 1)
+    families = {
+        "double-gaussian": DoubleGaussian(),
+        "b-spline (strain)": CubicBSpline(number=1),
+        "asymmetric-pseudo-voigt": AsymmetricPseudoVoigt(plateau=True),
+        "tabulated": Tabulated(depth=nodes, value=nodes),
+        "tied": TiedDisorder(),
+        "amorphous": AmorphousLayer(),
+        "pseudo-voigt and the other peaks": PseudoVoigt(),
+        "split-pseudo-voigt": SplitPseudoVoigt(),
+        "measured": MeasuredResolution(offset_arcsec=offsets, value=(0, 1, 0)),
+    }
+    expected = {
+        (name, spec.name): (spec.unit, spec.lower, spec.upper)
+        for name, family in families.items()
+        for spec in family.parameters
+    }
+    for spec in CubicBSpline(number=1, quantity="debye_waller").parameters:
+        expected["b-spline (E)", f"disorder_{spec.name}"] = (spec.unit, spec.lower, spec.upper)
+    width = MonochromatorCurve(offset_arcsec=offsets, reflectivity=((0, 1, 0), (0, 1, 0))).parameters[0]
+    expected["monochromator-curve", width.name] = (width.unit, width.lower, width.upper)
+    assert stated == expected
 
 
 def test_reference_states_the_defaults(load):

@@ -72,6 +72,7 @@ def with_value(value, index=3):
             {"angle": np.arange(MIN_POINTS - 1.0) * 9, "intensity": np.ones(MIN_POINTS - 1)},
             f"{MIN_POINTS - 1} points; a scan needs at least {MIN_POINTS}",
         ),
+        ({"angle": np.zeros(1), "intensity": np.ones(1)}, "^1 point; a scan needs at least"),
         ({"intensity": with_value(-2.0)}, "intensity = -2 at -588 arcsec; .* >= 0"),
         ({"intensity": np.zeros(201)}, "every intensity is 0"),
         ({"intensity": with_value(1e16)}, r"intensity = 1e\+16 at -588 arcsec"),
@@ -92,6 +93,19 @@ def test_refuses_what_is_no_scan_and_says_why_in_one_line(changes, message):
     with pytest.raises(ValueError, match=message) as caught:
         scan(**changes)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("axis", "step", "angle", "text"),
+    [
+        ("delta-theta-arcsec", 4.98, 124.565, "124.6 arcsec"),
+        ("delta-theta-arcsec", 25.0, -0.00646, "0 arcsec"),
+        ("two-theta-deg", 0.002, 73.57034, "73.5703 deg"),
+    ],
+)
+def test_an_angle_is_shown_to_a_tenth_of_the_step(axis, step, angle, text):
+    first = 0 if axis == "delta-theta-arcsec" else 73.0
+    assert scan(angle=first + step * np.arange(201), axis=axis).shown(angle) == text
 
 
 def test_smallest_scan_is_accepted():

@@ -20,7 +20,7 @@ from strainscope.inversion.verdict import (
     WORST_RMS,
     judge,
 )
-from strainscope.profile import DepthProfile, DoubleGaussian, TiedDisorder
+from strainscope.profile import CubicBSpline, DepthProfile, DoubleGaussian, TiedDisorder
 from strainscope.scan import Scan
 
 EXPERIMENT = Experiment(
@@ -57,15 +57,44 @@ BANDS = DepthBands(
 )
 
 
+PROFILE = {
+    "Dmax1": 0.01,
+    "D01": 0.004,
+    "L1": 5000,
+    "Rp1": 3000,
+    "D02": 0.003,
+    "L2": 2500,
+    "Rp2": -500,
+    "K": 0.3,
+    "n": 2,
+}
+
+
 def parameter(name="Dmax1", **changes):
     usual = {"name": name, "unit": "1", "value": 0.01, "sd": 1e-4, "lower": 0.002, "upper": 0.03}
     return FittedParameter(**(usual | changes))
 
 
+def parameters(experiment=None, values=None, *more, **changed):
+    """Every parameter of the profile away from its bounds, changed as given, and more behind them."""
+    experiment, values = experiment or EXPERIMENT, values or PROFILE
+    own = []
+    for spec in experiment.profile.parameters:
+        usual = {
+            "unit": spec.unit,
+            "value": values[spec.name],
+            "sd": 1e-4 * (spec.upper - spec.lower),
+            "lower": spec.lower,
+            "upper": spec.upper,
+        }
+        own.append(parameter(spec.name, **(usual | changed.get(spec.name, {}))))
+    return (*own, *more)
+
+
 GOOD = Mode(
-    parameters=(parameter(),),
-    covariance=np.eye(1),
-    fitted_names=("Dmax1",),
+    parameters=parameters(),
+    covariance=np.eye(9),
+    fitted_names=tuple(PROFILE),
     chi2=300.0,
     reduced_chi2=1.0,
     rms_log10=0.03,
@@ -77,15 +106,15 @@ GOOD = Mode(
 )
 
 
-def verdict(*others, features=SEEN, scan=SCAN, **changes):
-    return judge(EXPERIMENT, features, scan, likelihood_of(scan, 0.07), (replace(GOOD, **changes), *others))
+def verdict(*others, features=SEEN, scan=SCAN, experiment=EXPERIMENT, **changes):
+    return judge(experiment, features, scan, likelihood_of(scan, 0.07), (replace(GOOD, **changes), *others))
 
 
 def test_a_good_fit_is_reliable():
     found = verdict()
     assert found.level == "reliable"
     assert found.reasons == (
-        "The fit describes the scan (rms of log10 0.030, reduced chi-square 1.00).",
+        "The fit describes the scan (rms of log10 0.030, reduced chi-square 1.00 with a model error of 7 %).",
         "5 of the refined starts led to this solution.",
     )
 
@@ -142,20 +171,123 @@ def test_rivals_are_named_with_their_weights():
     assert "1 other profile(s) come near and fit clearly worse." in found.reasons
 
 
-def test_bounds_and_vague_parameters_are_notes():
-    parameters = (
-        parameter("Dmax1", at_bound=True),
-        parameter("K", determined=False),
-        parameter("Rp2", sd=None),
-        # Of the instrument's only the bounds are the reader's concern.
-        parameter("fwhm_arcsec", at_bound=True, determined=False),
+def test_a_rival_with_more_weight_than_the_best_fit_is_named():
+    found = verdict(replace(GOOD, weight=0.1), replace(GOOD, weight=0.6), weight=0.3)
+    assert found.level == "check"
+    assert found.reasons[1].startswith("Mode 3 has more weight (60 %) than mode 1 (30 %)")
+    found = verdict(replace(GOOD, weight=0.3), weight=0.7)
+    assert not any("more weight" in reason for reason in found.reasons)
+
+
+def test_a_bad_fit_explains_nothing_and_its_rivals_neither():
+    found = verdict(replace(GOOD, weight=0.99), weight=0.01, reduced_chi2=200.0, rms_log10=0.6)
+    assert found.level == "do not use"
+    assert not any(
+        "explain" in reason or "weight" in reason or "led to" in reason for reason in found.reasons
     )
-    found = verdict(parameters=parameters)
+
+
+def test_other_bounds_and_vague_parameters_are_notes():
+    instrument = parameter("fwhm_arcsec", at_bound=True, determined=False)
+    found = verdict(
+        parameters=parameters(
+            None,
+            None,
+            instrument,
+            n={"value": 8, "at_bound": True},
+            K={"determined": False},
+            # Of the instrument's only the bounds are the reader's concern.
+        )
+    )
     assert found.level == "reliable"
     assert found.reasons[-2:] == (
-        "On a bound of the search: Dmax1, fwhm_arcsec.",
-        "Not determined by this curve: K.",
+        "On a bound of the search: n, fwhm_arcsec.",
+        "Of the profile, not determined by this curve: K.",
     )
+
+
+SPLINES = replace(
+    EXPERIMENT,
+    profile=DepthProfile(
+        strain=CubicBSpline(number=2, depth_range=(500, 5000)),
+        disorder=CubicBSpline(number=2, quantity="debye_waller", weight_range=(0.2, 1.0)),
+    ),
+)
+WEIGHTS = {"depth": 3000, "weight_1": 0.01, "weight_2": 0.004}
+WEIGHTS |= {"disorder_depth": 3000, "disorder_weight_1": 0.5, "disorder_weight_2": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("experiment", "ended", "words"),
+    [
+        (EXPERIMENT, {"D02": 0.002}, "D02 on its lower bound, 0.002: widen fit.D02.bounds"),
+        (EXPERIMENT, {"L1": 6999.0}, "L1 on its upper bound, 7000 Å: widen fit.L1.bounds"),
+        (EXPERIMENT, {"Rp2": -6010}, "Rp2 on its lower bound, -6010 Å"),
+        (EXPERIMENT, {"D01": 0.018, "D02": 0.012}, "D01 + D02 <= 0.03 used up: widen that limit"),
+        (SPLINES, {"depth": 5000}, "depth on its upper bound, 5000 Å: widen fit.depth.bounds"),
+        (SPLINES, {"weight_2": -0.03}, "weight_2 on its lower bound, -0.03"),
+        (EXPERIMENT, {"Rp2": -1e-6}, None),
+        (EXPERIMENT, {"Rp1": 0.0}, None),
+        (EXPERIMENT, {"K": 1.0}, None),
+        # L2 ends on L1, which no bound of its own would change.
+        (EXPERIMENT, {"L2": 5000}, None),
+        (SPLINES, {"disorder_weight_2": 1.0}, None),
+    ],
+)
+def test_an_amplitude_or_length_on_a_chosen_bound_is_to_be_checked(experiment, ended, words):
+    values = PROFILE if experiment is EXPERIMENT else WEIGHTS
+    changed = {name: {"value": value, "at_bound": True} for name, value in ended.items()}
+    if "D01" in ended:
+        changed["Dmax1"] = {"value": 0.02}
+    found = verdict(experiment=experiment, parameters=parameters(experiment, values, **changed))
+    assert found.level == ("check" if words else "reliable")
+    assert f"On a bound of the search: {', '.join(ended)}." in found.reasons
+    if words:
+        assert words in found.reasons[0]
+        assert found.reasons[0].endswith("in the sample file.")
+
+
+def test_a_held_parameter_on_its_bound_is_no_doubt():
+    held = {"value": 0.002, "sd": None, "at_bound": False}
+    assert verdict(parameters=parameters(D02=held)).level == "reliable"
+
+
+TURNED = replace(
+    SEEN,
+    low_edge_arcsec=-200.0,
+    high_edge_arcsec=1200.0,
+    low_shoulder_arcsec=-150.0,
+    high_shoulder_arcsec=1150.0,
+)
+
+
+@pytest.mark.parametrize(
+    ("features", "sign", "hint"),
+    [
+        (TURNED, 1, "strained side lies at larger angles"),
+        # The scan ends within the strained side.
+        (replace(TURNED, high_edge_arcsec=None, high_shoulder_arcsec=None), 1, "lies at larger angles"),
+        (SEEN, 1, None),
+        (SEEN, -1, "strained side lies at smaller angles"),
+        (TURNED, -1, None),
+    ],
+)
+def test_a_bad_fit_on_a_turned_axis_is_told_to_turn_it(features, sign, hint):
+    profile = DepthProfile(strain=DoubleGaussian(sign=sign), disorder=TiedDisorder())
+    bad = {"rms_log10": 0.6, "reduced_chi2": 200.0, "maximum_strain": (sign * 0.01, 3000.0)}
+    found = verdict(features=features, experiment=replace(EXPERIMENT, profile=profile), **bad)
+    assert found.level == "do not use"
+    hints = [reason for reason in found.reasons if "turn the sign of the axis" in reason]
+    assert len(hints) == (1 if hint else 0)
+    if hint:
+        assert hint in hints[0]
+    assert not any("turn the sign" in reason for reason in verdict(features=features).reasons)
+
+
+def test_a_sample_that_allows_both_signs_has_no_turned_axis():
+    bad = {"rms_log10": 0.6, "reduced_chi2": 200.0, "parameters": parameters(SPLINES, WEIGHTS)}
+    found = verdict(features=TURNED, experiment=SPLINES, **bad)
+    assert not any("turn the sign" in reason for reason in found.reasons)
 
 
 @pytest.mark.parametrize(("factor", "level"), [(1.5, "reliable"), (1.7, "check"), (1 / 1.7, "check")])
@@ -166,7 +298,8 @@ def test_a_part_that_is_missed_is_seen_although_the_rest_fits(factor, level):
     found = verdict(fitted=fitted)
     assert found.level == level
     if level == "check":
-        assert found.reasons[0] == "Around -950 on the scan's axis the fit misses by 0.23 in log10 (rms)."
+        assert found.reasons[0] == "Around -950.0 arcsec the fit misses by 0.23 in log10 (rms)."
+        assert found.reasons[1].startswith("Elsewhere the fit describes the scan (rms")
 
 
 def test_a_short_run_or_points_without_counts_are_no_part():
@@ -185,9 +318,10 @@ def test_the_worst_reason_comes_first_and_decides():
         rms_log10=0.4,
         reduced_chi2=2.0,
         starts=1,
-        parameters=(parameter(at_bound=True),),
+        parameters=parameters(L1={"value": 7000, "at_bound": True}),
     )
     assert found.level == "do not use"
     assert "misses the scan (rms of log10 0.400" in found.reasons[0]
     assert found.reasons[-1].startswith("On a bound")
-    assert len(found.reasons) == 4
+    # Neither starts nor rivals are of interest then.
+    assert len(found.reasons) == 2

@@ -130,7 +130,10 @@ def reflection(
     label = f"{crystal.name} {' '.join(map(str, h))}"
     d = crystal.d_spacing(h)
     if wavelength >= 2.0 * d:
-        raise ValueError(f"{label}: wavelength = {wavelength:g} Å; it must be < 2d = {2.0 * d:g} Å.")
+        raise ValueError(
+            f"{label}: wavelength = {wavelength:g} Å; it must be < 2d = {2.0 * d:g} Å. "
+            "Choose lower indices or a shorter wavelength."
+        )
     if incidence not in ("grazing", "steep"):
         raise ValueError(f"incidence = {incidence!r}; it must be 'grazing' or 'steep'.")
     bragg_angle = math.asin(wavelength / (2.0 * d))

@@ -26,8 +26,15 @@ def builtin_crystal(name: str) -> Crystal:
     known |= {alias.casefold(): stem for alias, stem in _ALIASES.items()}
     stem = known.get(name.strip().casefold())
     if stem is None:
-        close = difflib.get_close_matches(name.strip().casefold(), known, n=1, cutoff=0.5)
-        hint = f" Did you mean {known[close[0]]}?" if close else ""
+        word = name.strip().casefold()
+        # Its polytypes, where the name of a compound has several.
+        close = [stem for stem in builtin_crystals() if word and stem.casefold().startswith(f"{word}-")]
+        close = close or [known[key] for key in difflib.get_close_matches(word, known, n=1, cutoff=0.5)]
+        hint = (
+            f" Did you mean {' or '.join((', '.join(close[:-1]), close[-1]) if close[1:] else close)}?"
+            if close
+            else ""
+        )
         names = ", ".join(builtin_crystals())
         raise ValueError(f"crystal = {name!r} is not built in; give its CIF or one of {names}.{hint}")
     text = _FOLDER.joinpath(f"{stem}.cif").read_text(encoding="utf-8")

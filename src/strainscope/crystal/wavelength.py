@@ -56,5 +56,8 @@ def emission_lines(name: str) -> tuple[tuple[float, float, float], ...]:
             break
         lines.append((HC_KEV_ANGSTROM / energy, weight, HC_KEV_ANGSTROM * width / energy**2))
     if not lines:
-        raise ValueError(f"wavelength = {name!r}: no emission line; give one (CuKa1) or a number in Å.")
+        raise ValueError(
+            f"wavelength = {name!r}: no emission line; give an element with Ka1, Ka2, Ka (the mean of both) or Kb1, "
+            "such as CuKa1, or a number in Å."
+        )
     return tuple(lines)

@@ -23,6 +23,7 @@ def export(
     path: Path,
     *,
     force: bool = False,
+    start: int = 0,
     progress: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Write a dataset as one HDF5 or Parquet file, by the name's ending.
@@ -31,10 +32,11 @@ def export(
         dataset: A complete one.
         path: Ends in .h5, .hdf5 or .parquet.
         force: Replace a file that is there.
+        start: Points of the curves, and of their angles, that are left out at the large-angle end.
         progress: Called with the samples done.
 
     Raises:
-        ValueError: another ending.
+        ValueError: another ending, or a start that is none of the curves' points.
         FileExistsError: there is such a file and `force` is off.
         OSError: it cannot be written.
     """
@@ -43,13 +45,16 @@ def export(
         raise ValueError(
             f"{path}: ends in {path.suffix or 'nothing'}; it must be one of {', '.join(SUFFIXES)}."
         )
+    points = len(dataset.angle_arcsec)
+    if not 0 <= start < points:
+        raise ValueError(f"start = {start}; it must lie in 0 to {points - 1}, the curves' points.")
     if path.exists() and (path.is_dir() or not force):
         raise FileExistsError(
             f"{path}: exists; name another file{'' if path.is_dir() else ', or use --force'}."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with _complete(path) as fresh:
-        (_hdf5 if kind == "hdf5" else _parquet)(dataset, fresh, progress)
+        (_hdf5 if kind == "hdf5" else _parquet)(dataset, fresh, points - start, progress)
 
 
 @contextmanager
@@ -68,11 +73,10 @@ def _spans(dataset: Dataset) -> Iterator[tuple[int, int]]:
         yield first, min(first + _ROWS, dataset.size)
 
 
-def _hdf5(dataset: Dataset, path: Path, progress: Callable[[int], None]) -> None:
-    points = len(dataset.angle_arcsec)
+def _hdf5(dataset: Dataset, path: Path, points: int, progress: Callable[[int], None]) -> None:
     with h5py.File(path, "w") as file:
         file.attrs["strainscope"] = json.dumps(dataset.attributes)
-        angle = file.create_dataset("angle", data=dataset.angle_arcsec)
+        angle = file.create_dataset("angle", data=dataset.angle_arcsec[:points])
         angle.attrs["units"] = "arcsec"
         curve = file.create_dataset(
             "curve",
@@ -86,26 +90,25 @@ def _hdf5(dataset: Dataset, path: Path, progress: Callable[[int], None]) -> None
         for name, column in zip(dataset.names, columns, strict=True):
             column.attrs["units"] = dataset.plan.units[name]
         for first, last in _spans(dataset):
-            curve[first:last] = dataset.curves(first, last)
+            curve[first:last] = dataset.curves(first, last)[:, :points]
             for column, values in zip(columns, dataset.parameters(first, last).T, strict=True):
                 column[first:last] = values
             progress(last)
 
 
-def _parquet(dataset: Dataset, path: Path, progress: Callable[[int], None]) -> None:
-    points = len(dataset.angle_arcsec)
+def _parquet(dataset: Dataset, path: Path, points: int, progress: Callable[[int], None]) -> None:
     fields = [
         pa.field(name, pa.float64(), metadata={"units": dataset.plan.units[name]}) for name in dataset.names
     ]
     curve = pa.field("curve", pa.list_(pa.float32(), points))
     about = {
         "strainscope": json.dumps(dataset.attributes),
-        "angle_arcsec": json.dumps(dataset.angle_arcsec.tolist()),
+        "angle_arcsec": json.dumps(dataset.angle_arcsec[:points].tolist()),
     }
     schema = pa.schema([*fields, curve], metadata=about)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for first, last in _spans(dataset):
-            flat = pa.array(np.ascontiguousarray(dataset.curves(first, last)).ravel())
+            flat = pa.array(np.ascontiguousarray(dataset.curves(first, last)[:, :points]).ravel())
             columns = [pa.array(values) for values in dataset.parameters(first, last).T]
             rows = pa.FixedSizeListArray.from_arrays(flat, points)
             writer.write_table(pa.table([*columns, rows], schema=schema))

@@ -66,24 +66,20 @@ class Likelihood:
 def likelihood_of(scan: Scan, model_error: float) -> Likelihood:
     """The likelihood that a scan allows: its own sigma, its counts, or counts estimated from its scatter."""
     floor = f", a model error of {100 * model_error:g} %, and residuals beyond 2 sd counted by their size (soft-l1)"
-    per_unit = 1.0
+    found = counts_per_unit(scan)
+    # A curve without scatter (simulated or smoothed): only the floor tells how far to trust a point.
+    per_unit = 1e9 / float(scan.intensity.max()) if found is None else found
     if scan.sigma is not None:
-        seen = scan.intensity > 0
-        per_unit = float(np.median(scan.intensity[seen] / scan.sigma[seen] ** 2))
         words = f"the standard deviations of the file{floor}"
     elif scan.intensity_kind == "counts":
         words = f"counting statistics of the raw counts{floor}"
+    elif found is not None:
+        words = (
+            f"counting statistics, with {per_unit:.3g} counts for one unit of intensity estimated from the "
+            f"scatter of neighbouring points{floor}"
+        )
     else:
-        try:
-            per_unit = estimate_counts_per_unit(scan)
-            words = (
-                f"counting statistics, with {per_unit:.3g} counts for one unit of intensity estimated from the "
-                f"scatter of neighbouring points{floor}"
-            )
-        except ValueError:
-            # A curve without scatter (simulated or smoothed): only the floor tells how far to trust a point.
-            per_unit = 1e9 / float(scan.intensity.max())
-            words = f"no counting noise is seen in the scatter; 1e9 counts at the peak are assumed{floor}"
+        words = f"no counting noise is seen in the scatter; 1e9 counts at the peak are assumed{floor}"
     return Likelihood(
         intensity=scan.intensity,
         sigma=scan.sigma,
@@ -91,6 +87,19 @@ def likelihood_of(scan: Scan, model_error: float) -> Likelihood:
         model_error=model_error,
         description=words,
     )
+
+
+def counts_per_unit(scan: Scan) -> float | None:
+    """Counts for one unit of a scan's intensity: from its sigma, its counts or its scatter; None if unseen."""
+    if scan.sigma is not None:
+        seen = scan.intensity > 0
+        return float(np.median(scan.intensity[seen] / scan.sigma[seen] ** 2))
+    if scan.intensity_kind == "counts":
+        return 1.0
+    try:
+        return estimate_counts_per_unit(scan)
+    except ValueError:
+        return None
 
 
 def rms_log10(measured: Floats, model: Floats) -> float:

@@ -215,6 +215,7 @@ def _parameters(
                 upper=spec.upper,
                 determined=known.get(i, True),
                 at_bound=free and bool(near),
+                description=spec.description,
             )
         )
     return tuple(result)

@@ -25,6 +25,7 @@ class FittedParameter:
         determined: False where the curve says little about it (in logit coordinates between its bounds, more than
             half of the uniform prior's variance is left).
         at_bound: True where the fit ended on a bound.
+        description: What it means, in words.
     """
 
     name: str
@@ -35,6 +36,7 @@ class FittedParameter:
     upper: float
     determined: bool = True
     at_bound: bool = False
+    description: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,6 +137,13 @@ class Result:
     version: str
     wall_s: float
     counters: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def model_error(self) -> float | None:
+        """Relative error granted to the model, as the settings have it; None where they do not say."""
+        search = self.sample.get("search")
+        found = (search if isinstance(search, dict) else self.sample).get("model_error")
+        return float(found) if isinstance(found, int | float) else None
 
     @property
     def best(self) -> Mode:

@@ -14,10 +14,15 @@ Floats = NDArray[np.float64]
 
 
 def spline_experiment(experiment: Experiment, number: int) -> Experiment:
-    """The experiment with B-splines of that many weights for strain and for E."""
-    profile = DepthProfile(
-        strain=CubicBSpline(number=number), disorder=CubicBSpline(number=number, quantity="debye_waller")
-    )
+    """The experiment with B-splines of that many weights for strain and for E.
+
+    A family that is a B-spline already keeps its ranges and takes the number.
+    """
+    strain, disorder = experiment.profile.strain, experiment.profile.disorder
+    strain = strain if isinstance(strain, CubicBSpline) else CubicBSpline()
+    if not isinstance(disorder, CubicBSpline):
+        disorder = CubicBSpline(quantity="debye_waller")
+    profile = DepthProfile(strain=replace(strain, number=number), disorder=replace(disorder, number=number))
     return replace(experiment, profile=profile)
 
 
@@ -33,18 +38,17 @@ def spline_start(source: Experiment, values: Floats, prior: Prior) -> Floats:
     result = np.array([known.get(name, 0.0) for name in prior.names])
     own = values[None, source.slices["profile"]]
     family = source.profile.strain
-    deepest = [
-        prior.parameters[i] for i, name in enumerate(prior.names) if name in ("depth", "disorder_depth")
-    ]
-    depth = 1.05 * float(family.extent(own[:, : len(family.parameters)], 1e-4)[0])
-    depth = float(np.clip(depth, max(s.lower for s in deepest), min(s.upper for s in deepest)))
-    places = np.linspace(0, depth, 200)
-    strain, factor = (rows[0] for rows in source.profile.evaluate(places[None], own))
-    quantities: tuple[tuple[str, Floats, Literal["strain", "debye_waller"]], ...] = (
-        ("", strain, "strain"),
-        ("disorder_", factor, "debye_waller"),
+    extent = 1.05 * float(family.extent(own[:, : len(family.parameters)], 1e-4)[0])
+    quantities: tuple[tuple[str, Literal["strain", "debye_waller"]], ...] = (
+        ("", "strain"),
+        ("disorder_", "debye_waller"),
     )
-    for prefix, target, quantity in quantities:
+    for prefix, quantity in quantities:
+        # Either depth has bounds of its own, which need not overlap.
+        own_depth = prior.parameters[prior.names.index(f"{prefix}depth")]
+        depth = float(np.clip(extent, own_depth.lower, own_depth.upper))
+        places = np.linspace(0, depth, 200)
+        target = source.profile.evaluate(places[None], own)[0 if quantity == "strain" else 1][0]
         columns = [i for i, name in enumerate(prior.names) if name.startswith(f"{prefix}weight_")]
         spline = CubicBSpline(number=len(columns), quantity=quantity)
         start = np.concatenate([[depth], np.full(len(columns), spline.limit)])

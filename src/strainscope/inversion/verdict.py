@@ -1,12 +1,17 @@
 """Whether to believe an inversion: rules in the order of their weight, each with its numbers."""
 
 import numpy as np
+from numpy.typing import NDArray
 
+from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
 from strainscope.inversion.features import Features
 from strainscope.inversion.likelihood import Likelihood
-from strainscope.inversion.result import VERDICTS, Mode, Verdict
+from strainscope.inversion.result import VERDICTS, FittedParameter, Mode, Verdict
+from strainscope.profile import DepthProfile, StrainProfile
 from strainscope.scan import Scan
+
+Floats = NDArray[np.float64]
 
 RELIABLE, CHECK, REFUSE = VERDICTS
 # Above these the model does not describe the scan. A large rms alone may be the noise of few counts, so it
@@ -18,6 +23,10 @@ RIVAL_WEIGHT = 0.05
 FEWEST_STARTS = 2
 # A run of a twentieth of the points that the fit misses by this much in log10 and in standard deviations.
 WORST_PART_RMS, WORST_PART_SD = 0.2, 2.0
+# A parameter this near to a bound, in shares of the room, is on it; so far beyond it the model is asked for.
+ON_BOUND = 2e-3
+# How many times as far as on the allowed side the scan must reach on the other to look turned.
+TURNED_REACH = 2.0
 
 
 def judge(
@@ -29,31 +38,41 @@ def judge(
 ) -> Verdict:
     """The verdict on the modes found for a scan, best first."""
     best = modes[0]
+    fit = (
+        f"rms of log10 {best.rms_log10:.3f}, reduced chi-square {best.reduced_chi2:.2f} with a model error of "
+        f"{100 * likelihood.model_error:g} %"
+    )
+    noise = best.reduced_chi2 <= NOISE_REDUCED_CHI2
     refuse: list[str] = []
     check: list[str] = []
     notes: list[str] = []
-    fit = f"rms of log10 {best.rms_log10:.3f}, reduced chi-square {best.reduced_chi2:.2f}"
-    noise = best.reduced_chi2 <= NOISE_REDUCED_CHI2
     if (best.rms_log10 > WORST_RMS and not noise) or best.reduced_chi2 > WORST_REDUCED_CHI2:
         refuse.append(f"The best fit misses the scan ({fit}); sample file, axis or reflection may be wrong.")
-    elif (best.rms_log10 > DOUBTFUL_RMS and not noise) or best.reduced_chi2 > DOUBTFUL_REDUCED_CHI2:
-        check.append(f"The fit leaves more than the noise and the model error ({fit}).")
-    else:
-        notes.append(f"The fit describes the scan ({fit}).")
+        refuse += _turned_axis(experiment, features, scan, best)
+        return Verdict(
+            level=REFUSE, reasons=(*refuse, *_scan_doubts(features, best), *_notes(experiment, best))
+        )
     part = _worst_part(scan, likelihood, best)
-    if part is not None and not refuse:
-        check.append(f"Around {part[1]:g} on the scan's axis the fit misses by {part[0]:.2f} in log10 (rms).")
-    largest, _ = best.maximum_strain
-    if features.low_edge_arcsec is None and features.high_edge_arcsec is None:
-        check.append("The scan starts and ends within the signal: strain beyond its range cannot be seen.")
-    elif (features.low_edge_arcsec if largest > 0 else features.high_edge_arcsec) is None:
-        check.append("The scan ends within the signal on the strained side: larger strain would not be seen.")
-    if abs(largest) < 3e-5:
-        check.append("No strain is seen: the scan looks like that of an undamaged crystal.")
-    rivals = [m for m in modes[1:] if m.weight > RIVAL_WEIGHT]
+    if (best.rms_log10 > DOUBTFUL_RMS and not noise) or best.reduced_chi2 > DOUBTFUL_REDUCED_CHI2:
+        check.append(f"The fit leaves more than the noise and the model error ({fit}).")
+    elif part is None:
+        notes.append(f"The fit describes the scan ({fit}).")
+    else:
+        notes.append(f"Elsewhere the fit describes the scan ({fit}, over all points).")
+    if part is not None:
+        check.append(f"Around {part[1]} the fit misses by {part[0]:.2f} in log10 (rms).")
+    check += _scan_doubts(features, best)
+    check += _chosen_bounds(experiment, best)
+    rivals = [(rank, m) for rank, m in enumerate(modes[1:], start=2) if m.weight > RIVAL_WEIGHT]
     if rivals:
-        shares = ", ".join(f"{100 * m.weight:.0f} %" for m in rivals)
+        shares = ", ".join(f"{100 * m.weight:.0f} %" for _, m in rivals)
         check.append(f"{len(rivals)} other profile(s) explain the scan nearly as well (weights {shares}).")
+        rank, heaviest = max(rivals, key=lambda rival: rival[1].weight)
+        if heaviest.weight > best.weight:
+            check.append(
+                f"Mode {rank} has more weight ({100 * heaviest.weight:.0f} %) than mode 1 "
+                f"({100 * best.weight:.0f} %), which has the smaller misfit: look at both."
+            )
     elif len(modes) > 1:
         notes.append(f"{len(modes) - 1} other profile(s) come near and fit clearly worse.")
     if best.starts < FEWEST_STARTS:
@@ -62,20 +81,109 @@ def judge(
         )
     else:
         notes.append(f"{best.starts} of the refined starts led to this solution.")
-    names = {spec.name for spec in experiment.profile.parameters}
-    free = [p for p in best.parameters if p.name in names and p.sd is not None]
+    reasons = (*check, *notes, *_notes(experiment, best))
+    return Verdict(level=CHECK if check else RELIABLE, reasons=reasons)
+
+
+def _scan_doubts(features: Features, best: Mode) -> list[str]:
+    """What the scan cannot show."""
+    found = []
+    largest, _ = best.maximum_strain
+    if features.low_edge_arcsec is None and features.high_edge_arcsec is None:
+        found.append("The scan starts and ends within the signal: strain beyond its range cannot be seen.")
+    elif (features.low_edge_arcsec if largest > 0 else features.high_edge_arcsec) is None:
+        found.append("The scan ends within the signal on the strained side: larger strain would not be seen.")
+    if abs(largest) < 3e-5:
+        found.append("No strain is seen: the scan looks like that of an undamaged crystal.")
+    return found
+
+
+def _notes(experiment: Experiment, best: Mode) -> list[str]:
+    """Parameters on bounds, and those of the profile that the curve leaves open."""
+    found = []
     bound = [p.name for p in best.parameters if p.at_bound]
     if bound:
-        notes.append(f"On a bound of the search: {', '.join(bound)}.")
-    vague = [p.name for p in free if not p.determined]
+        found.append(f"On a bound of the search: {', '.join(bound)}.")
+    names = {spec.name for spec in experiment.profile.parameters}
+    vague = [p.name for p in best.parameters if p.name in names and p.sd is not None and not p.determined]
     if vague:
-        notes.append(f"Not determined by this curve: {', '.join(vague)}.")
-    level = REFUSE if refuse else CHECK if check else RELIABLE
-    return Verdict(level=level, reasons=tuple(refuse + check + notes))
+        found.append(f"Of the profile, not determined by this curve: {', '.join(vague)}.")
+    return found
 
 
-def _worst_part(scan: Scan, likelihood: Likelihood, mode: Mode) -> tuple[float, float] | None:
-    """rms of log10 over the run of points that the fit misses most, and the angle at its middle; None if none.
+def _turned_axis(experiment: Experiment, features: Features, scan: Scan, best: Mode) -> list[str]:
+    """A hint where the strained side lies where this sample has none."""
+    family = experiment.profile.strain
+    signs = [np.sign(best.maximum_strain[0])]
+    signs += [end for p in best.parameters if p.name in family.amplitude_names for end in _signs(p, family)]
+    if len({sign for sign in signs if sign}) != 1:
+        return []
+    theta = scan.theta(bragg_angle=experiment.stack.bragg_angle, asymmetry=experiment.stack.asymmetry)
+    first, last = ((theta[[0, -1]] - experiment.stack.incidence_angle) / ARCSEC).tolist()
+    low = features.low_shoulder_arcsec if features.low_shoulder_arcsec is not None else first
+    high = features.high_shoulder_arcsec if features.high_shoulder_arcsec is not None else last
+    reach_low, reach_high = features.peak_arcsec - low, high - features.peak_arcsec
+    expansion = signs[0] > 0
+    allowed, other = (reach_low, reach_high) if expansion else (reach_high, reach_low)
+    if other <= TURNED_REACH * allowed:
+        return []
+    return [
+        f"The scan's strained side lies at {'larger' if expansion else 'smaller'} angles than the peak, but this "
+        f"sample's {'expansion' if expansion else 'contraction'} lies at {'smaller' if expansion else 'larger'} ones: "
+        "turn the sign of the axis if it runs the other way, or allow the other sign of strain."
+    ]
+
+
+def _signs(parameter: FittedParameter, family: StrainProfile) -> tuple[float, ...]:
+    """Signs of the strain that a parameter may give."""
+    sign = getattr(family, "sign", 1)
+    return tuple(float(np.sign(sign * end)) for end in (parameter.lower, parameter.upper))
+
+
+def _chosen_bounds(experiment: Experiment, best: Mode) -> list[str]:
+    """Amplitudes and lengths of the profile that ended on a bound that is a choice, and how to widen it."""
+    profile = experiment.profile
+    values = np.array([best.parameter(spec.name).value for spec in profile.parameters])
+    ended, keys = [], []
+    for i, spec in enumerate(profile.parameters):
+        parameter = best.parameter(spec.name)
+        amplitude = spec.unit == "Å" or spec.name in profile.strain.amplitude_names
+        if not (parameter.at_bound and amplitude):
+            continue
+        room = parameter.upper - parameter.lower
+        for side, bound, beyond in (("lower", parameter.lower, -room), ("upper", parameter.upper, room)):
+            if abs(parameter.value - bound) < ON_BOUND * room and not _is_physical(
+                profile, values, i, bound, bound + ON_BOUND * beyond
+            ):
+                unit = "" if spec.unit == "1" else f" {spec.unit}"
+                ended.append(f"{spec.name} on its {side} bound, {bound:g}{unit}")
+                keys.append(f"fit.{spec.name}.bounds")
+    for constraint in profile.constraints:
+        total = sum(factor * best.parameter(name).value for name, factor in constraint.terms)
+        # Those with a limit of nought order the parameters; the others have a number that somebody chose.
+        if constraint.upper and total > constraint.upper - ON_BOUND * abs(constraint.upper):
+            ended.append(f"{constraint} used up")
+            keys.append("that limit in the family's settings")
+    if not ended:
+        return []
+    return [f"The fit ended with {', '.join(ended)}: widen {', '.join(keys)} in the sample file."]
+
+
+def _is_physical(profile: DepthProfile, values: Floats, index: int, bound: float, beyond: float) -> bool:
+    """Whether a bound is none of choice: zero, or the model is not defined beyond it."""
+    if bound == 0:
+        return True
+    moved = values.copy()
+    moved[index] = beyond
+    try:
+        profile.check(moved)
+    except ValueError:
+        return True
+    return False
+
+
+def _worst_part(scan: Scan, likelihood: Likelihood, mode: Mode) -> tuple[float, str] | None:
+    """rms of log10 over the run of points that the fit misses most, and where its middle is; None if none.
 
     A run is a twentieth of the points, at least 10.
     """
@@ -91,4 +199,4 @@ def _worst_part(scan: Scan, likelihood: Likelihood, mode: Mode) -> tuple[float, 
     worst = int(np.argmax(runs))
     if runs[worst] <= WORST_PART_RMS:
         return None
-    return float(runs[worst]), float(scan.angle[seen][worst + width // 2])
+    return float(runs[worst]), scan.shown(scan.angle[seen][worst + width // 2])

@@ -57,17 +57,32 @@ class CubicBSpline(StrainProfile):
     def parameters(self) -> tuple[ParameterSpec, ...]:
         """depth (t), then weight_1 (surface) to weight_n (deepest)."""
         low, high = self.depth_range
-        depth = ParameterSpec(name="depth", unit="Å", lower=low, upper=high, description="damaged depth")
+        depth = ParameterSpec(
+            name="depth",
+            unit="Å",
+            lower=low,
+            upper=high,
+            description="damaged depth, where the perfect crystal begins",
+        )
+        what = "strain" if self.quantity == "strain" else "E"
         low, high = self.weight_range or ((-0.03, 0.03) if self.quantity == "strain" else (0.0, 1.0))
         return depth, *(
             ParameterSpec(
-                name=f"weight_{i}", unit="1", lower=low, upper=high, description=f"weight of spline {i}"
+                name=f"weight_{i}",
+                unit="1",
+                lower=low,
+                upper=high,
+                description=f"{what} about spline {i} of {self.number} from the surface down",
             )
             for i in range(1, self.number + 1)
         )
 
     def _check_domain(self, named: dict[str, Floats]) -> None:
         require(self.spec("depth"), named["depth"], named["depth"] > 0, "it must be > 0 Å")
+        if self.quantity == "debye_waller":
+            for name in self.amplitude_names:
+                weight = named[name]
+                require(self.spec(name), weight, (weight >= 0) & (weight <= 1), "it must lie in 0 to 1")
 
     @property
     def amplitude_names(self) -> tuple[str, ...]:

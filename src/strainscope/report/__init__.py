@@ -5,7 +5,7 @@ Files keep the units of the package (Å, dimensionless strain); pages and figure
 
 from strainscope.report.document import result_document
 from strainscope.report.folder import FILES, check_target, write_result
-from strainscope.report.html import report_html
+from strainscope.report.html import largest_strain_text, report_html
 from strainscope.report.numerals import number_text, value_text
 from strainscope.report.tables import fit_csv, profile_csv
 
@@ -13,6 +13,7 @@ __all__ = [
     "FILES",
     "check_target",
     "fit_csv",
+    "largest_strain_text",
     "number_text",
     "profile_csv",
     "report_html",

@@ -49,7 +49,9 @@ def write_result(result: Result, folder: Path, *, force: bool = False, command: 
         _write_files(result, fresh, command)
         _swap(fresh, target, former)
     except OSError as error:
-        raise OSError(f"{folder}: the result could not be written ({_reason(error)}).") from error
+        raise OSError(
+            f"{folder}: the result could not be written ({_reason(error)}); choose another place."
+        ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
         if target.exists():
@@ -87,7 +89,9 @@ def check_target(folder: Path, force: bool = False) -> None:
     except OSError as error:
         if error.strerror is None:
             raise
-        raise OSError(f"{folder}: no result can be written here ({_reason(error)}).") from error
+        raise OSError(
+            f"{folder}: no result can be written here ({_reason(error)}); choose another place."
+        ) from error
 
 
 def _check_former(folder: Path, target: Path, force: bool) -> None:

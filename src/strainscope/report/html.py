@@ -11,9 +11,10 @@ import numpy as np
 import yaml
 
 from strainscope import plots
+from strainscope.inversion.likelihood import counts_per_unit
 from strainscope.inversion.result import FittedParameter, Mode, Result
 from strainscope.report.document import plain_data
-from strainscope.report.numerals import number_text, time_text, value_text
+from strainscope.report.numerals import band_text, depth_text, number_text, time_text, value_text
 from strainscope.scan import UNITS
 
 BADGES = {"reliable": ("good", "✓"), "check": ("fair", "!"), "do not use": ("bad", "✕")}
@@ -50,8 +51,8 @@ def report_html(result: Result, *, command: str | None = None) -> str:
         parameters=[_parameter_row(result.best, p) for p in result.best.parameters],
         comparison=_comparison(result),
         modes=[_mode_row(rank, mode) for rank, mode in enumerate(result.modes)],
-        maximum_band=_maximum_band(result.best),
-        noise_known=result.scan.sigma is not None or result.scan.intensity_kind == "counts",
+        largest=largest_strain_text(result.best),
+        noise_known=counts_per_unit(result.scan) is not None,
         sample=_yaml(result.sample),
         counters=_yaml(result.counters) if result.counters else "",
         command=command,
@@ -76,6 +77,7 @@ def _parameter_row(mode: Mode, parameter: FittedParameter) -> dict[str, Any]:
         flags.append("no standard deviation")
     return {
         "name": parameter.name,
+        "meaning": parameter.description,
         "value": value_text(parameter.value * factor, None if held else sd),
         "unit": "nm" if in_nm else "" if parameter.unit == "1" else parameter.unit,
         "lower": number_text(parameter.lower * factor),
@@ -98,27 +100,25 @@ def _comparison(result: Result) -> list[tuple[str, str, list[str]]]:
 
 def _mode_row(index: int, mode: Mode) -> dict[str, Any]:
     colours = (plots.BEST, *plots.OTHERS)
-    strain, depth = mode.maximum_strain
+    strain, _, _, depth = largest_strain_text(mode)
     return {
         "rank": index + 1,
         "colour": colours[index] if index < len(colours) else plots.FURTHER,
         "weight": plots.percent_text(mode.weight),
         "chi2": number_text(mode.chi2, digits=5),
-        "reduced_chi2": number_text(mode.reduced_chi2, digits=3),
-        "rms_log10": number_text(mode.rms_log10, digits=3),
-        "strain": number_text(plots.PERCENT * strain, digits=3),
-        "depth": number_text(depth / plots.ANGSTROM_PER_NM, digits=3),
+        "reduced_chi2": number_text(mode.reduced_chi2, digits=3, trailing=True),
+        "rms_log10": number_text(mode.rms_log10, digits=3, trailing=True),
+        "strain": strain,
+        "depth": depth,
         "starts": mode.starts,
     }
 
 
-def _maximum_band(mode: Mode) -> tuple[str, str] | None:
-    """The 68 % band of the strain [%] at the depth of the largest strain; None where it is not known."""
-    depth = mode.maximum_strain[1]
-    limits = [plots.PERCENT * float(np.interp(depth, mode.bands.depth, b)) for b in mode.bands.strain_68]
-    if not all(map(math.isfinite, limits)):
-        return None
-    return number_text(limits[0], digits=3), number_text(limits[1], digits=3)
+def largest_strain_text(mode: Mode) -> tuple[str, str, str, str]:
+    """The largest strain [%], the limits of its 68 % band [%] and its depth [nm]."""
+    strain, depth = mode.maximum_strain
+    low, high = (plots.PERCENT * float(np.interp(depth, mode.bands.depth, b)) for b in mode.bands.strain_68)
+    return *band_text(plots.PERCENT * strain, low, high), depth_text(depth / plots.ANGSTROM_PER_NM)
 
 
 class _SettingsDumper(yaml.SafeDumper):

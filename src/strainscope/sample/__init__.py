@@ -5,6 +5,7 @@ from it. What is wrong is one line that names the file, the key, the value and w
 """
 
 from strainscope.sample.build import monochromator_table
+from strainscope.sample.messages import at_key
 from strainscope.sample.parts import LARGEST_CIF_BYTES
 from strainscope.sample.reading import load_sample, parse_yaml, preset_text, presets
 from strainscope.sample.sample import Sample
@@ -12,6 +13,7 @@ from strainscope.sample.sample import Sample
 __all__ = [
     "LARGEST_CIF_BYTES",
     "Sample",
+    "at_key",
     "load_sample",
     "monochromator_table",
     "parse_yaml",

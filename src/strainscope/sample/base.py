@@ -5,7 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 
 from strainscope.sample.messages import hint
 
@@ -16,13 +24,47 @@ def _increasing(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
+def _strain(value: float) -> float:
+    if not abs(value) <= LARGEST_STRAIN:
+        raise ValueError(strain_problem(f"{value:g}", value))
+    return value
+
+
+def strain_problem(shown: str, value: float) -> str:
+    """What is wrong with a strain that no crystal bears: most likely it is meant in percent."""
+    meant = f"; for {value:g} % write {value / 100:g}" if abs(value) <= 100 * LARGEST_STRAIN else ""
+    return f"{shown}; strain is Δd/d, not percent, and must lie in ±{LARGEST_STRAIN:g}{meant}"
+
+
+def _strains(value: tuple[float, float]) -> tuple[float, float]:
+    for end in value:
+        if not abs(end) <= LARGEST_STRAIN:
+            raise ValueError(strain_problem(f"[{value[0]:g}, {value[1]:g}]", end))
+    return value
+
+
+def _indices(value: object) -> object:
+    numbers = list(value) if isinstance(value, list | tuple) else []
+    if len(numbers) not in (3, 4) or not all(type(number) is int for number in numbers):
+        example = "[4, 4, 4]"
+        if type(value) is int and 100 <= value <= 999:
+            example = f"[{', '.join(str(value))}]"
+        raise ValueError(
+            f"{reprlib.repr(value)}; give three whole numbers in brackets, such as {example}, or four"
+        )
+    return value
+
+
 def _in_folder(value: str, info: ValidationInfo) -> str:
     return str(Path((info.context or {}).get("folder", "")) / value)
 
 
+LARGEST_STRAIN = 0.2
 Positive = Annotated[float, Field(gt=0)]
 Range = Annotated[tuple[float, float], AfterValidator(_increasing)]
-Miller = Annotated[tuple[int, ...], Field(min_length=3, max_length=4)]
+Strain = Annotated[Positive, AfterValidator(_strain)]
+StrainRange = Annotated[Range, AfterValidator(_strains)]
+Miller = Annotated[tuple[int, ...], BeforeValidator(_indices)]
 FilePath = Annotated[str, AfterValidator(_in_folder)]
 
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from strainscope.experiment import Experiment
 from strainscope.prior import Prior
-from strainscope.profile import CubicBSpline, ParameterSpec, Parametrised
-from strainscope.sample.messages import at_key
+from strainscope.profile import ParameterSpec, Parametrised, Tabulated
+from strainscope.sample.base import LARGEST_STRAIN, strain_problem
+from strainscope.sample.messages import at_key, with_unit
 from strainscope.sample.parts import FitSettings
 
 UNBOUNDED = 1e9
@@ -36,7 +37,7 @@ def check_fit(fit: Mapping[str, FitSettings], prior: Prior, experiment: Experime
         if own.start is not None and not spec.lower <= own.start <= spec.upper:
             raise ValueError(
                 f"fit.{spec.name}.start = {own.start:g}; it must lie in its bounds, "
-                f"{spec.lower:g} to {spec.upper:g} {spec.unit.replace('1', '')}".rstrip()
+                f"{with_unit(f'{spec.lower:g} to {spec.upper:g}', spec.unit)}"
             )
         for value in own.bounds or ():
             with at_key(f"fit.{spec.name}.bounds"):
@@ -48,12 +49,15 @@ def check_fit(fit: Mapping[str, FitSettings], prior: Prior, experiment: Experime
 
 def check_value(spec: ParameterSpec, value: float, prior: Prior, experiment: Experiment) -> None:
     """Raise unless the model is defined at that value of one parameter."""
+    if not np.isfinite(value):
+        raise ValueError(f"{spec.name} = {value:g}; it must be finite")
     lower, upper = DOMAINS.get(spec.name, (-np.inf, np.inf))
-    if _is_factor_weight(spec.name, experiment):
-        lower, upper = 0.0, 1.0
     if not lower <= value <= upper:
         limit = f"be >= {lower:g}" if np.isinf(upper) else f"lie in {lower:g} to {upper:g}"
-        raise ValueError(f"{spec.name} = {value:g}; it must {limit}")
+        limit = with_unit(limit, spec.unit)
+        raise ValueError(f"{with_unit(f'{spec.name} = {value:g}', spec.unit)}; it must {limit}")
+    if abs(value) > LARGEST_STRAIN and _is_strain(spec.name, experiment):
+        raise ValueError(strain_problem(f"{spec.name} = {value:g}", value))
     try:
         # With the others where the constraints let them be.
         here = Prior(
@@ -87,7 +91,7 @@ def _check_alone(spec: ParameterSpec, value: float, prior: Prior, experiment: Ex
             raise
 
 
-def _is_factor_weight(name: str, experiment: Experiment) -> bool:
-    """Whether the parameter is a weight of a B-spline that is the Debye-Waller factor."""
-    strain = {spec.name for spec in experiment.profile.strain.parameters}
-    return isinstance(experiment.profile.disorder, CubicBSpline) and "weight_" in name and name not in strain
+def _is_strain(name: str, experiment: Experiment) -> bool:
+    """Whether the parameter is a strain; a table's amplitude is a factor."""
+    family = experiment.profile.strain
+    return name in family.amplitude_names and not isinstance(family, Tabulated)

@@ -28,7 +28,18 @@ from strainscope.profile import (
 )
 from strainscope.profile.pair import Disorder
 from strainscope.readers import read_text
-from strainscope.sample.base import FilePath, Positive, Range, Settings, exactly_one
+from strainscope.sample.base import (
+    LARGEST_STRAIN,
+    FilePath,
+    Positive,
+    Range,
+    Settings,
+    Strain,
+    StrainRange,
+    exactly_one,
+    strain_problem,
+)
+from strainscope.sample.messages import at_key
 
 LARGEST_TABLE_BYTES = 1_000_000
 
@@ -53,17 +64,21 @@ class TableSettings(Settings):
 
     def table(self, quantity: Literal["strain", "debye_waller"]) -> Tabulated:
         if self.path is not None:
-            depth, value = _two_columns(self.path)
+            with at_key("path"):
+                depth, value = _two_columns(self.path)
         else:
             depth, value = self.depth_A or (), self.value or ()
+        for strain in value if quantity == "strain" else ():
+            if abs(strain) > LARGEST_STRAIN:
+                raise ValueError(f"value = {strain_problem(f'{strain:g}', strain)}")
         return Tabulated(depth=depth, value=value, quantity=quantity, interpolation=self.interpolation)
 
 
 class DoubleGaussianSettings(Settings):
     family: Literal["double-gaussian"] = "double-gaussian"
-    minimum_strain: Positive = DoubleGaussian.minimum_strain
+    minimum_strain: Strain = DoubleGaussian.minimum_strain
     sign: Literal[1, -1] = 1
-    largest_surface_strain: Positive = DoubleGaussian.largest_surface_strain
+    largest_surface_strain: Strain = DoubleGaussian.largest_surface_strain
 
     def build(self) -> StrainProfile:
         return DoubleGaussian(**self.model_dump(exclude={"family"}))
@@ -73,7 +88,7 @@ class StrainSplineSettings(Settings):
     family: Literal["b-spline"]
     number: Annotated[int, Field(ge=1, le=60)] = CubicBSpline.number
     depth_range_A: Range = CubicBSpline.depth_range
-    weight_range: Range = (-0.03, 0.03)
+    weight_range: StrainRange = (-0.03, 0.03)
 
     def build(self) -> StrainProfile:
         return CubicBSpline(
@@ -84,7 +99,7 @@ class StrainSplineSettings(Settings):
 class AsymmetricPseudoVoigtSettings(Settings):
     family: Literal["asymmetric-pseudo-voigt"]
     plateau: bool = AsymmetricPseudoVoigt.plateau
-    height_range: Range = AsymmetricPseudoVoigt.height_range
+    height_range: StrainRange = AsymmetricPseudoVoigt.height_range
 
     def build(self) -> StrainProfile:
         return AsymmetricPseudoVoigt(plateau=self.plateau, height_range=self.height_range)
@@ -198,7 +213,8 @@ class MeasuredResolutionSettings(Settings):
     stretch_range: Range = MeasuredResolution.stretch_range
 
     def build(self) -> Resolution:
-        offset, value = _two_columns(self.path)
+        with at_key("path"):
+            offset, value = _two_columns(self.path)
         return MeasuredResolution(offset_arcsec=offset, value=value, stretch_range=self.stretch_range)
 
 

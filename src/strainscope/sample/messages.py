@@ -20,15 +20,28 @@ _WORDS = {
     "a valid integer": "a whole number",
     "a valid number": "a number",
 }
+# How YAML's parser says what is wrong, and what it means in a sample file.
+_YAML_WORDS = {
+    "mapping values are not allowed": "a colon too many; put text with a colon in quotes, or mend the indentation",
+    "could not find expected ':'": "a colon after the key is missing, or the indentation is off",
+    "found character '\\t'": "a tab; indent with spaces",
+    "expected <block end>": "the indentation differs from that of the lines above; mend it",
+    "while parsing a flow": "a bracket is not closed, or a comma is missing",
+    "expected the node content": "a bracket is not closed, or a comma is missing",
+    "could not determine a constructor": "tags (!) are not allowed; write plain values",
+    "while scanning a quoted scalar": "a quotation mark is not closed",
+}
 
 
 @contextmanager
 def at_key(key: str) -> Iterator[None]:
-    """Put the key before what is wrong with it."""
+    """Put the key before what is wrong with it, or with the file that it names."""
     try:
         yield
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from None
+    except OSError as error:
+        raise type(error)(f"{key}: {error}") from None
 
 
 def hint(word: object, known: Any) -> str:  # noqa: ANN401
@@ -42,6 +55,11 @@ def did_you_mean(word: object, known: Any) -> str:  # noqa: ANN401
     return f". Did you mean {found[0]}?" if found else ""
 
 
+def with_unit(number: str, unit: str) -> str:
+    """A number and its unit, which is left out where it is "1"."""
+    return number if unit == "1" else f"{number} {unit}"
+
+
 def sentence(text: str) -> str:
     """The text with a full stop, unless it ends with a mark."""
     return text if text.endswith((".", "?")) else f"{text}."
@@ -50,11 +68,12 @@ def sentence(text: str) -> str:
 def yaml_problem(error: yaml.YAMLError) -> str:
     """Where and why a text is no YAML, in a line."""
     if not isinstance(error, yaml.MarkedYAMLError):
-        return f"no YAML ({' '.join(str(error).split())})"
+        return f"this is not YAML ({' '.join(str(error).split())}); save it as plain text"
     mark = error.problem_mark or error.context_mark
     place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    problem = " ".join(str(error.problem or error.context).split())
-    return f"{place}no YAML ({problem})"
+    theirs = " ".join(f"{error.problem or ''} {error.context or ''}".split())
+    ours = next((words for key, words in _YAML_WORDS.items() if key in theirs), theirs)
+    return f"{place}this is not YAML: {ours}"
 
 
 def first_problem(error: ValidationError) -> str:
@@ -80,13 +99,24 @@ def first_problem(error: ValidationError) -> str:
         return f"{key} = {reprlib.repr(first['input'])}; it must have {limit}"
     if first["type"].startswith("union_tag"):
         return f"{_family_problem(key, first['type'], first['ctx'], first['input'])}{rest}"
-    message = first["msg"]
+    # What a parser of numbers stumbled over is no help.
+    message = first["msg"].partition(", unable to")[0]
     for theirs, ours in _WORDS.items():
         message = message.replace(theirs, ours)
+    unit = _unit(key)
+    message = re.sub(r"((?:greater|less) than (?:or equal to )?\S+)$", rf"\1{unit}", message)
     message = re.sub(r"a mapping \(.*?\) or .*", "a mapping (lines of key: value)", message)
     expected = re.findall(r"'([^']*)'", str(first.get("ctx", {}).get("expected", "")))
     close = did_you_mean(first["input"], expected)
-    return f"{key} = {reprlib.repr(first['input'])}; {message[0].lower()}{message[1:]}{close}{rest}"
+    shown = f"{reprlib.repr(first['input'])}{unit if isinstance(first['input'], int | float) else ''}"
+    return f"{key} = {shown}; {message[0].lower()}{message[1:]}{close}{rest}"
+
+
+def _unit(key: str) -> str:
+    """The unit of a key, after a space, where its name holds one."""
+    if re.search(r"_A\b", key):
+        return " Å"
+    return " arcsec" if re.search(r"_arcsec\b", key) else ""
 
 
 def _family_problem(key: str, kind: str, context: Mapping[str, Any], value: object) -> str:

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from strainscope.crystal import Crystal, builtin_crystal, crystal_from_cif
 from strainscope.readers import read_text
 from strainscope.sample.base import FilePath, Miller, Positive, Range, Settings, exactly_one
+from strainscope.sample.messages import at_key
 
 LARGEST_CIF_BYTES = 20_000_000
 
@@ -54,8 +55,9 @@ class CrystalSettings(Settings):
         if self.cif is None:
             structure = builtin_crystal(str(self.crystal))
         else:
-            text = read_text(self.cif, what="CIF", limit_bytes=LARGEST_CIF_BYTES)
-            structure = crystal_from_cif(text, name=Path(self.cif).stem)
+            with at_key("cif"):
+                text = read_text(self.cif, what="CIF", limit_bytes=LARGEST_CIF_BYTES)
+                structure = crystal_from_cif(text, name=Path(self.cif).stem)
         return structure.with_lattice(**self.lattice_A.model_dump()) if self.lattice_A else structure
 
 

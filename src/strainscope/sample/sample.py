@@ -17,7 +17,7 @@ from strainscope.sample.checks import check_fit
 from strainscope.sample.messages import at_key, first_problem, hint, sentence
 from strainscope.sample.scan_checks import check_scan
 from strainscope.sample.settings import SampleSettings
-from strainscope.sample.simulate import simulated_scan, simulated_values
+from strainscope.sample.simulate import simulated_scan, simulated_values, simulation_notes
 from strainscope.scan import Scan
 
 
@@ -102,8 +102,17 @@ class Sample(SampleSettings):
         """
         check_scan(scan, self.substrate)
 
-    def simulated_values(self, given: Mapping[str, float]) -> dict[str, float]:
-        """A value of every parameter: as given, held or started in the file, or else a middling one.
+    def simulated_values(
+        self, given: Mapping[str, float], *, counts: float | None = None
+    ) -> dict[str, float]:
+        """A value of every parameter: as given, held or started in the file, a usual one or a middling one.
+
+        Usual are no diffuse scattering, a Lorentz share of 0.2, no offset, a scale of 1, and a background of
+        1e-5 of the peak, with counts at least one; middling is the middle of the bounds.
+
+        Args:
+            given: Values by name.
+            counts: Those that :meth:`simulate` will be given.
 
         Raises:
             ValueError: a name that does not exist, or a value where the model is not defined.
@@ -113,6 +122,20 @@ class Sample(SampleSettings):
             from_file=self.start() | self.held(),
             prior=self.prior(),
             experiment=self.experiment(),
+            counts=counts,
+        )
+
+    def simulation_notes(
+        self, values: Mapping[str, float], *, given: Mapping[str, float], counts: float | None = None
+    ) -> tuple[str, ...]:
+        """What a simulation took for values that were not given, and those that an inversion would not find."""
+        return simulation_notes(
+            values,
+            given=given,
+            from_file=self.start() | self.held(),
+            prior=self.prior(),
+            bounds=self.bounds(),
+            counted=counts is not None,
         )
 
     def simulate(
@@ -168,4 +191,6 @@ def validated(data: dict[Any, Any], *, source: str, folder: Path | None) -> Samp
         sample.check()
     except ValueError as error:
         raise ValueError(sentence(f"{source}: {error}")) from None
+    except OSError as error:
+        raise type(error)(sentence(f"{source}: {error}")) from None
     return sample

@@ -30,7 +30,7 @@ def check_scan(scan: Scan, substrate: Reflection) -> None:
     _check_peak(scan)
     if high - low < LEAST_DARWIN_WIDTHS * width:
         raise ValueError(
-            f"{scan.name}: the scan spans {high - low:.3g} arcsec of incidence; it must span at "
+            f"the scan spans {high - low:.3g} arcsec of incidence; it must span at "
             f"least {LEAST_DARWIN_WIDTHS} Darwin widths, {LEAST_DARWIN_WIDTHS * width:.3g} arcsec. "
             "Check --axis."
         )
@@ -42,7 +42,7 @@ def check_scan(scan: Scan, substrate: Reflection) -> None:
     runs = f"the scan runs from {scan.angle[0]:g} to {scan.angle[-1]:g} {unit}"
     if relative:
         raise ValueError(
-            f"{scan.name}: {runs}; 0, the substrate's peak, must lie in it. Scan over the peak, or check --axis."
+            f"{runs}; 0, the substrate's peak, must lie in it. Scan over the peak, or check --axis."
         )
     bragg = f"the Bragg angle is {np.degrees(substrate.bragg_angle):.4g}°"
     expected = scan.angle_from_theta(
@@ -52,7 +52,7 @@ def check_scan(scan: Scan, substrate: Reflection) -> None:
     )
     axis = _fitting_axis(scan, substrate)
     raise ValueError(
-        f"{scan.name}: {bragg}, at {expected[0]:.5g} {unit} on --axis {scan.axis}, but {runs}: "
+        f"{bragg}, at {expected[0]:.5g} {unit} on --axis {scan.axis}, but {runs}: "
         + (f"is it --axis {axis}?" if axis else "is it this reflection and wavelength?")
     )
 
@@ -71,13 +71,13 @@ def _check_peak(scan: Scan) -> None:
     few = scan.intensity_kind == "counts" and top < LEAST_PEAK_COUNTS
     if few or top < LEAST_PEAK_RATIO * low or top < middle + LEAST_PEAK_SIGMA * scatter:
         raise ValueError(
-            f"{scan.name}: no peak in the scan: its largest intensity is {top:g}, half of its points are "
+            f"no peak in the scan: its largest intensity is {top:g}, half of its points are "
             f"above {middle:g}. Check the columns, or scan over the Bragg peak."
         )
     at = int(smooth.argmax())
     if at == 0 or at == smooth.size - 1:
         raise ValueError(
-            f"{scan.name}: the scan is strongest at its end, {scan.angle[at + 1]:g} {UNITS[scan.axis]}, so "
+            f"the scan is strongest at its end, {scan.angle[at + 1]:g} {UNITS[scan.axis]}, so "
             "its peak lies outside. Scan over the Bragg peak."
         )
 

@@ -60,9 +60,10 @@ class SampleSettings(CrystalSettings):
     @cached_property
     def substrate(self) -> Reflection:
         """The substrate's reflection."""
+        structure = self.structure()
         with at_key("reflection"):
             return reflection(
-                self.structure(),
+                structure,
                 self.reflection,
                 wavelength=self.wavelength,
                 surface=self.surface,

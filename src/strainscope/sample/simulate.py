@@ -11,14 +11,14 @@ from strainscope.crystal import ARCSEC, Reflection
 from strainscope.experiment import Experiment, ScanModel
 from strainscope.prior import Prior
 from strainscope.sample.checks import check_value
-from strainscope.sample.messages import hint, sentence
+from strainscope.sample.messages import hint, sentence, with_unit
 from strainscope.sample.scan_checks import relative_incidence
-from strainscope.scan import Scan
+from strainscope.scan import UNITS, Scan
 
 LARGEST_COUNTS = 1e12
 MOST_POINTS = 100_000
 # Of an ordinary scan, where a simulation is told nothing else.
-SIMULATED = {
+USUAL = {
     "diffuse_amplitude": 0.0,
     "lorentz_fraction": 0.2,
     "lorentz_low": 0.2,
@@ -28,12 +28,21 @@ SIMULATED = {
     "log10_background": -5.0,
     "background_slope": 0.0,
 }
+# The background of counts: this share of the peak, and at least one count.
+BACKGROUND_SHARE = 10.0 ** USUAL["log10_background"]
+# Their bounds are placed by the scan, where the sample file gives none.
+PLACED = ("offset_arcsec", "log10_scale", "log10_background")
 
 
 def simulated_values(
-    given: Mapping[str, float], *, from_file: Mapping[str, float], prior: Prior, experiment: Experiment
+    given: Mapping[str, float],
+    *,
+    from_file: Mapping[str, float],
+    prior: Prior,
+    experiment: Experiment,
+    counts: float | None = None,
 ) -> dict[str, float]:
-    """A value of every parameter: as given, from the sample file, or else a middling one.
+    """A value of every parameter: as given, from the sample file, a usual one, or else a middling one.
 
     Raises:
         ValueError: a name that does not exist, or a value where the model is not defined.
@@ -42,7 +51,9 @@ def simulated_values(
         if name not in prior.names:
             raise ValueError(sentence(f"unknown parameter {reprlib.repr(name)}{hint(name, prior.names)}"))
         check_value(prior.parameters[prior.names.index(name)], value, prior, experiment)
-    usual = {name: value for name, value in SIMULATED.items() if name in prior.names}
+    usual = {name: value for name, value in USUAL.items() if name in prior.names}
+    if counts is not None and counts > 0:
+        usual["log10_background"] = float(np.log10(max(1.0, BACKGROUND_SHARE * counts)))
     fixed = Prior(
         parameters=prior.parameters,
         constraints=prior.constraints,
@@ -51,6 +62,54 @@ def simulated_values(
     values = fixed.from_unit(np.full(len(fixed.names), 0.5))
     experiment.profile.check(values[experiment.slices["profile"]])
     return dict(zip(fixed.names, values.tolist(), strict=True))
+
+
+def simulation_notes(
+    values: Mapping[str, float],
+    *,
+    given: Mapping[str, float],
+    from_file: Mapping[str, float],
+    prior: Prior,
+    bounds: Mapping[str, tuple[float, float]],
+    counted: bool,
+) -> tuple[str, ...]:
+    """What a simulation took for values that were not set, and those that an inversion would not find.
+
+    Args:
+        values: Of every parameter, as used.
+        given: Those that were set.
+        from_file: Those that the sample file starts or holds.
+        prior: What an inversion searches, but for the parameters that the scan places.
+        bounds: Those of the sample file.
+        counted: Whether the scan is of counts, which set the scale.
+
+    Returns:
+        One sentence each.
+    """
+    shown = {s.name: with_unit(f"{s.name} = {values[s.name]:.4g}", s.unit) for s in prior.parameters}
+    known = {*given, *from_file, *(["log10_scale"] if counted else [])}
+    unset = [name for name in prior.names if name not in known]
+    kinds = {
+        "taken as usual": [name for name in unset if name in USUAL],
+        "taken as the middle of their bounds": [name for name in unset if name not in USUAL],
+    }
+    notes = [
+        f"not set, {how}: {', '.join(shown[n] for n in names)}." for how, names in kinds.items() if names
+    ]
+    for spec in prior.parameters:
+        value, held = values[spec.name], prior.held.get(spec.name)
+        if held is not None and held != value:
+            notes.append(
+                f"{shown[spec.name]}, but invert would hold it at {with_unit(f'{held:g}', spec.unit)}."
+            )
+        searched = held is None and (spec.name not in PLACED or spec.name in bounds)
+        if searched and not spec.lower <= value <= spec.upper:
+            limits = with_unit(f"{spec.lower:g} to {spec.upper:g}", spec.unit)
+            notes.append(
+                f"{shown[spec.name]} lies outside what invert would search, {limits}; to fit this scan, "
+                f"widen fit.{spec.name}.bounds in the sample file."
+            )
+    return tuple(notes)
 
 
 def simulated_scan(
@@ -83,7 +142,7 @@ def simulated_scan(
     if not background < counts <= LARGEST_COUNTS:
         raise ValueError(
             f"counts = {counts:g}; they must be above the background, 10^log10_background "
-            f"= {background:g} counts, and at most {LARGEST_COUNTS:g}."
+            f"= {background:g} counts, and at most {LARGEST_COUNTS:g}. Change one of them."
         )
     # The background stays as given, so that only the rest is scaled; a slope of it is a small matter.
     numbers[scale] = 0.0
@@ -102,6 +161,7 @@ def _angles(
     step: float | None,
 ) -> NDArray[np.float64]:
     """Angles of a simulated scan, in the axis's unit."""
+    _check_range(span, step, UNITS[axis])
     resolution = experiment.resolution.width(numbers[experiment.slices["resolution"]])
     width = max(resolution, substrate.darwin_width() / ARCSEC)
     strain = experiment.profile.strain
@@ -121,12 +181,21 @@ def _angles(
     first, last = span or (zero + unit * (min(places) - margin), zero + unit * (max(places) + margin))
     if span is None:
         first = step * np.floor(first / step)
-    if not (step > 0 and first < last and (last - first) / step < MOST_POINTS):
+    points = (last - first) / step
+    if points >= MOST_POINTS:
         raise ValueError(
-            f"range {first:g} to {last:g} in steps of {step:g}; the first must be < the last, the step "
-            f"> 0, and the points fewer than {MOST_POINTS}."
+            f"range {first:g} to {last:g} {UNITS[axis]} in steps of {step:g} {UNITS[axis]} has {points:.3g} "
+            f"points; they must be fewer than {MOST_POINTS}. Give a larger step or a smaller range."
         )
-    return np.asarray(np.round(first + step * np.arange(int((last - first) / step + 1e-9) + 1), 9))
+    return np.asarray(np.round(first + step * np.arange(int(points + 1e-9) + 1), 9))
+
+
+def _check_range(span: tuple[float, float] | None, step: float | None, unit: str) -> None:
+    """Raise unless the range and the step that were asked for can be ones."""
+    if step is not None and not 0 < step < np.inf:
+        raise ValueError(f"step = {step:g} {unit}; it must be > 0 {unit}.")
+    if span is not None and not -np.inf < span[0] < span[1] < np.inf:
+        raise ValueError(f"range {span[0]:g} to {span[1]:g} {unit}; the first must be < the last.")
 
 
 def _model(

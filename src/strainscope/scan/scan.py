@@ -69,7 +69,8 @@ class Scan:
             listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
             raise ValueError(f"the columns differ in length: {listed}.")
         if columns["angle"].size < MIN_POINTS:
-            raise ValueError(f"{columns['angle'].size} points; a scan needs at least {MIN_POINTS}.")
+            points = "1 point" if columns["angle"].size == 1 else f"{columns['angle'].size} points"
+            raise ValueError(f"{points}; a scan needs at least {MIN_POINTS}.")
         order = np.argsort(columns["angle"], kind="stable")
         for name, values in columns.items():
             ordered = values[order]
@@ -139,6 +140,12 @@ class Scan:
         """Median step between different angles, in the axis's unit."""
         steps = np.diff(self.angle)
         return float(np.median(steps[steps > 0]))
+
+    def shown(self, angle: float) -> str:
+        """An angle of the axis as text, to a tenth of the step, with its unit."""
+        decimals = max(0, 1 - int(np.floor(np.log10(self.step))))
+        number = f"{angle:.{decimals}f}"
+        return f"{number if float(number) else number.removeprefix('-')} {UNITS[self.axis]}"
 
     def theta(self, *, bragg_angle: float, asymmetry: float = 0.0) -> FloatArray:
         """Glancing angle of incidence in vacuum.
