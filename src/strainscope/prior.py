@@ -143,6 +143,11 @@ class Prior:
             )
         return unit
 
+    def rooms(self, unit: Floats) -> Floats:
+        """Room that each parameter has between its bounds, given those placed before it; shape (*, parameter)."""
+        _, low, high = self._place(unit)
+        return high - low
+
     def unit_jacobian(self, unit: Floats) -> Floats:
         """Derivatives of the values in the unit coordinates, shape (parameter, parameter).
 

@@ -1,0 +1,1 @@
+"""Networks that propose profiles: posterior estimators, and published baselines to compare with."""

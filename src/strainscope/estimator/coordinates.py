@@ -1,0 +1,106 @@
+r"""Parameters as a network sees them: lattice units, then coordinates in which every value obeys the constraints.
+
+Depths count lattice planes, so that a curve depends on the crystal only through its coupling and absorption (see
+`lattice`). Within the bounds and constraints the unit coordinates of `prior` place
+each parameter between what the others leave it; their logits, standardised, are unconstrained.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strainscope.prior import Prior
+from strainscope.profile import Constraint, ParameterSpec
+
+Floats = NDArray[np.float64]
+
+# Closer than this to a bound (in unit coordinates) a value counts as being this far inside.
+_INNERMOST = 1e-3
+# Standard deviation of the logits of a uniform unit coordinate.
+_LOGIT_SD = float(np.pi / np.sqrt(3))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coordinates:
+    """Values of named parameters and unconstrained coordinates of zero mean and unit variance under a flat prior.
+
+    Attributes:
+        names: Parameters, in the order of the columns.
+        bounds: Lower and upper of each.
+        constraints: Linear inequalities between them.
+    """
+
+    names: tuple[str, ...]
+    bounds: tuple[tuple[float, float], ...]
+    constraints: tuple[Constraint, ...]
+
+    @cached_property
+    def prior(self) -> Prior:
+        """The prior whose unit coordinates these are."""
+        specs = tuple(
+            ParameterSpec(name=name, unit="1", lower=low, upper=high, description="")
+            for name, (low, high) in zip(self.names, self.bounds, strict=True)
+        )
+        return Prior(parameters=specs, constraints=self.constraints, held={})
+
+    def to_free(self, values: Floats) -> Floats:
+        """Coordinates (*, parameter) of values (*, parameter).
+
+        Raises:
+            ValueError: a value outside the bounds, or one that breaks a constraint.
+        """
+        unit = self.prior.to_unit(values)
+        outside = (unit < -1e-6) | (unit > 1 + 1e-6)
+        if outside.any():
+            *_, column = np.argwhere(outside)[0]
+            where = tuple(int(i) for i in np.argwhere(outside)[0])
+            low, high = self.bounds[column]
+            raise ValueError(
+                f"{self.names[column]} = {values[where]:g}; the estimator's prior has {low:g} to {high:g} and "
+                f"{'; '.join(map(str, self.constraints))}. Leave such samples out, or widen the prior."
+            )
+        inside = np.clip(unit, _INNERMOST, 1 - _INNERMOST)
+        return np.asarray(np.log(inside / (1 - inside)) / _LOGIT_SD)
+
+    def from_free(self, free: Floats) -> Floats:
+        """Values (*, parameter) of coordinates (*, parameter): within the bounds, obeying the constraints."""
+        return self.prior.from_unit(1 / (1 + np.exp(-_LOGIT_SD * np.asarray(free, dtype=np.float64))))
+
+    def log_volume(self, free: Floats) -> Floats:
+        """log |∂values/∂coordinates|, shape (*): a density in values is one in coordinates less this."""
+        unit = 1 / (1 + np.exp(-_LOGIT_SD * np.asarray(free, dtype=np.float64)))
+        room = self.prior.rooms(unit)
+        slope = np.log(_LOGIT_SD) + np.log(unit) + np.log1p(-unit)
+        return np.asarray((np.log(room) + slope).sum(axis=-1))
+
+    def document(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "names": list(self.names),
+            "bounds": [list(pair) for pair in self.bounds],
+            "constraints": [{"terms": dict(c.terms), "upper": c.upper} for c in self.constraints],
+        }
+
+
+def coordinates_of(
+    names: Sequence[str], bounds: Mapping[str, tuple[float, float]], constraints: Sequence[Constraint]
+) -> Coordinates:
+    """The coordinates of some parameters; constraints with others are left out."""
+    own = tuple(c for c in constraints if all(name in names for name, _ in c.terms))
+    return Coordinates(names=tuple(names), bounds=tuple(bounds[name] for name in names), constraints=own)
+
+
+def coordinates_from(document: Mapping[str, object]) -> Coordinates:
+    """The coordinates that plain data describe."""
+    names, bounds, rows = document["names"], document["bounds"], document["constraints"]
+    assert isinstance(names, list)
+    assert isinstance(bounds, list)
+    assert isinstance(rows, list)
+    return Coordinates(
+        names=tuple(names),
+        bounds=tuple((float(low), float(high)) for low, high in bounds),
+        constraints=tuple(Constraint(terms=tuple(r["terms"].items()), upper=float(r["upper"])) for r in rows),
+    )

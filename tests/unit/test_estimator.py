@@ -1,0 +1,269 @@
+"""The posterior estimator: coordinates, weights that execute nothing, training that goes on where it was."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from strainscope import training
+from strainscope.dataset.plan import load_plan
+from strainscope.estimator.coordinates import coordinates_from, coordinates_of
+from strainscope.estimator.plan import checked_training, load_training_plan
+from strainscope.estimator.posterior import Architecture, PosteriorEstimator, PosteriorNetwork, load_posterior
+from strainscope.estimator.weights import load_weights, save_weights
+from strainscope.profile import DoubleGaussian
+
+SMALL = {"width": 32, "blocks": 1, "context": 16, "transforms": 2, "bins": 4, "hidden": 16}
+SPECS = DoubleGaussian().parameters
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Sums in one order: the same weights each time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def coordinates():
+    return coordinates_of(
+        [s.name for s in SPECS], {s.name: (s.lower, s.upper) for s in SPECS}, DoubleGaussian().constraints
+    )
+
+
+# Coordinates ------------------------------------------------------------------------------------------------
+
+
+def test_any_coordinates_give_valid_parameters_and_come_back(coordinates):
+    free = np.random.default_rng(0).normal(size=(500, 7)) * 1.5
+    values = coordinates.from_free(free)
+    assert not DoubleGaussian().violations(values).any()
+    # All but those that are as good as on a bound.
+    inside = np.abs(free) < 3.5
+    np.testing.assert_allclose(coordinates.to_free(values)[inside], free[inside], atol=1e-6)
+
+
+def test_values_on_a_bound_are_taken_as_just_inside(coordinates):
+    values = np.array([[0.02, 0.02, 6000.0, 0.0, 0.01, 6000.0, -6010.0]])
+    back = coordinates.from_free(coordinates.to_free(values))
+    np.testing.assert_allclose(back, values, rtol=2e-3, atol=8.0)
+
+
+def test_values_outside_are_refused_by_name(coordinates):
+    values = np.array([[0.02, 0.01, 6000.0, 3000.0, 0.01, 2000.0, -100.0]] * 3)
+    values[1, 2] = 7500.0
+    with pytest.raises(ValueError, match="L1 = 7500; the estimator's prior has 500 to 7000"):
+        coordinates.to_free(values)
+
+
+def test_the_volume_is_that_of_finite_differences(coordinates):
+    free = np.random.default_rng(1).normal(size=7) * 0.7
+    step = 1e-5
+    moved = np.concatenate([free + step * np.eye(7), free - step * np.eye(7)])
+    values = coordinates.from_free(moved)
+    jacobian = (values[:7] - values[7:]) / (2 * step)
+    _, expected = np.linalg.slogdet(jacobian)
+    assert coordinates.log_volume(free) == pytest.approx(expected, abs=1e-5)
+
+
+def test_coordinates_survive_plain_data(coordinates):
+    assert coordinates_from(json.loads(json.dumps(coordinates.document()))) == coordinates
+
+
+# Weights ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def estimator(coordinates):
+    torch.manual_seed(0)
+    return PosteriorEstimator(
+        PosteriorNetwork(50, 0, 7, Architecture(**SMALL)), coordinates, {"angle_arcsec": [0.0]}
+    )
+
+
+def curves(n=5, seed=0):
+    return np.exp(np.random.default_rng(seed).normal(size=(n, 50))).astype(np.float32)
+
+
+def test_a_saved_estimator_is_the_same(estimator, tmp_path):
+    path = tmp_path / "e.safetensors"
+    estimator.save(path)
+    loaded = load_posterior(path)
+    np.testing.assert_array_equal(loaded.sample(curves(), 20, 3), estimator.sample(curves(), 20, 3))
+    assert loaded.about["angle_arcsec"] == [0.0]
+    assert not list(tmp_path.glob(".*partial"))
+
+
+def test_samples_obey_the_constraints_and_depend_on_the_seed(estimator):
+    found = estimator.sample(curves(), 50, 1)
+    assert found.shape == (5, 50, 7)
+    assert not DoubleGaussian().violations(found.reshape(-1, 7)).any()
+    assert (found != estimator.sample(curves(), 50, 2)).any()
+
+
+def test_samples_are_those_of_the_density(estimator):
+    """Importance weights of the flow's samples under its own density must average to one over a box's volume."""
+    network = estimator.network
+    with torch.no_grad():
+        flow = network.flow(network.context(torch.from_numpy(curves(1))))
+        torch.manual_seed(5)
+        samples = flow.sample((4000,))[:, 0]
+        density = flow.log_prob(samples[:, None])[:, 0].exp()
+    other = np.random.default_rng(0).normal(size=(20_000, 7)).astype(np.float32)
+    normal = np.exp(-0.5 * (other**2).sum(axis=1)) / (2 * np.pi) ** 3.5
+    with torch.no_grad():
+        own = flow.log_prob(torch.from_numpy(other)[:, None])[:, 0].exp().numpy()
+    assert (own / normal).mean() == pytest.approx(1, abs=0.15)
+    assert density.min() > 0
+
+
+def test_curves_of_another_grid_are_refused(estimator):
+    with pytest.raises(ValueError, match=r"shape \(2, 49\); this estimator knows curves of 50 points"):
+        estimator.sample(np.ones((2, 49)), 10, 0)
+
+
+def test_damaged_and_foreign_weights_are_refused(estimator, tmp_path):
+    path = tmp_path / "e.safetensors"
+    estimator.save(path)
+    content = path.read_bytes()
+    cases = {
+        "truncated": (content[: len(content) // 2], "no whole safetensors file"),
+        "altered": (content[:-40] + bytes(b ^ 1 for b in content[-40:-39]) + content[-39:], "were altered"),
+        "text": (b"weights", "no whole safetensors file"),
+    }
+    for name, (damaged, message) in cases.items():
+        place = tmp_path / name
+        place.write_bytes(damaged)
+        with pytest.raises(ValueError, match=message):
+            load_weights(place)
+    with pytest.raises(FileNotFoundError, match="there is no such weights file"):
+        load_weights(tmp_path / "none")
+    save_file({"a": torch.ones(2)}, tmp_path / "foreign")
+    with pytest.raises(ValueError, match="not of a strainscope estimator"):
+        load_weights(tmp_path / "foreign")
+    save_weights(tmp_path / "other", {"a": torch.ones(2)}, {"kind": "v3"})
+    with pytest.raises(ValueError, match="holds a v3 network, not a posterior estimator"):
+        load_posterior(tmp_path / "other")
+
+
+# Training ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+def training_plan(folder, **changes):
+    """A plan on few points, quick to simulate and to train."""
+    data = load_plan("uniform-1m").model_dump(mode="json")
+    data |= {"size": 4096, "angles": {"first": -900.0, "step": 20.0, "number": 50}}
+    place = folder / "few.yaml"
+    place.write_text(yaml.safe_dump(data))
+    settings = {
+        "data": [{"plan": str(place)}],
+        "network": SMALL,
+        "samples": 6400,
+        "batch": 128,
+        "warm_up": 500,
+        "validation": 256,
+        "validate_every": 3200,
+        "learning_rate": 3e-3,
+    }
+    return checked_training(settings | changes, source="test")
+
+
+@pytest.fixture(scope="module")
+def trained(data_folder, tmp_path_factory):
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    training.train(training_plan(data_folder), folder, data_folder=data_folder)
+    return folder
+
+
+def test_training_learns_and_logs(trained):
+    rows = [json.loads(line) for line in (trained / training.LOG).read_text().splitlines()]
+    assert [row["seen"] for row in rows] == [3200, 6400]
+    # A flat density over seven coordinates of unit variance would give about 10.
+    assert rows[-1]["validation_loss"] < rows[0]["validation_loss"] < 10
+    assert rows[-1]["Dmax1"] < 20
+    estimator = load_posterior(trained / training.WEIGHTS)
+    assert estimator.about["plan"]["samples"] == 6400
+
+
+class _Interrupted(Exception):
+    pass
+
+
+def test_interrupted_and_resumed_it_ends_with_the_same_weights(trained, data_folder, tmp_path):
+    plan, folder = training_plan(data_folder), tmp_path / "run"
+
+    def stop(progress):
+        raise _Interrupted
+
+    with pytest.raises(_Interrupted):
+        training.train(plan, folder, data_folder=data_folder, checkpoint_every=1280, tell=stop)
+    assert not (folder / training.WEIGHTS).exists()
+    training.train(plan, folder, data_folder=data_folder, resume=True)
+    one, _ = load_weights(folder / training.WEIGHTS)
+    other, _ = load_weights(trained / training.WEIGHTS)
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, other[name], rtol=0, atol=0)
+
+
+def test_another_plan_does_not_go_on_in_a_run(trained, data_folder):
+    with pytest.raises(FileExistsError, match="--resume"):
+        training.train(training_plan(data_folder), trained, data_folder=data_folder)
+    with pytest.raises(ValueError, match="the training of another plan"):
+        training.train(training_plan(data_folder, seed=3), trained, data_folder=data_folder, resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(data_folder, tmp_path):
+    plan, folder = training_plan(data_folder, learning_rate=0.1, clip=1e30, warm_up=0), tmp_path / "run"
+    broken = training._Run.step
+    calls, offending = [], []
+
+    def step(self, curves, values):
+        calls.append(1)
+        if len(calls) == 30:
+            curves = curves.copy()
+            curves[7] = np.nan
+            offending.append(values[7])
+        broken(self, curves, values)
+
+    training._Run.step = step
+    try:
+        with pytest.raises(
+            ValueError, match="the loss is nan at step 29, from the sample .*last checkpoint is kept"
+        ) as error:
+            training.train(plan, folder, data_folder=data_folder, checkpoint_every=1280)
+    finally:
+        training._Run.step = broken
+    state = torch.load(folder / training.CHECKPOINT, weights_only=True)
+    assert state["seen"] == 2560
+    assert f"L1 = {offending[0][2]:g}" in str(error.value)
+    assert all(torch.isfinite(t).all() for t in state["network"].values())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"samplse": 3}, "unknown key 'samplse'.*Did you mean samples"),
+        ({"batch": 1}, "batch = 1"),
+        ({"data": []}, "data"),
+        ({"data": [{"plan": "uniform-1m"}, {"plan": "balanced-1m-film"}]}, r"data\[1\] has other sample"),
+        ({"data": [{"plan": "uniform-2m"}]}, r"data\[0\].*Did you mean uniform-1m"),
+    ],
+)
+def test_wrong_plans(change, message):
+    with pytest.raises(ValueError, match=message):
+        checked_training({"data": [{"plan": "uniform-1m"}]} | change, source="plan.yaml")
+
+
+def test_the_plan_that_ships_loads():
+    assert load_training_plan("ggg444-ideal").data
