@@ -40,7 +40,7 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	@$(INSTALL) --editable '.[test,lint]'
+	@$(INSTALL) --editable '.[networks,test,lint]'
 	@touch $@
 
 clean:

@@ -46,8 +46,14 @@ plan = load_plan(sys.argv[1]).with_options(size=int(sys.argv[2]))
 imported = time.perf_counter()
 generate(plan, Path(sys.argv[3]))
 seconds = time.perf_counter() - imported
-own, child = (resource.getrusage(who).ru_maxrss * 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-print(json.dumps({"import": imported - began, "generate": seconds, "parent": own, "worker": child}))
+own, child = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps({
+    "import": imported - began,
+    "generate": seconds,
+    "parent": own.ru_maxrss * 1024,
+    "worker": child.ru_maxrss * 1024,
+    "processor": own.ru_utime + own.ru_stime + child.ru_utime + child.ru_stime,
+}))
 """
 
 
@@ -97,6 +103,7 @@ def generation(prefix: str, name: str, size: int, folder: Path) -> tuple[Figures
     return {
         f"{prefix}_curves": float(size),
         f"{prefix}_curves_per_s": rate,
+        f"{prefix}_curves_per_processor_s": size / found["processor"],
         f"{prefix}_start_s": start,
         f"{prefix}_import_s": found["import"],
         f"{prefix}_million_s": found["import"] + start + 1e6 / rate,
@@ -236,6 +243,9 @@ def report(f: Figures) -> None:
             f"  {name:<18}{f[f'{prefix}_curves']:>10,.0f} curves, {rate:,.0f}/s ({rate / PREDECESSOR:.0f} × the "
             f"predecessor, quoted), start-up {f[f'{prefix}_import_s'] + f[f'{prefix}_start_s']:.1f} s, a million in "
             f"{million:.0f} s"
+        )
+        print(
+            f"  {'':<18}{f[f'{prefix}_curves_per_processor_s']:,.0f} curves a processor second, start-up included"
         )
         parent, worker, everything = (f[f"{prefix}_{who}_bytes"] / 1e6 for who in ("parent", "worker", "all"))
         print(

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
 from strainscope.dataset.generate import generate
@@ -22,6 +22,7 @@ from strainscope.dataset.simulate import Simulator
 from strainscope.estimator.coordinates import Coordinates, coordinates_of
 from strainscope.estimator.plan import TrainingPlan
 from strainscope.estimator.posterior import Architecture, PosteriorEstimator, PosteriorNetwork
+from strainscope.evaluation import excluded
 
 Floats = NDArray[np.float64]
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -270,7 +271,10 @@ def _stream(
         for position, turn in enumerate(turns.tolist()):
             batch = next(sources[turn])
             if position >= inside:
-                yield batch
+                curves, values = batch
+                # Frozen test sets are never trained on, whatever the plan.
+                fresh = ~excluded(values, run.coordinates.names)
+                yield curves[fresh], values[fresh]
         epoch, inside = epoch + 1, 0
 
 

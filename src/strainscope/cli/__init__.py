@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from strainscope import cli_dataset
+from strainscope.cli import dataset as dataset_commands
+from strainscope.cli import estimator as estimator_commands
 
 if TYPE_CHECKING:
     from strainscope.crystal import Reflection
@@ -65,7 +66,9 @@ app = typer.Typer(
     help="X-ray rocking curves to strain and disorder with depth.",
 )
 
-app.add_typer(cli_dataset.app, name="dataset")
+app.add_typer(dataset_commands.app, name="dataset")
+app.command()(estimator_commands.train)
+app.command()(estimator_commands.evaluate)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 AxisOption = Annotated[

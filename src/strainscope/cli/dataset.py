@@ -54,7 +54,7 @@ def generate(
 
     plan = load_plan(plan_name).with_options(size=size, seed=seed)
     began = time.perf_counter()
-    with _progress("simulating") as progress:
+    with progress_bar("simulating") as progress:
         made = run(plan, out, resume=resume, workers=workers, progress=progress)
     wall = time.perf_counter() - began
     stored = sum(place.stat().st_size for place in out.rglob("*") if place.is_file())
@@ -100,6 +100,8 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(document))
         return
+    if document["valid_combinations"] is None:
+        document["valid_combinations"] = "any within the ranges"
     for key, value in document.items():
         if key == "parameters":
             for name, own in value.items():
@@ -183,7 +185,7 @@ def export(
     from strainscope.dataset.store import Dataset
 
     opened = Dataset(dataset)
-    with _progress("writing") as progress:
+    with progress_bar("writing") as progress:
         run(opened, out, force=force, start=start, progress=lambda done: progress(done, opened.size))
     points = len(opened.angle_arcsec) - start
     typer.echo(f"{out}: {opened.size:,} curves of {points} points, {out.stat().st_size / 1e6:,.1f} MB")
@@ -306,7 +308,7 @@ def _weights(texts: list[str] | None) -> dict[str, float] | None:
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr with rate and time left, where that is a terminal: call with samples done and their total."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

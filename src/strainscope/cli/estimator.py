@@ -1,0 +1,103 @@
+"""The commands `strainscope train` and `strainscope evaluate`. Torch is imported by the command that needs it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+def train(
+    plan_name: Annotated[str, typer.Argument(metavar="PLAN", help="A preset's name, or a training plan.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run; it must not exist.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the datasets; made there if missing. By default in the run's."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; by default all.")] = None,
+) -> None:
+    """Train an estimator on simulated curves, or go on with one."""
+    from strainscope.cli.dataset import progress_bar
+    from strainscope.estimator.plan import load_training_plan
+
+    plan = load_training_plan(plan_name)
+    _require_torch()
+    import torch
+
+    from strainscope import training
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    with progress_bar("training") as bar:
+
+        def tell(progress: training.Progress) -> None:
+            bar(progress.seen, progress.total)
+            errors = ", ".join(
+                f"{name} {error:.2f}"
+                for name, error in progress.validation.items()
+                if name != "validation_loss"
+            )
+            typer.echo(
+                f"{progress.seen:,} of {progress.total:,} curves: loss {progress.validation['validation_loss']:.3f}, "
+                f"errors in % of the range: {errors}",
+                err=True,
+            )
+
+        weights = training.train(
+            plan,
+            out,
+            resume=resume,
+            data_folder=data,
+            tell=tell,
+            tell_data=lambda name, done, total: bar(done, total),
+        )
+    typer.echo(f"{weights}: {weights.stat().st_size / 1e6:.1f} MB")
+
+
+def evaluate(
+    context: typer.Context,
+    estimator: Annotated[
+        Path, typer.Argument(metavar="ESTIMATOR", help="Weights, such as estimator.safetensors.")
+    ],
+    test_set: Annotated[str, typer.Option("--set", help="balanced, balanced-film or continuous.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder for a report; it must not exist.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="The first curves of the set; by default all.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how good an estimator is on a frozen test set."""
+    _require_torch()
+    from strainscope import evaluation
+    from strainscope.cli.dataset import progress_bar
+    from strainscope.estimator.posterior import load_posterior
+
+    if out is not None:
+        evaluation.check_evaluation_target(out, force=force)
+    loaded = load_posterior(estimator)
+    with progress_bar("simulating") as bar:
+        frozen = evaluation.load_test_set(test_set, size=size, progress=bar)
+    with progress_bar("evaluating") as bar:
+        found = evaluation.evaluate(loaded, frozen, name=estimator.stem, progress=bar)
+    if out is not None:
+        evaluation.write_evaluation(found, out, force=force, command=context.obj)
+    if as_json:
+        typer.echo(evaluation.evaluation_json(found, command=context.obj))
+        return
+    document = evaluation.evaluation_document(found, command=context.obj)
+    for name, error in document["mae_percent_of_range"].items():
+        typer.echo(f"{name:10s} mean absolute error {error:.2f} % of the range")
+
+
+def _require_torch() -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise ValueError(
+            "networks need PyTorch, which is not installed; install it with: pip install 'strainscope[networks]'"
+        ) from None

@@ -1,0 +1,38 @@
+"""How good an estimator is: frozen test sets, errors, calibration, and a report of them.
+
+Estimators are anything with `names`, `point` and perhaps `sample`; nothing here knows how they work.
+"""
+
+from strainscope.evaluation.document import evaluation_document
+from strainscope.evaluation.estimates import PointEstimator, PosteriorEstimator
+from strainscope.evaluation.evaluate import Evaluation, evaluate
+from strainscope.evaluation.exclusion import excluded
+from strainscope.evaluation.report import check_evaluation_target, evaluation_json, write_evaluation
+from strainscope.evaluation.test_sets import (
+    FrozenTestSet,
+    LoadedTestSet,
+    frozen_set,
+    frozen_set_names,
+    load_test_set,
+    parameters_sha256,
+    register,
+)
+
+__all__ = [
+    "Evaluation",
+    "FrozenTestSet",
+    "LoadedTestSet",
+    "PointEstimator",
+    "PosteriorEstimator",
+    "check_evaluation_target",
+    "evaluate",
+    "evaluation_document",
+    "evaluation_json",
+    "excluded",
+    "frozen_set",
+    "frozen_set_names",
+    "load_test_set",
+    "parameters_sha256",
+    "register",
+    "write_evaluation",
+]
