@@ -107,6 +107,19 @@ def test_a_varying_width_gives_the_curves_of_a_fixed_one():
     assert rms(varied.simulate(np.hstack([values, widths + 1])), curves).min() > 5e-4
 
 
+def test_a_part_of_a_plan_has_the_same_curves_where_the_width_varies():
+    """Angles are chosen by the plan's ranges, not by the samples that happen to be in it."""
+    data = yaml.safe_load(plan_text("uniform-1m"))
+    data["parameters"] |= {
+        "fwhm_arcsec": {"low": 15.0, "high": 40.0},
+        "offset_arcsec": {"low": -20.0, "high": 20.0},
+    }
+    small, large = (Simulator(checked(data | {"size": size}, source="plan")) for size in (4, 50_000))
+    np.testing.assert_array_equal(small.model.grid.node_arcsec, large.model.grid.node_arcsec)
+    values = large.plan.draws.values(0, 4)
+    np.testing.assert_array_equal(small.curves(0), large.simulate(values))
+
+
 class TestAudit:
     """Ours keep the tolerance; sublayers of 400 and 100 Å by the midpoint rule do not."""
 

@@ -40,9 +40,10 @@ class Simulator:
         first_other = experiment.slices["profile"].stop
         # Where the instrument is the same for all, it is one matrix.
         self.linear = max(self._varies) < first_other and not experiment.diffuse
-        samples = plan.with_held(plan.draws.values(0, min(plan.size, 1000)))
-        widths = [experiment.resolution.width(row) for row in np.unique(samples[:, resolution], axis=0)]
-        offsets = samples[:, experiment.slices["scale"].start]
+        # The grid has to serve every sample of the plan, so that it is the same for a part of it.
+        ends = plan.with_held(np.array([plan.bounds()[name] for name in plan.names]).T)
+        widths = [experiment.resolution.width(row) for row in ends[:, resolution]]
+        offsets = ends[:, experiment.slices["scale"].start]
         # Interpolation errs by the fifth or sixth power of the spacing, sublayers by the fourth of their thickness.
         fineness = refinement * max(1.0, 1e-3 / plan.tolerance) ** 0.25
         films = len(experiment.stack.layers) > 1
