@@ -119,7 +119,11 @@ class _Run:
         with torch.no_grad():
             network.standardise(torch.from_numpy(_sample(readers, _STANDARDISED_BY)))
         optimizer = torch.optim.AdamW(
-            network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
+            network.parameters(),
+            lr=plan.learning_rate,
+            weight_decay=plan.weight_decay,
+            # One pass over the weights: a fifth of a step's time otherwise.
+            fused=fabric.device.type in ("cpu", "cuda"),
         )
         self.network, self.optimizer = fabric.setup(network, optimizer)
         self.network.mark_forward_method("losses")
