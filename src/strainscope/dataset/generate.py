@@ -124,7 +124,10 @@ def _check_target(path: Path, layout: Layout, resume: bool) -> None:
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Hold the folder against a second process that would write it; the hold ends with this process."""
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"{path}: cannot be made ({error.strerror or error}); choose another place.") from None
     try:
         import fcntl
     except ImportError:  # not on Windows
