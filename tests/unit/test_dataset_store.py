@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,6 +185,28 @@ def test_damage_is_found_and_mended(folder, made, digests, damage):
         place.write_bytes(content)
     generate(checked(settings(), source="plan"), made, resume=True)
     assert files(made) == digests
+
+
+@pytest.mark.parametrize("damage", ["flip", "remove"])
+@pytest.mark.parametrize("array", ["curve", "L2"])
+def test_damage_is_never_read_as_data(made, folder, tmp_path, damage, array):
+    broken = tmp_path / "broken.zarr"
+    shutil.copytree(made, broken)
+    place = broken / array / "c" / "1"
+    place = place / "0" if array == "curve" else place
+    content = bytearray(place.read_bytes())
+    content[len(content) // 3] ^= 4
+    place.write_bytes(content) if damage == "flip" else place.unlink()
+    dataset = Dataset(broken)
+    with pytest.raises(ValueError, match=rf"{array} is damaged or missing .*--resume"):
+        export(dataset, tmp_path / "d.parquet")
+    assert not (tmp_path / "d.parquet").exists()
+    with pytest.raises(ValueError, match=rf"{array} is damaged or missing .*--resume"):
+        list(ShuffledReader(broken, batch=1000, seed=0).epoch(0))
+    refused = command("export", broken, "-o", tmp_path / "d.h5")
+    assert refused.returncode == 2
+    (line,) = refused.stderr.strip().splitlines()
+    assert "--resume" in line
 
 
 def test_resuming_a_finished_one_makes_nothing(made, plan_file, digests):

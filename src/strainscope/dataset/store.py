@@ -296,15 +296,36 @@ class Dataset:
     @cached_property
     def angle_arcsec(self) -> Floats:
         """Points of the curves [arcsec], shape (angle,), growing towards larger θ."""
-        return np.asarray(self._root[ANGLE][:])
+        return np.asarray(self._read(ANGLE, 0, None))
+
+    def _read(self, name: str, first: int, last: int | None) -> NDArray[Any]:
+        """A stretch of an array.
+
+        Raises:
+            ValueError: part of it is damaged or missing.
+        """
+        try:
+            values = np.asarray(self._root[name][first:last])
+        except (ValueError, RuntimeError, KeyError) as error:
+            raise ValueError(self._damage(name, first)) from error
+        # What is missing from the disk reads as NaN, which no simulation stores.
+        if self.attributes["complete"] and np.isnan(values).any():
+            raise ValueError(self._damage(name, first))
+        return values
+
+    def _damage(self, name: str, first: int) -> str:
+        return (
+            f"{self.path}: {name} is damaged or missing on the disk at or after sample {first:,}; mend it with "
+            f"strainscope dataset generate PLAN -o {self.path} --resume"
+        )
 
     def curves(self, first: int, last: int) -> Curves:
         """Curves of samples first to last - 1, shape (sample, angle)."""
-        return np.asarray(self._root[CURVE][first:last])
+        return np.asarray(self._read(CURVE, first, last))
 
     def parameters(self, first: int, last: int) -> Floats:
         """Parameters of samples first to last - 1, shape (sample, parameter)."""
-        return np.stack([np.asarray(self._root[name][first:last]) for name in self.names], axis=1)
+        return np.stack([self._read(name, first, last) for name in self.names], axis=1)
 
     def parameter_blocks(self, rows: int = 65536) -> Iterator[Floats]:
         """All parameters, some rows at a time."""
