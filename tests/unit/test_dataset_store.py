@@ -151,6 +151,33 @@ def test_ctrl_c_stops_cleanly_and_resumes(folder, plan_file, digests):
     assert files(path) == digests
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.3])
+def test_a_second_ctrl_c_does_not_hang(folder, plan_file, tmp_path, pause):
+    path = tmp_path / "twice.zarr"
+    arguments = [sys.executable, "-m", "strainscope", "dataset", "generate", str(plan_file), "-o", str(path)]
+    process = subprocess.Popen(
+        [*arguments, "--workers", "2"], start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not list(path.glob("curve/c/*/0")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    time.sleep(pause)
+    process.send_signal(signal.SIGINT)
+    try:
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode != 0
+    # The interpreter's own helper process ends just after its parent.
+    until = time.monotonic() + 20
+    while _session(process.pid):
+        assert time.monotonic() < until, "processes outlive an interrupted run"
+        time.sleep(0.1)
+
+
 def test_a_disk_that_fills_up_stops_it_with_one_line_and_it_resumes(folder, plan_file, digests):
     path = folder / "full.zarr"
     full = command(

@@ -183,9 +183,24 @@ def _simulated(plan: Plan, path: Path, shards: list[int], workers: int) -> Itera
     except BrokenProcessPool:
         raise OSError("a worker was killed, perhaps for want of memory; try fewer --workers") from None
     finally:
-        # Also on Ctrl-C: what workers are at is made again by the next run.
-        stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
+        # Also on Ctrl-C: what workers are at is made again by the next run. A second Ctrl-C must not interrupt this:
+        # a pool that is half shut down is waited for without end when Python exits.
+        with _deaf_to_interrupts():
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C for a moment, where signals can be handled: in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _own: dict[str, Any] = {}
