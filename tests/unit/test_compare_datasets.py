@@ -49,6 +49,7 @@ def dataset(name="one", pairs=(), **counts):
         combinations=None,
         repeats=True,
         rounding="exact",
+        method="random",
         parameters=parameters,
         pairs=tuple(pairs),
         best=None,
@@ -199,7 +200,7 @@ def test_what_cannot_be_compared_is_refused(other, options, message):
 
 
 def test_caveats_compute_their_figures():
-    plans = [load_plan(name).with_options(size=20_000) for name in ("random-1m-report", "balanced-1m")]
+    plans = [load_plan("random-1m-report", size=20_000), load_plan("balanced-1m", size=1_000_000)]
     first, second = (
         measure_evenness(plan, drawn_blocks(plan), name=name)
         for plan, name in zip(plans, ("A", "B"), strict=True)
@@ -207,9 +208,12 @@ def test_caveats_compute_their_figures():
     text = " ".join(compare(first, second).caveats)
     once = sum(second.best.once.values()) / 7
     assert f"with every combination at most once it is {once:,.0f}" in text
+    assert "A has a mean χ²" in text
+    assert "the least possible is 0, which needs" in text
+    assert "; with every combination at most once, too." in text
     assert "10 of the 430 of Dmax1, D01, D02" in text
     assert "A: 20,000 samples of 1,162,350 valid combinations (1.7 %)" in text
-    assert "B: 20,000 samples of 4,388,150 valid combinations (0.5 %)" in text
+    assert "B: 1,000,000 samples of 4,388,150 valid combinations (22.8 %)" in text
     assert "L2 (5 values and 10 values), Rp2 (7 values and 13 values)" in text
     assert "Constraints of A were compared in floating point" in text
 

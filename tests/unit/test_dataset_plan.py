@@ -295,10 +295,45 @@ def test_wrong_ranges(own, message):
 def test_impossible_strata_say_how_many_they_hold_and_three_ways_out():
     data = settings("balanced-1m") | {"stratify": {"L2": "values", "L1": "values"}}
     with pytest.raises(
-        ValueError, match=r"stratum \d+ of 95, which holds 5,590 valid .*at most 531,050, .*smaller"
+        ValueError,
+        match=r"the stratum L1 = 500, L2 = 500, which holds 5,590 valid .*at most 531,050, .*smaller",
     ) as error:
         checked(data, source="plan.yaml")
     assert "sampling.replacement: true" in str(error.value)
+
+
+def test_a_size_given_beside_the_plan_is_the_one_that_is_checked(tmp_path):
+    place = tmp_path / "plan.yaml"
+    place.write_text(yaml.safe_dump(settings("balanced-1m") | {"stratify": {"L2": "values", "L1": "values"}}))
+    with pytest.raises(ValueError, match="which holds 5,590"):
+        load_plan(str(place))
+    assert load_plan(str(place), size=1000, seed=3).size == 1000
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sampling": {"methd": "random"}}, r"sampling\.methd is unknown\. Did you mean method\?"),
+        ({"sampling": {}}, r"sampling\.method is missing"),
+        ({"sampling": {"method": "randm"}}, r"sampling\.method = 'randm'; .* Did you mean random\?"),
+        (
+            {"sampling": {"method": "box", "around": {"L1": "x"}, "percent": 3}},
+            r"sampling\.around\.L1 = 'x'; it must be a number",
+        ),
+        ({"stratify": {"L2": "vals"}}, r"stratify\.L2 = 'vals'; it must be values, or a number of bins >= 1"),
+        ({"stratify": {"L2": 0}}, r"stratify\.L2 = 0; it must be values, or a number of bins >= 1"),
+    ],
+)
+def test_messages_name_the_keys_of_the_file(change, message):
+    with pytest.raises(ValueError, match=message):
+        checked(settings("balanced-1m") | change, source="plan.yaml")
+
+
+def test_messages_name_a_ranges_key_without_its_kind():
+    data = settings("balanced-1m")
+    data["parameters"]["L1"] = {"start": 500, "stop": 7000, "step": "x"}
+    with pytest.raises(ValueError, match=r"parameters\.L1\.step = 'x'; it must be a number"):
+        checked(data, source="plan.yaml")
 
 
 def test_ranges_that_leave_no_room():

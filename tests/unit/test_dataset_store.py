@@ -151,6 +151,27 @@ def test_ctrl_c_stops_cleanly_and_resumes(folder, plan_file, digests):
     assert files(path) == digests
 
 
+def test_a_damaged_description_is_mended(folder, made, digests):
+    path = folder / "root.zarr"
+    shutil.copytree(made, path)
+    (path / "zarr.json").write_bytes(b'{"attributes": ')
+    with pytest.raises(ValueError, match=r"zarr\.json is damaged; .*--resume"):
+        Dataset(path)
+    generate(checked(settings(), source="plan"), path, resume=True, workers=1)
+    assert files(path) == digests
+
+
+def test_a_damaged_description_is_not_mended_by_another_plan(folder, made):
+    path = folder / "other-root.zarr"
+    shutil.copytree(made, path)
+    (path / "zarr.json").write_bytes(b"?")
+    before = files(path)
+    for change in ({"seed": 1}, {"size": SIZE - 1}, {"tolerance": 1e-4}):
+        with pytest.raises(ValueError, match="zarr.json is damaged, and .* this plan; use its own plan"):
+            generate(checked(settings(**change), source="plan"), path, resume=True, workers=1)
+        assert files(path) == before
+
+
 @pytest.mark.parametrize("pause", [0.0, 0.3])
 def test_a_second_ctrl_c_does_not_hang(folder, plan_file, tmp_path, pause):
     path = tmp_path / "twice.zarr"

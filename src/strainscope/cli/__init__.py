@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from strainscope.scan import Scan
 
 USAGE_ERROR, INTERRUPTED = 2, 130
+# What typer, or the click under it, calls a wrong use of a command.
+_UsageError: Any = typer.BadParameter.__base__
 NEW_FOLDER = "NEW_FOLDER"
 INDEX_OPTIONS = ("-r", "--reflection", "--surface")
 EXAMPLE = "ggg444-simulated.xy"
@@ -37,11 +39,13 @@ class _Commands(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (typer's or click's own)
         ctx.obj = shlex.join(["strainscope", *args])
-        return list(super().parse_args(ctx, _with_joined_indices(args)))
+        with _usage_errors_in_a_line():
+            return list(super().parse_args(ctx, _with_joined_indices(args)))
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
         try:
-            result = super().invoke(ctx)
+            with _usage_errors_in_a_line():
+                result = super().invoke(ctx)
             # A closed pipe shows here rather than when Python ends.
             sys.stdout.flush()
             return result
@@ -55,6 +59,20 @@ class _Commands(TyperGroup):
                 raise
             typer.echo(f"strainscope: error: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(USAGE_ERROR) from None
+
+
+@contextmanager
+def _usage_errors_in_a_line() -> Iterator[None]:
+    try:
+        yield
+    except _UsageError as error:
+        # A command without arguments asks for its help, which is no error.
+        if type(error).__name__ == "NoArgsIsHelpError":
+            raise
+        text = " ".join(error.format_message().split()).rstrip(".")
+        command = error.ctx.command_path if error.ctx else "strainscope"
+        typer.echo(f"strainscope: error: {text}; see {command} --help.", err=True)
+        raise typer.Exit(USAGE_ERROR) from None
 
 
 app = typer.Typer(

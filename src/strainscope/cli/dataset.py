@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from strainscope.dataset.evenness import Evenness
     from strainscope.dataset.peaks import PeakVerification
     from strainscope.dataset.plan import Plan
+
+# Exit code of a check that ran and failed.
+MISSED = 1
 
 app = typer.Typer(no_args_is_help=True, help="Datasets of simulated curves: make, inspect, judge, export.")
 
@@ -52,7 +55,7 @@ def generate(
     from strainscope.dataset.generate import generate as run
     from strainscope.dataset.plan import load_plan
 
-    plan = load_plan(plan_name).with_options(size=size, seed=seed)
+    plan = load_plan(plan_name, size=size, seed=seed)
     began = time.perf_counter()
     with progress_bar("simulating") as progress:
         made = run(plan, out, resume=resume, workers=workers, progress=progress)
@@ -85,7 +88,7 @@ def inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Print what a dataset holds, or what a plan would make."""
-    document = _plan_document(_plan_of(target).with_options(size=size, seed=seed))
+    document = _plan_document(_plan_of(target, size, seed))
     place = Path(target)
     if _is_store(place):
         from strainscope.dataset.store import Dataset
@@ -108,11 +111,19 @@ def inspect(
                 text = ", ".join(f"{k} {v}" for k, v in own.items() if v is not None)
                 typer.echo(f"  {name:20s} {text}")
         else:
-            typer.echo(
-                f"{key.replace('_', ' '):22s} {value:,}"
-                if isinstance(value, int)
-                else f"{key.replace('_', ' '):22s} {value}"
-            )
+            typer.echo(f"{key.replace('_', ' '):22s} {_in_words(value)}")
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_in_words(own)}" for key, own in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return (
+        f"{value:,}" if isinstance(value, int) else f"{value:.6g}" if isinstance(value, float) else str(value)
+    )
 
 
 def _plan_document(plan: "Plan") -> dict[str, Any]:
@@ -122,7 +133,7 @@ def _plan_document(plan: "Plan") -> dict[str, Any]:
         "sample": plan.sample,
         "size": plan.size,
         "seed": plan.seed,
-        "sampling": plan.sampling.method,
+        "sampling": plan.sampling.model_dump(mode="json"),
         "stratify": dict(plan.stratify),
         "valid_combinations": plan.draws.count,
         "angles": plan.angles.number,
@@ -138,14 +149,22 @@ def _is_store(place: Path) -> bool:
     return place.is_dir()
 
 
-def _plan_of(target: str) -> "Plan":
+def _check_is_no_missing_store(target: str) -> None:
+    if Path(target).suffix == ".zarr" and not Path(target).exists():
+        raise FileNotFoundError(
+            f"{target}: there is no such dataset; name a dataset, a plan file, or one of the plans."
+        )
+
+
+def _plan_of(target: str, size: int | None, seed: int | None) -> "Plan":
     """The plan of a name, a plan file, or a dataset."""
     from strainscope.dataset.plan import load_plan
     from strainscope.dataset.store import Dataset
 
     if _is_store(Path(target)):
-        return Dataset(Path(target), unfinished=True).plan
-    return load_plan(target)
+        return Dataset(Path(target), unfinished=True).plan.with_options(size=size, seed=seed)
+    _check_is_no_missing_store(target)
+    return load_plan(target, size=size, seed=seed)
 
 
 @app.command()
@@ -155,22 +174,23 @@ def audit(
     seed: Annotated[int, typer.Option(min=0, help="Of their choice.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Simulate some curves again, finer, and say how far the stored ones are off."""
+    """Simulate some curves again, finer, and say how far the stored ones are off; exit code 1 if too far."""
     from strainscope.dataset.audit import audit as run
     from strainscope.dataset.store import Dataset
 
     opened = Dataset(dataset)
     found = run(opened, min(rows, opened.size), seed=seed)
-    if as_json:
-        typer.echo(json.dumps(found.document()))
-        return
     word = "keeps" if found.passed else "MISSES"
     typer.echo(
-        f"{dataset}: {word} its tolerance of {found.tolerance:g} (rms of log10)\n"
+        json.dumps(found.document())
+        if as_json
+        else f"{dataset}: {word} its tolerance of {found.tolerance:g} (rms of log10)\n"
         f"rms {found.rms:.2e} over {found.rows:,} curves; of single curves: median {found.rms_median:.2e}, 99 % below "
         f"{found.rms_99:.2e}, largest {found.rms_largest:.2e} (sample {found.worst_row}); "
         f"largest of all points {found.largest:.2e}"
     )
+    if not found.passed:
+        raise typer.Exit(MISSED)
 
 
 @app.command()
@@ -234,7 +254,7 @@ def compare(
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge which of two datasets (or plans) is evener, and for what; with a report."""
+    """Judge which of two datasets (or plans) is better, and for what; with a report."""
     from strainscope.dataset.compare import compare as run
     from strainscope.dataset.comparison_document import comparison_document
     from strainscope.dataset.comparison_report import check_comparison_target, write_comparison
@@ -245,14 +265,17 @@ def compare(
         _evenness(first, None, None),
         _evenness(second, None, None),
         weights=_weights(weight),
-        weighted_names=None if weighted is None else [name.strip() for name in weighted.split(",")],
+        weighted_names=_names(weighted),
     )
     peaks = [_peaks(Path(target)) if _is_store(Path(target)) else None for target in (first, second)]
     write_comparison(found, out, peaks=peaks, force=force, command=context.obj)
     if as_json:
         typer.echo(json.dumps(plain_data(comparison_document(found))))
+    votes = (found.votes("first"), found.votes("second"))
+    winner = found.name_of(found.winner)
     typer.echo(
-        f"evener on the whole: {found.name_of(found.winner)}\nreport: {out / 'report.html'}", err=as_json
+        f"better, by {max(votes)} criteria to {min(votes)}: {winner}\nreport: {out / 'report.html'}",
+        err=as_json,
     )
 
 
@@ -264,8 +287,14 @@ def peaks(
 ) -> None:
     """Say where the strongest point of every curve is, and what a window would cut off."""
     from strainscope.dataset.peaks import STUDY_STARTS
+    from strainscope.dataset.store import Dataset
     from strainscope.report.document import plain_data
 
+    points = len(Dataset(dataset).angle_arcsec)
+    if start >= points:
+        raise ValueError(
+            f"--start {start}: the curves have {points} points; it must lie in 0 to {points - 1}."
+        )
     found = _peaks(dataset)
     if as_json:
         typer.echo(json.dumps(plain_data(found.document())))
@@ -282,7 +311,7 @@ def _evenness(target: str, size: int | None, seed: int | None) -> "Evenness":
     if _is_store(Path(target)):
         dataset = Dataset(Path(target))
         return measure_evenness(dataset.plan, dataset.parameter_blocks(), name=Path(target).name)
-    plan = _plan_of(target).with_options(size=size, seed=seed)
+    plan = _plan_of(target, size, seed)
     return measure_evenness(plan, drawn_blocks(plan), name=target)
 
 
@@ -292,6 +321,15 @@ def _peaks(path: Path) -> "PeakVerification":
 
     dataset = Dataset(path)
     return verify_peaks(dataset.curve_blocks(), dataset.angle_arcsec)
+
+
+def _names(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise ValueError(f"--weighted {text!r}: names no parameter; write names, such as L2,L1,Rp1.")
+    return found
 
 
 def _weights(texts: list[str] | None) -> dict[str, float] | None:

@@ -11,6 +11,7 @@ def caveats(first: Evenness, second: Evenness) -> tuple[str, ...]:
     found = [_two_optima(first, second)]
     found += [_taken(e) for e in (first, second)]
     found += [
+        _targeted(first, second),
         _dominated(first),
         _unequal_grids(first, second),
         _unequal_sizes(first, second),
@@ -42,7 +43,9 @@ def _two_optima(first: Evenness, second: Evenness) -> str:
             once = sum(e.best.once.values()) / len(e.names)
             hardest = max(e.best.once, key=lambda name: e.best.once[name] if e.best and e.best.once else 0.0)
             text += (
-                f"; with every combination at most once it is {_whole(once)} "
+                "; with every combination at most once, too"
+                if once < 1 and repeated < 1
+                else f"; with every combination at most once it is {_whole(once)} "
                 f"({hardest}: {_whole(e.best.once[hardest])})"
             )
         lines.append(text + ".")
@@ -69,6 +72,16 @@ def _taken(e: Evenness) -> str:
     if share > 50:
         return f"{text}: it takes most of what there is, so its unevenness is largely that of the grid."
     return f"{text}, none of them twice."
+
+
+def _targeted(first: Evenness, second: Evenness) -> str:
+    aimed = [f"{e.name} ({e.method})" for e in (first, second) if e.method in ("box", "gaussian", "edges")]
+    if not aimed:
+        return ""
+    return (
+        f"{' and '.join(aimed)}: drawn unevenly on purpose, around given parameters or towards the ends of their "
+        "ranges. Its χ² and coverage say how narrow it is; that it is the less even one is no fault."
+    )
 
 
 def _dominated(e: Evenness) -> str:

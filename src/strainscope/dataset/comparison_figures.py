@@ -19,7 +19,9 @@ from strainscope.dataset.peaks import PeakVerification
 Floats = NDArray[np.float64]
 
 COLOURS = (plots.OTHERS[0], plots.BEST)
+# An earlier report's target for the chi² of a million samples.
 TARGET_CHI2 = 10_000
+MILLION = 1_000_000
 # Where chi² = 0 is drawn on the logarithmic axis.
 _FLOOR = 0.1
 _DETAIL = "L2"
@@ -62,12 +64,15 @@ def histogram_figure(comparison: Comparison) -> Figure:
 
 
 def chi2_figure(comparison: Comparison) -> Figure:
-    """chi² of every parameter on a logarithmic axis, the improvement above each pair, and the target."""
+    """chi² a million samples of every parameter, logarithmic, with the improvement above each pair and the target."""
     with _style():
         figure = Figure(figsize=(plots.PAGE_IN, 3.2), layout="constrained")
         axes = figure.subplots()
         place = np.arange(len(comparison.rows))
-        values = np.array([[row.first.chi2, row.second.chi2] for row in comparison.rows])
+        both = (comparison.first, comparison.second)
+        values = np.array(
+            [[MILLION / p.size * p.chi2 for p in (row.first, row.second)] for row in comparison.rows]
+        )
         highest = max(values.max(), TARGET_CHI2)
         floor = min(_FLOOR, values[values > 0].min(initial=_FLOOR) / 2)
         axes.set_yscale("log")
@@ -87,7 +92,7 @@ def chi2_figure(comparison: Comparison) -> Figure:
                     )
         for x, row in zip(place, comparison.rows, strict=True):
             text = "–" if row.improvement is None else f"{row.improvement:+.1f} %".replace("-", "−")
-            top = max(row.first.chi2, row.second.chi2, floor)
+            top = max(*values[x], floor)
             axes.annotate(
                 text,
                 (x, top),
@@ -100,13 +105,19 @@ def chi2_figure(comparison: Comparison) -> Figure:
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
             )
         axes.axhline(
-            TARGET_CHI2, color=plots.OTHERS[1], linewidth=0.8, dashes=(4, 2), label=f"target {TARGET_CHI2:,}"
+            TARGET_CHI2,
+            color=plots.OTHERS[1],
+            linewidth=0.8,
+            dashes=(4, 2),
+            label=f"an earlier report's target, {TARGET_CHI2:,}",
         )
         axes.set_xticks(place, [row.name for row in comparison.rows])
         axes.xaxis.set_minor_locator(NullLocator())
         axes.tick_params(axis="x", which="both", length=0)
         axes.set_ylim(floor * 0.7, highest * 4)
-        axes.set_ylabel("χ² of the counts")
+        axes.set_ylabel(
+            "χ² of the counts" if all(e.size == MILLION for e in both) else "χ² a million samples"
+        )
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=3)
     return figure

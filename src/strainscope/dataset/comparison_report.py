@@ -20,7 +20,7 @@ from strainscope.dataset.comparison_document import (
     table_csv,
     weight_text,
 )
-from strainscope.dataset.comparison_figures import comparison_figures, detail_name, peak_figure
+from strainscope.dataset.comparison_figures import MILLION, comparison_figures, detail_name, peak_figure
 from strainscope.dataset.judgement import WORDS
 from strainscope.dataset.peaks import STUDY_STARTS, PeakVerification
 from strainscope.report.document import json_text, plain_data
@@ -123,6 +123,7 @@ def _render(
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
     source = resources.files("strainscope").joinpath(f"templates/{template}").read_text(encoding="utf-8")
     both = (comparison.first, comparison.second)
+    equal_size = both[0].size == both[1].size
     return environment.from_string(source).render(
         c=comparison,
         names=[e.name for e in both],
@@ -132,7 +133,8 @@ def _render(
         sizes=[f"{e.size:,}" for e in both],
         combinations=["continuous" if e.combinations is None else f"{e.combinations:,}" for e in both],
         coverage=[f"{100 * e.coverage:.4g} %" for e in both],
-        mean=[chi2_text(e.mean_chi2) for e in both],
+        per_sample="" if equal_size else " a million samples",
+        mean=[chi2_text(e.mean_chi2 * (1 if equal_size else MILLION / e.size)) for e in both],
         mean_improvement=percent_text(comparison.mean_improvement),
         weighted="–"
         if comparison.weighted_improvement is None

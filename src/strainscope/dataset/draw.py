@@ -129,7 +129,7 @@ class GridDraws(Draws):
         # The largest size whose every stratum suffices.
         most = int(self._sizes.min()) * len(self._sizes)
         short = int(np.argmax(wanted - self._sizes))
-        what = "the grid" if len(self._sizes) == 1 else f"stratum {short + 1} of {len(self._sizes)}"
+        what = "the grid" if len(self._sizes) == 1 else f"the stratum {self.space.stratum_name(short)}"
         raise ValueError(
             f"size = {size:,} asks for {wanted[short]:,} samples from {what}, which holds {self._sizes[short]:,} valid "
             f"combinations. Ask for at most {most:,}, use smaller grid steps (or stratify by less), or set "

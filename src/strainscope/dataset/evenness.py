@@ -142,6 +142,7 @@ class Evenness:
         combinations: Valid combinations of the plan's grid; None where parameters are continuous.
         repeats: Whether a combination may come again.
         rounding: "exact" or "report", see the plan.
+        method: How samples are drawn, see the plan.
         parameters: One by one, in the plan's order.
         pairs: All pairs of them.
         best: The most even samples possible; None for continuous parameters or where it is too large a problem.
@@ -152,6 +153,7 @@ class Evenness:
     combinations: int | None
     repeats: bool
     rounding: str
+    method: str
     parameters: tuple[ParameterEvenness, ...]
     pairs: tuple[PairEvenness, ...]
     best: BestEvenness | None
@@ -208,6 +210,7 @@ def measure_evenness(plan: Plan, blocks: Iterable[Floats], *, name: str = "") ->
         combinations=plan.draws.count,
         repeats=space is None or getattr(plan.sampling, "replacement", False),
         rounding=getattr(plan.sampling, "rounding", "exact"),
+        method=plan.sampling.method,
         parameters=tuple(
             ParameterEvenness(
                 levels=level,

@@ -1,8 +1,9 @@
 """Datasets in other formats: HDF5 and Parquet, streamed, there whole or not at all."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -52,7 +53,8 @@ def export(
         raise FileExistsError(
             f"{path}: exists; name another file{'' if path.is_dir() else ', or use --force'}."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if dataset.path.resolve() in path.resolve().parents:
+        raise ValueError(f"{path}: lies in the dataset itself; name a file elsewhere.")
     with _complete(path) as fresh:
         (_hdf5 if kind == "hdf5" else _parquet)(dataset, fresh, points - start, progress)
 
@@ -62,10 +64,16 @@ def _complete(path: Path) -> Iterator[Path]:
     """A path beside the target that takes its place once all is written."""
     fresh = path.with_name(f".{path.name}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield fresh
         fresh.replace(path)
+    except OSError as error:
+        # HDF5 puts a paragraph where other libraries have a reason.
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(f"{path}: cannot be written ({reason}); choose another place.") from None
     finally:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
 
 
 def _spans(dataset: Dataset) -> Iterator[tuple[int, int]]:

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from strainscope.dataset.plan import Plan
 from strainscope.dataset.simulate import BLOCK, Simulator
-from strainscope.dataset.store import DatasetWriter, Layout, read_attributes, rounded
+from strainscope.dataset.store import DamagedRootError, DatasetWriter, Layout, read_attributes, rounded
 from strainscope.diffraction.engine import use_threads, worker_count
 
 Progress = Callable[[int, int], None]
@@ -57,6 +57,11 @@ def generate(
     writer = DatasetWriter(path, layout)
     _check_target(path, layout, resume)
     with _alone(path):
+        if (path / "zarr.json").exists():
+            try:
+                read_attributes(path)
+            except DamagedRootError:
+                _check_same_data(path, layout)
         writer.clear_partial()
         missing = [shard for shard in range(layout.shards) if not writer.intact(shard)]
         done = plan.size - sum(last - first for first, last in map(layout.span, missing))
@@ -100,7 +105,10 @@ def _check_target(path: Path, layout: Layout, resume: bool) -> None:
         if held:
             raise ValueError(f"{path}: holds {held[0]} and no dataset; name another place.")
         return
-    attributes = read_attributes(path)
+    try:
+        attributes = read_attributes(path)
+    except DamagedRootError:
+        return  # what it holds is compared once no other process can write it
     expected = next(iter(layout.attributes(complete=attributes["complete"]).values()))
     if attributes == expected:
         return
@@ -119,6 +127,32 @@ def _check_target(path: Path, layout: Layout, resume: bool) -> None:
     raise ValueError(
         f"{path}: is of another plan ({different} differs); name another place, or use its own plan."
     )
+
+
+def _check_same_data(path: Path, layout: Layout) -> None:
+    """Refuse a store whose description is lost, unless what it holds is what the plan gives."""
+    lost = f"{path}: its zarr.json is damaged"
+    writer = DatasetWriter(path, layout)
+    for name, content in layout.metadata().items():
+        place = path / name
+        if name != "zarr.json" and not (place.is_file() and place.read_bytes() == content):
+            raise ValueError(
+                f"{lost}, and {name} is not that of this plan; use its own plan, or another place."
+            )
+    kept = (path / "zarr.json").read_bytes()
+    # Arrays are read through the group that the file describes.
+    writer.reopen()
+    shard = next((s for s in range(layout.shards) if writer.intact(s)), None)
+    if shard is None:
+        return
+    first, last = layout.span(shard)
+    last = min(last, first + BLOCK)
+    values = layout.plan.draws.values(first, last)
+    if not writer.holds(first, values, Simulator(layout.plan).curves(first // BLOCK)):
+        (path / "zarr.json").write_bytes(kept)
+        raise ValueError(
+            f"{lost}, and its samples are not those of this plan; use its own plan, or another place."
+        )
 
 
 @contextlib.contextmanager
@@ -176,7 +210,9 @@ def _simulated(plan: Plan, path: Path, shards: list[int], workers: int) -> Itera
         initargs=(plan.model_dump_json(), str(path), stop),
     )
     try:
-        tasks = {pool.submit(_make, shard): shard for shard in shards}
+        # Workers start at the first submission.
+        with _interrupts_later():
+            tasks = {pool.submit(_make, shard): shard for shard in shards}
         for task in as_completed(tasks):
             task.result()
             yield layout.span(tasks[task])
@@ -188,6 +224,20 @@ def _simulated(plan: Plan, path: Path, shards: list[int], workers: int) -> Itera
         with _deaf_to_interrupts():
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Keep Ctrl-C back; processes that start meanwhile never see one, as it is the parent's to handle."""
+    mask = getattr(signal, "pthread_sigmask", None)
+    if mask is None:  # on Windows
+        yield
+        return
+    before = mask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        mask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

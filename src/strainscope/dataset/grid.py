@@ -1,5 +1,6 @@
 """Decimal grids under linear constraints: every valid combination, by index, exactly."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -31,8 +32,10 @@ class Axis:
     def __post_init__(self) -> None:
         if not self.step > 0:
             raise ValueError(f"{self.name}: step = {self.step}; it must be > 0.")
+        if self.start > self.stop:
+            raise ValueError(f"{self.name}: start = {self.start} lies above stop = {self.stop}; swap them.")
         steps = (self.stop - self.start) / self.step
-        if steps < 0 or steps != steps.to_integral_value():
+        if steps != steps.to_integral_value():
             raise ValueError(
                 f"{self.name}: stop = {self.stop} is not start = {self.start} plus a whole number of steps of "
                 f"{self.step}; choose another stop or step."
@@ -94,7 +97,7 @@ def components(
     result = []
     for group in linked([tuple(n for n, _ in c.terms if n in names) for c in constraints], names):
         own = tuple(axis for axis in axes if axis.name in group)
-        total = int(np.prod([float(len(axis)) for axis in own]))
+        total = math.prod(len(axis) for axis in own)
         if total > LARGEST_COMPONENT:
             raise ValueError(
                 f"the grids of {', '.join(group)}, which constraints tie together, have {total:,} combinations; at "
@@ -185,6 +188,7 @@ class GridSpace:
         self._first: list[Integers] = []
         self._number: list[Integers] = []
         self._label: list[Integers] = []
+        self._labels = dict(labels)
         for part in self.components:
             keys = [
                 labels[axis.name][part.rows[:, i]] for i, axis in enumerate(part.axes) if axis.name in labels
@@ -201,7 +205,7 @@ class GridSpace:
     @property
     def count(self) -> int:
         """Number of valid combinations."""
-        return int(np.prod([len(part.rows) for part in self.components], dtype=object))
+        return math.prod(len(part.rows) for part in self.components)
 
     @property
     def sizes(self) -> Integers:
@@ -212,9 +216,15 @@ class GridSpace:
         return total
 
     def stratum_name(self, stratum: int) -> str:
-        """The stratified parameters and their labels."""
+        """The values that a stratum has, such as "L1 = 500, L2 = 500 to 1000"."""
         parts = np.unravel_index(stratum, self._shape)
-        return ", ".join(str(tuple(kinds[i])) for kinds, i in zip(self._label, parts, strict=True))
+        words = []
+        for part, kinds, i in zip(self.components, self._label, parts, strict=True):
+            stratified = [axis for axis in part.axes if axis.name in self._labels]
+            for axis, label in zip(stratified, kinds[i], strict=False):
+                own = axis.values[self._labels[axis.name] == label]
+                words.append(f"{axis.name} = {own[0]:g}" + (f" to {own[-1]:g}" if len(own) > 1 else ""))
+        return ", ".join(words)
 
     def values(self, stratum: Integers, index: Integers) -> Floats:
         """Parameter values of combinations, given stratum and index within it, shape (n, parameter)."""

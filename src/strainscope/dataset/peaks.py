@@ -131,9 +131,8 @@ class PeakVerification:
             f"The strongest point is among them in {w.peaks_lost:,} of {self.size:,} curves ({share:.4g} %)"
         )
         if w.points_past_peak:
-            text += (
-                f"; the window starts {w.points_past_peak} points ({w.arcsec_past_peak:.1f} arcsec) past it"
-            )
+            points = "1 point" if w.points_past_peak == 1 else f"{w.points_past_peak} points"
+            text += f"; the window starts {points} ({w.arcsec_past_peak:.1f} arcsec) past it"
         return f"{text}. A start of at most {self.lowest} reads it in all."
 
     def summary(self) -> str:

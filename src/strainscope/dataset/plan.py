@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
 from strainscope.crystal import ARCSEC
 from strainscope.dataset.draw import Draws, EdgeDraws, GaussianDraws, GridDraws, Region, UniformDraws
@@ -117,6 +117,12 @@ class Angles(Settings):
     zero: Literal["peak", "bragg"] = "peak"
 
 
+def _strata(value: object) -> object:
+    if value == "values" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError(f"{value!r}; it must be values, or a number of bins >= 1")
+
+
 class PlanSettings(Settings):
     """The keys of a plan."""
 
@@ -127,7 +133,7 @@ class PlanSettings(Settings):
     parameters: Annotated[dict[str, ParameterRange], Field(min_length=1)]
     fixed: dict[str, float] = {}
     sampling: Sampling = RandomSampling()
-    stratify: dict[str, Literal["values"] | Annotated[int, Field(ge=1)]] = {}
+    stratify: dict[str, Annotated[Literal["values"] | int, BeforeValidator(_strata)]] = {}
     angles: Angles
     tolerance: Annotated[float, Field(ge=1e-5, le=0.1)] = 1e-3
 
@@ -182,8 +188,8 @@ class Plan(PlanSettings):
 
     def with_options(self, *, size: int | None = None, seed: int | None = None) -> "Plan":
         """The plan with another size or seed; checked."""
-        changed = {key: value for key, value in (("size", size), ("seed", seed)) if value is not None}
-        return checked(self.model_dump(mode="json") | changed, source=self.title or "plan")
+        document = self.model_dump(mode="json") | _given(size=size, seed=seed)
+        return checked(document, source=self.title or "plan")
 
     def identity(self) -> dict[str, Any]:
         """All that decides the data, as plain data: the plan, and the sample's settings as used."""
@@ -350,15 +356,21 @@ def plan_text(name: str) -> str:
     return resources.files("strainscope").joinpath("plans", f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def load_plan(name_or_path: str) -> Plan:
+def load_plan(name_or_path: str, *, size: int | None = None, seed: int | None = None) -> Plan:
     """The plan of a preset's name or of a YAML file's path, checked as a whole.
+
+    Args:
+        name_or_path: Of the plan.
+        size: Samples, in place of the plan's.
+        seed: In place of the plan's.
 
     Raises:
         OSError: a file is missing or cannot be read.
         ValueError: what is wrong in it, in one line: file, key, value, what is allowed.
     """
     if name_or_path in plan_presets():
-        return checked(parse_yaml(plan_text(name_or_path), source=name_or_path), source=name_or_path)
+        data = parse_yaml(plan_text(name_or_path), source=name_or_path)
+        return checked(data | _given(size=size, seed=seed), source=name_or_path)
     path = Path(name_or_path)
     if path.suffix.lower() not in (".yaml", ".yml") and path.parent == Path() and not path.exists():
         raise ValueError(
@@ -372,7 +384,11 @@ def load_plan(name_or_path: str) -> Plan:
     sample = data.get("sample")
     if isinstance(sample, str) and (path.parent / sample).is_file():
         data["sample"] = str(path.parent / sample)
-    return checked(data, source=name_or_path)
+    return checked(data | _given(size=size, seed=seed), source=name_or_path)
+
+
+def _given(**options: int | None) -> dict[str, int]:
+    return {key: value for key, value in options.items() if value is not None}
 
 
 def checked(data: Mapping[str, Any], *, source: str) -> Plan:

@@ -31,12 +31,16 @@ class ShuffledReader:
         OSError, ValueError: see `Dataset`.
     """
 
-    def __init__(self, path: Path, *, batch: int, seed: int, start: int = 0, pool_blocks: int = 16) -> None:
-        self.dataset = Dataset(path)
+    def __init__(
+        self, path: Path | str, *, batch: int, seed: int, start: int = 0, pool_blocks: int = 16
+    ) -> None:
+        self.dataset = Dataset(Path(path))
         points = len(self.dataset.angle_arcsec)
         for name, value, most in (("batch", batch, self.dataset.size), ("pool_blocks", pool_blocks, 10_000)):
             if not 1 <= value <= most:
                 raise ValueError(f"{name} = {value}; it must lie in 1 to {most}.")
+        if seed < 0:
+            raise ValueError(f"seed = {seed}; it must be >= 0.")
         if not 0 <= start < points:
             raise ValueError(f"start = {start}; it must lie in 0 to {points - 1}, the curves' points.")
         self._batch, self._seed, self._points, self._pool = batch, seed, points - start, pool_blocks

@@ -213,6 +213,12 @@ class DatasetWriter:
         except Exception:  # noqa: BLE001 (whatever a codec makes of damaged bytes, the shard is made again)
             return False
 
+    def holds(self, first: int, values: Floats, curves: Curves) -> bool:
+        """Whether these are the samples from `first` on; their shard must be intact."""
+        span = slice(first, first + len(values))
+        there = np.stack([self._root[name][span] for name in self.layout.plan.names], axis=1)
+        return np.array_equal(there, values) and np.array_equal(self._root[CURVE][span], rounded(curves))
+
     def clear_partial(self) -> None:
         """Remove what interrupted writes left."""
         for place in self.path.rglob(_PARTIAL):
@@ -229,11 +235,16 @@ def _put(place: Path, content: bytes) -> None:
         fresh.unlink(missing_ok=True)
 
 
+class DamagedRootError(ValueError):
+    """The file that says what a store holds is no JSON."""
+
+
 def read_attributes(path: Path) -> dict[str, Any]:
     """What the root of a dataset says of it.
 
     Raises:
         OSError: there is nothing, or it cannot be read.
+        DamagedRootError: what describes it is no JSON.
         ValueError: it is no dataset of this program, or of another format.
     """
     place = path / "zarr.json"
@@ -243,9 +254,15 @@ def read_attributes(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: is no Zarr v3 store (no zarr.json in it); name a dataset.")
     try:
         document = json.loads(place.read_bytes())
+    except ValueError:
+        raise DamagedRootError(
+            f"{path}: its zarr.json is damaged; if strainscope wrote it, mend it with strainscope dataset generate "
+            f"PLAN -o {path} --resume"
+        ) from None
+    try:
         own = document["attributes"][_ATTRIBUTES]
         known = own["format"]
-    except (ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         raise ValueError(
             f"{path}: is a Zarr store, but not one that strainscope dataset generate wrote."
         ) from None

@@ -26,7 +26,7 @@ class DataSettings(Settings):
 
     def build(self) -> Plan:
         """Its plan."""
-        return load_plan(self.plan).with_options(size=self.size, seed=self.seed)
+        return load_plan(self.plan, size=self.size, seed=self.seed)
 
 
 class NetworkSettings(Settings):

@@ -88,7 +88,7 @@ def first_problem(error: ValidationError) -> str:
         if not key or text.startswith(f"{own} = "):
             return f"{key}{text.removeprefix(own)}{rest}" if key else f"{text}{rest}"
         # Where the message begins with the number, it wants "key = " before it.
-        joint = " = " if re.match(r"\[|-?\d", text) else ": "
+        joint = " = " if re.match(r"\[|-?\d|'", text) else ": "
         return f"{key}{joint}{text}{rest}"
     if first["type"] == "missing":
         return f"{key} is missing{rest}"
@@ -120,21 +120,29 @@ def _unit(key: str) -> str:
 
 
 def _family_problem(key: str, kind: str, context: Mapping[str, Any], value: object) -> str:
+    own = str(context["discriminator"]).strip("'")
+    # Where a function decides, the file's key is family.
+    own = own if own.isidentifier() else "family"
     if kind == "union_tag_not_found":
         if isinstance(value, Mapping):
-            return f"{key}.family is missing"
-        return f"{key} = {reprlib.repr(value)}; give the name of a family, or family and its settings"
+            near = difflib.get_close_matches(own, [str(k) for k in value], n=1, cutoff=0.6)
+            return f"{key}.{near[0]} is unknown. Did you mean {own}?" if near else f"{key}.{own} is missing"
+        return f"{key} = {reprlib.repr(value)}; give the name of a {own}, or {own} and its settings"
     known = re.findall(r"'([^']*)'", context["expected_tags"])
     close = did_you_mean(context["tag"], known)
-    return f"{key}.family = {context['tag']!r}; it must be one of {', '.join(known)}{close}"
+    return f"{key}.{own} = {context['tag']!r}; it must be one of {', '.join(known)}{close}"
 
 
 def _key(place: tuple[int | str, ...]) -> str:
     """A place such as ("films", 0, "crystal") as films[0].crystal, without the names of families."""
     parts = list(place)
     # Below a family's key pydantic names the family, which is no key of the file.
-    if len(parts) > 1 and parts[0] in ("strain", "disorder", "resolution"):
+    if len(parts) > 1 and parts[0] in ("strain", "disorder", "resolution", "sampling"):
         del parts[1]
+    if parts[:1] == ["parameters"]:
+        del parts[2:3]
+    if parts[:1] == ["stratify"]:
+        del parts[2:]
     if parts[:1] == ["wavelength"]:
         del parts[1:]
     parts = [part for part in parts if part != "[key]"]
