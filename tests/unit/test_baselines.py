@@ -333,7 +333,7 @@ class TestLosses:
         with pytest.raises(ValueError, match="loss = 'l2'; it must be one of smooth_l1"):
             Loss("l2", constraints=(), scale=SCALE)
         other = TargetScale.of(["K"], {"K": (0.0, 1.0)})
-        with pytest.raises(ValueError, match="no weight for K; use smooth_l1"):
+        with pytest.raises(ValueError, match="no weight for K; train without weights"):
             Loss("weighted_smooth_l1", constraints=(), scale=other)
         with pytest.raises(ValueError, match=r"predicted has shape \(2, 7\), target \(7,\)"):
             Loss("mse", constraints=(), scale=SCALE)(torch.rand(2, 7), torch.rand(7))

@@ -1,17 +1,13 @@
-"""The posterior estimator: coordinates, weights that execute nothing, training that goes on where it was."""
+"""The posterior estimator: coordinates, weights that execute nothing."""
 
 import json
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from safetensors.torch import save_file
 
-from strainscope import training
-from strainscope.dataset.plan import load_plan
 from strainscope.estimator.coordinates import coordinates_from, coordinates_of
-from strainscope.estimator.plan import checked_training, load_training_plan
 from strainscope.estimator.posterior import Architecture, PosteriorEstimator, PosteriorNetwork, load_posterior
 from strainscope.estimator.weights import load_weights, save_weights
 from strainscope.profile import DoubleGaussian
@@ -149,121 +145,3 @@ def test_damaged_and_foreign_weights_are_refused(estimator, tmp_path):
     save_weights(tmp_path / "other", {"a": torch.ones(2)}, {"kind": "v3"})
     with pytest.raises(ValueError, match="holds a v3 network, not a posterior estimator"):
         load_posterior(tmp_path / "other")
-
-
-# Training ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def data_folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")
-
-
-def training_plan(folder, **changes):
-    """A plan on few points, quick to simulate and to train."""
-    data = load_plan("uniform-1m").model_dump(mode="json")
-    data |= {"size": 4096, "angles": {"first": -900.0, "step": 20.0, "number": 50}}
-    place = folder / "few.yaml"
-    place.write_text(yaml.safe_dump(data))
-    settings = {
-        "data": [{"plan": str(place)}],
-        "network": SMALL,
-        "samples": 6400,
-        "batch": 128,
-        "warm_up": 500,
-        "validation": 256,
-        "validate_every": 3200,
-        "learning_rate": 3e-3,
-    }
-    return checked_training(settings | changes, source="test")
-
-
-@pytest.fixture(scope="module")
-def trained(data_folder, tmp_path_factory):
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    training.train(training_plan(data_folder), folder, data_folder=data_folder)
-    return folder
-
-
-def test_training_learns_and_logs(trained):
-    rows = [json.loads(line) for line in (trained / training.LOG).read_text().splitlines()]
-    assert [row["seen"] for row in rows] == [3200, 6400]
-    # A flat density over seven coordinates of unit variance would give about 10.
-    assert rows[-1]["validation_loss"] < rows[0]["validation_loss"] < 10
-    assert rows[-1]["Dmax1"] < 20
-    estimator = load_posterior(trained / training.WEIGHTS)
-    assert estimator.about["plan"]["samples"] == 6400
-
-
-class _Interrupted(Exception):
-    pass
-
-
-def test_interrupted_and_resumed_it_ends_with_the_same_weights(trained, data_folder, tmp_path):
-    plan, folder = training_plan(data_folder), tmp_path / "run"
-
-    def stop(progress):
-        raise _Interrupted
-
-    with pytest.raises(_Interrupted):
-        training.train(plan, folder, data_folder=data_folder, checkpoint_every=1280, tell=stop)
-    assert not (folder / training.WEIGHTS).exists()
-    training.train(plan, folder, data_folder=data_folder, resume=True)
-    one, _ = load_weights(folder / training.WEIGHTS)
-    other, _ = load_weights(trained / training.WEIGHTS)
-    for name, tensor in one.items():
-        torch.testing.assert_close(tensor, other[name], rtol=0, atol=0)
-
-
-def test_another_plan_does_not_go_on_in_a_run(trained, data_folder):
-    with pytest.raises(FileExistsError, match="--resume"):
-        training.train(training_plan(data_folder), trained, data_folder=data_folder)
-    with pytest.raises(ValueError, match="the training of another plan"):
-        training.train(training_plan(data_folder, seed=3), trained, data_folder=data_folder, resume=True)
-
-
-def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(data_folder, tmp_path):
-    plan, folder = training_plan(data_folder, learning_rate=0.1, clip=1e30, warm_up=0), tmp_path / "run"
-    broken = training._Run.step
-    calls, offending = [], []
-
-    def step(self, curves, values):
-        calls.append(1)
-        if len(calls) == 30:
-            curves = curves.copy()
-            curves[7] = np.nan
-            offending.append(values[7])
-        broken(self, curves, values)
-
-    training._Run.step = step
-    try:
-        with pytest.raises(
-            ValueError, match="the loss is nan at step 29, from the sample .*last checkpoint is kept"
-        ) as error:
-            training.train(plan, folder, data_folder=data_folder, checkpoint_every=1280)
-    finally:
-        training._Run.step = broken
-    state = torch.load(folder / training.CHECKPOINT, weights_only=True)
-    assert state["seen"] == 2560
-    assert f"L1 = {offending[0][2]:g}" in str(error.value)
-    assert all(torch.isfinite(t).all() for t in state["network"].values())
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"samplse": 3}, "unknown key 'samplse'.*Did you mean samples"),
-        ({"batch": 1}, "batch = 1"),
-        ({"data": []}, "data"),
-        ({"data": [{"plan": "uniform-1m"}, {"plan": "balanced-1m-film"}]}, r"data\[1\] has other sample"),
-        ({"data": [{"plan": "uniform-2m"}]}, r"data\[0\].*Did you mean uniform-1m"),
-    ],
-)
-def test_wrong_plans(change, message):
-    with pytest.raises(ValueError, match=message):
-        checked_training({"data": [{"plan": "uniform-1m"}]} | change, source="plan.yaml")
-
-
-def test_the_plan_that_ships_loads():
-    assert load_training_plan("ggg444-ideal").data

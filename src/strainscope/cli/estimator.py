@@ -18,7 +18,12 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; by default all.")] = None,
 ) -> None:
-    """Train an estimator on simulated curves, or go on with one."""
+    """Train an estimator on simulated curves, or go on with one.
+
+    The plan says which: the posterior estimator or a published network (v1, v2, v3, cnn2023), for how many curves or
+    minutes, on which window of the curves, with which loss, low strain first or not, one network or an ensemble.
+    The folder gets log.jsonl and TensorBoard's logs (tensorboard --logdir FOLDER).
+    """
     from strainscope.cli.dataset import progress_bar
     from strainscope.estimator.plan import load_training_plan
 
@@ -33,15 +38,15 @@ def train(
     with progress_bar("training") as bar:
 
         def tell(progress: training.Progress) -> None:
-            bar(progress.seen, progress.total)
             errors = ", ".join(
                 f"{name} {error:.2f}"
                 for name, error in progress.validation.items()
                 if name != "validation_loss"
             )
+            one_of = f"network {progress.member + 1} of {progress.members}, " if progress.members > 1 else ""
             typer.echo(
-                f"{progress.seen:,} of {progress.total:,} curves: loss {progress.validation['validation_loss']:.3f}, "
-                f"errors in % of the range: {errors}",
+                f"{one_of}{progress.seen:,} of {progress.total:,} curves ({progress.curves_per_second:,.0f}/s): "
+                f"loss {progress.validation['validation_loss']:.4g}, errors in % of the range: {errors}",
                 err=True,
             )
 
@@ -51,6 +56,7 @@ def train(
             resume=resume,
             data_folder=data,
             tell=tell,
+            tell_step=bar,
             tell_data=lambda name, done, total: bar(done, total),
         )
     typer.echo(f"{weights}: {weights.stat().st_size / 1e6:.1f} MB")
@@ -75,11 +81,14 @@ def evaluate(
     _require_torch()
     from strainscope import evaluation
     from strainscope.cli.dataset import progress_bar
-    from strainscope.estimator.posterior import load_posterior
+    from strainscope.estimator.grids import check_asked
+    from strainscope.estimator.load import load_estimator
 
     if out is not None:
         evaluation.check_evaluation_target(out, force=force)
-    loaded = load_posterior(estimator)
+    loaded = load_estimator(estimator)
+    asked = evaluation.frozen_set(test_set)
+    check_asked(loaded.about, angle_arcsec=asked.angle_arcsec, sample=asked.identity.get("sample"))
     with progress_bar("simulating") as bar:
         frozen = evaluation.load_test_set(test_set, size=size, progress=bar)
     with progress_bar("evaluating") as bar:

@@ -29,6 +29,21 @@ _ROUNDING = 1e-6
 _MILLION = 1_000_000
 
 
+def report_weights(names: Sequence[str]) -> torch.Tensor:
+    """The report's weights of parameters, shape (parameter,), with a mean of one: other terms keep their share.
+
+    Raises:
+        ValueError: a parameter without a weight.
+    """
+    unknown = [name for name in names if name not in REPORT_WEIGHTS]
+    if unknown:
+        raise ValueError(
+            f"the report has no weight for {', '.join(unknown)}; train without weights (smooth_l1, loss: default)."
+        )
+    weights = torch.tensor([REPORT_WEIGHTS[name] for name in names])
+    return weights / weights.mean()
+
+
 class ConstraintPenalty(nn.Module):
     r"""How far predictions break the constraints, in scaled units, on average over a batch.
 
@@ -110,14 +125,10 @@ class Loss(nn.Module):
         if name not in LOSSES:
             raise ValueError(f"loss = {name!r}; it must be one of {', '.join(LOSSES)}.")
         self.name = name
-        weights = torch.ones(len(scale.names))
-        if name == "weighted_smooth_l1":
-            unknown = [parameter for parameter in scale.names if parameter not in REPORT_WEIGHTS]
-            if unknown:
-                raise ValueError(f"the report has no weight for {', '.join(unknown)}; use smooth_l1.")
-            weights = torch.tensor([REPORT_WEIGHTS[parameter] for parameter in scale.names])
-        # With a mean of one, so that the penalties keep their share.
-        self.register_buffer("weights", weights / weights.mean())
+        weighted = name == "weighted_smooth_l1"
+        self.register_buffer(
+            "weights", report_weights(scale.names) if weighted else torch.ones(len(scale.names))
+        )
         self.penalty = ConstraintPenalty(() if name == "mse" else constraints, scale, held)
 
     def forward(self, predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Training plans in YAML: which network, on which simulated data, for how long, and how."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,56 +33,82 @@ class DataSettings(Settings):
 class NetworkSettings(Settings):
     """Sizes of the posterior network."""
 
-    width: Count = 1024
-    blocks: Count = 3
-    context: Count = 256
+    width: Count = 384
+    inner: Count = 1024
+    blocks: Count = 4
+    context: Count = 128
     transforms: Count = 3
-    bins: Count = 12
-    hidden: Count = 192
+    bins: Count = 8
+    hidden: Count = 128
+
+
+class CurriculumSettings(Settings):
+    """Low strain first: what is used grows from `start` of the quantity's range to all of it over the first share."""
+
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    quantity: str = "Dmax1"
+    start: Annotated[float, Field(gt=0, le=1)] = 0.1
 
 
 class TrainingPlan(Settings):
     """The keys of a training plan.
 
     Samples count curves seen, each as often as it comes; the learning rate rises over the first `warm_up`, then falls
-    as half a cosine to the end.
+    as half a cosine to the end. With `minutes` a training ends, and the rate falls, by samples or by time, whichever
+    has more of its share behind it; how far it comes then depends on the machine. Samples, minutes and seed are those
+    of each member of an ensemble; the seeds of later ones follow. None stands for what the model does by itself.
     """
 
     title: str = ""
-    model: Literal["posterior"] = "posterior"
+    model: Literal["posterior", "v1", "v2", "v3", "cnn2023"] = "posterior"
     data: Annotated[tuple[DataSettings, ...], Field(min_length=1)]
     network: NetworkSettings = NetworkSettings()
+    window: Annotated[int, Field(ge=0)] = 0
+    loss: Literal["default", "weighted", "penalised"] = "default"
+    curriculum: CurriculumSettings | None = None
+    ensemble: Annotated[int, Field(ge=1, le=5)] = 1
     samples: Count = 10_000_000
-    batch: Annotated[int, Field(ge=2, le=65_536)] = 512
-    learning_rate: Annotated[float, Field(gt=0, le=0.1)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
-    warm_up: Annotated[int, Field(ge=0)] = 50_000
+    minutes: Positive | None = None
+    batch: Annotated[int, Field(ge=2, le=65_536)] | None = None
+    learning_rate: Annotated[float, Field(gt=0, le=0.1)] | None = None
+    weight_decay: Annotated[float, Field(ge=0, le=1)] | None = None
+    schedule: Literal["default", "cosine"] = "default"
+    warm_up: Annotated[int, Field(ge=0)] | None = None
     point_weight: Annotated[float, Field(ge=0)] = 20.0
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    clip: Positive = 1.0
+    average: Annotated[float, Field(ge=0, lt=1)] | None = None
+    clip: Positive | None = None
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     seed: Annotated[int, Field(ge=0)] = 0
     validation: Annotated[int, Field(ge=64)] = 4096
     validate_every: Count = 200_000
     patience: Count | None = None
 
+    @cached_property
+    def plans(self) -> tuple[Plan, ...]:
+        """Plans of the data.
+
+        Raises:
+            OSError, ValueError: what is wrong in one; the message names the key.
+        """
+        plans = []
+        for i, data in enumerate(self.data):
+            with at_key(f"data[{i}]"):
+                plans.append(data.build())
+        return tuple(plans)
+
     def bounds(self) -> dict[str, tuple[float, float]]:
         """Smallest and largest value of each parameter over all data."""
         found: dict[str, tuple[float, float]] = {}
-        for data in self.data:
-            for name, (low, high) in data.build().bounds().items():
+        for data in self.plans:
+            for name, (low, high) in data.bounds().items():
                 least, most = found.get(name, (low, high))
                 found[name] = (min(least, low), max(most, high))
         return found
 
     def check(self) -> None:
         """Raise ValueError where data do not fit together; the message names the key."""
-        plans = []
-        for i, data in enumerate(self.data):
-            with at_key(f"data[{i}]"):
-                plans.append(data.build())
-        first = plans[0]
-        for i, other in enumerate(plans[1:], start=1):
+        first = self.plans[0]
+        for i, other in enumerate(self.plans[1:], start=1):
             for what, one, two in (
                 ("parameters", first.names, other.names),
                 ("angles", first.angles, other.angles),
@@ -89,6 +116,28 @@ class TrainingPlan(Settings):
             ):
                 if one != two:
                     raise ValueError(f"data[{i}] has other {what} than data[0]; one network needs the same")
+        self._check_model(first)
+        if self.curriculum is not None and self.curriculum.quantity not in first.names:
+            raise ValueError(
+                f"curriculum.quantity = {self.curriculum.quantity!r}{hint(self.curriculum.quantity, first.names)}"
+            )
+
+    def _check_model(self, data: Plan) -> None:
+        """Raise where a model does not go with other keys, or with the points of the curves."""
+        if self.model == "posterior" and self.loss == "penalised":
+            raise ValueError(
+                "loss = penalised goes with model: v1, v2, v3 or cnn2023; what the posterior gives obeys the "
+                "constraints already"
+            )
+        if self.model != "posterior" and self.network != NetworkSettings():
+            raise ValueError(f"network goes with model: posterior, not {self.model}; leave it out")
+        least = 171 if self.model == "cnn2023" else 20
+        left = data.angles.number - self.window
+        if left < least:
+            raise ValueError(
+                f"window = {self.window} leaves {max(left, 0)} of {data.angles.number} points; {self.model} needs at "
+                f"least {least}"
+            )
 
 
 def training_presets() -> tuple[str, ...]:

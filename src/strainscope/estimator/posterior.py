@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from strainscope.estimator.coordinates import Coordinates, coordinates_from
+from strainscope.estimator.features import CurveFeatures, ScanFeatures
 from strainscope.estimator.weights import load_weights, save_weights
 
 Floats = NDArray[np.float64]
 
-# Intensities below this share of a curve's own maximum are taken as it (log10 must stay finite).
-_LEAST = 1e-12
 _CURVES_AT_ONCE = 256
 
 
@@ -25,20 +24,22 @@ class Architecture:
     """Sizes of the network.
 
     Attributes:
-        width: Of the embedding's layers.
-        blocks: Residual blocks of the embedding.
+        width: Of the embedding.
+        inner: Width inside its residual blocks.
+        blocks: Number of these.
         context: Numbers that the flow sees.
-        transforms: Spline transformations.
+        transforms: Spline transformations, each of half the coordinates given the others.
         bins: Of each spline.
         hidden: Width of the flow's networks.
     """
 
-    width: int = 1024
-    blocks: int = 3
-    context: int = 256
+    width: int = 384
+    inner: int = 1024
+    blocks: int = 4
+    context: int = 128
     transforms: int = 3
-    bins: int = 12
-    hidden: int = 192
+    bins: int = 8
+    hidden: int = 128
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -49,10 +50,10 @@ class Architecture:
 class _Residual(nn.Module):
     """x + B gelu(A norm(x)); starts as the identity."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, inner: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.inner, self.outer = nn.Linear(width, width), nn.Linear(width, width)
+        self.inner, self.outer = nn.Linear(width, inner), nn.Linear(inner, width)
         nn.init.zeros_(self.outer.weight)
         nn.init.zeros_(self.outer.bias)
 
@@ -62,14 +63,11 @@ class _Residual(nn.Module):
 
 
 class PosteriorNetwork(nn.Module):
-    """Log density of free coordinates given curves and settings.
-
-    The curve enters as log10 of the intensity over its maximum, centred and scaled as the training data ask, and as the
-    differences of neighbouring points.
+    """Log density of free coordinates given curves or scans.
 
     Args:
-        points: Of a curve.
-        settings: Numbers that describe the measurement; may be 0.
+        points: Of a curve, or of the grid that scans are brought onto.
+        settings: Numbers that the network is told of a scan's measurement; 0 for noise-free curves.
         parameters: Number of coordinates.
         architecture: Sizes.
     """
@@ -78,16 +76,11 @@ class PosteriorNetwork(nn.Module):
         super().__init__()
         self.points, self.settings = points, settings
         self.architecture = architecture
-        self.mean: torch.Tensor
-        self.scale: torch.Tensor
-        self.difference_scale: torch.Tensor
-        self.register_buffer("mean", torch.zeros(points))
-        self.register_buffer("scale", torch.ones(()))
-        self.register_buffer("difference_scale", torch.ones(()))
+        self.features = ScanFeatures(points, settings) if settings else CurveFeatures(points)
         width = architecture.width
         self.embedding = nn.Sequential(
-            nn.Linear(2 * points - 1 + settings, width),
-            *(_Residual(width) for _ in range(architecture.blocks)),
+            nn.Linear(self.features.number, width),
+            *(_Residual(width, architecture.inner) for _ in range(architecture.blocks)),
             nn.LayerNorm(width),
             nn.Linear(width, architecture.context),
         )
@@ -99,29 +92,27 @@ class PosteriorNetwork(nn.Module):
             bins=architecture.bins,
             transforms=architecture.transforms,
             hidden_features=[architecture.hidden] * 2,
+            # Half of the coordinates at a time: as good as one by one, and three times as fast to sample.
+            passes=2,
         )
 
     def standardise(self, curves: torch.Tensor) -> None:
-        """Take mean and scales of the inputs from curves (n, point)."""
-        logs = _logs(curves)
-        self.mean.copy_(logs.mean(dim=0))
-        self.scale.copy_((logs - self.mean).std())
-        self.difference_scale.copy_(logs.diff(dim=1).std())
+        """Take mean and scales of the inputs from curves (n, row)."""
+        self.features.standardise(curves)
 
-    def context(self, curves: torch.Tensor, settings: torch.Tensor | None = None) -> torch.Tensor:
-        """What the flow sees of curves (batch, point) and settings (batch, setting)."""
-        logs = _logs(curves)
-        parts = [(logs - self.mean) / self.scale, logs.diff(dim=1) / self.difference_scale]
-        if settings is not None:
-            parts.append(settings)
-        result: torch.Tensor = self.embedding(torch.cat(parts, dim=1))
+    @property
+    def row(self) -> int:
+        """Numbers that make a curve (its points), or a scan: see `ScanFeatures`."""
+        return 3 * self.points + self.settings if self.settings else self.points
+
+    def context(self, curves: torch.Tensor) -> torch.Tensor:
+        """What the flow sees of curves or scans (batch, row)."""
+        result: torch.Tensor = self.embedding(self.features(curves))
         return result
 
-    def losses(
-        self, curves: torch.Tensor, free: torch.Tensor, settings: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def losses(self, curves: torch.Tensor, free: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean negative log density of coordinates (batch, parameter), and the point estimate's smooth-L1 loss."""
-        context = self.context(curves, settings).float()
+        context = self.context(curves).float()
         # Splines need all digits.
         with torch.autocast(curves.device.type, enabled=False):
             density = self.flow(context).log_prob(free)
@@ -129,11 +120,6 @@ class PosteriorNetwork(nn.Module):
             torch.sigmoid(1.8138 * self.point(context)), torch.sigmoid(1.8138 * free), beta=0.02
         )
         return -density.mean(), gap
-
-
-def _logs(curves: torch.Tensor) -> torch.Tensor:
-    top = curves.amax(dim=1, keepdim=True)
-    return torch.log10(torch.clamp(curves / top, min=_LEAST))
 
 
 class PosteriorEstimator:
@@ -178,10 +164,11 @@ class PosteriorEstimator:
 
     def _checked(self, curves: NDArray[np.floating]) -> NDArray[np.float32]:
         curves = np.asarray(curves, dtype=np.float32)
-        if curves.ndim != 2 or curves.shape[1] != self.network.points:
+        row = self.network.row
+        what, unit = ("scans", "numbers") if self.network.settings else ("curves", "points")
+        if curves.ndim != 2 or curves.shape[1] != row:
             raise ValueError(
-                f"curves have shape {curves.shape}; this estimator knows curves of {self.network.points} points, "
-                "shape (curve, angle)."
+                f"{what} have shape {curves.shape}; this estimator knows {what} of {row} {unit}, one in each row."
             )
         return curves
 

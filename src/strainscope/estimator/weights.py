@@ -28,7 +28,8 @@ def save_weights(path: Path, tensors: Mapping[str, torch.Tensor], about: Mapping
         OSError: it cannot be written.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps({"format": FORMAT, "sha256": _digest(plain), **about}, allow_nan=False)
+    own = {"format": FORMAT, "sha256": _digest(plain), "about_sha256": _text_digest(about)}
+    text = json.dumps(own | dict(about), allow_nan=False)
     content = save(plain, metadata={_KEY: text})
     fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
@@ -64,7 +65,15 @@ def load_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise ValueError(f"{path}: its format is {known}; this version reads {FORMAT}. Train it again.")
     if digest != _digest(tensors):
         raise ValueError(f"{path}: its weights were altered (checksum differs); get or train it again.")
+    # Files of the first versions have none.
+    said = about.pop("about_sha256", None)
+    if said is not None and said != _text_digest(about):
+        raise ValueError(f"{path}: its description was altered (checksum differs); get or train it again.")
     return tensors, about
+
+
+def _text_digest(about: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(dict(about), sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def _digest(tensors: Mapping[str, torch.Tensor]) -> str:

@@ -1,0 +1,43 @@
+"""Scans as laboratories measure them: simulated in batches for training, and brought onto the network's grid.
+
+A `LabSimulator` draws samples and instruments from `LabSettings` and hands out `LabBatch`; `grid_scan` brings a
+measured scan onto the same `NetworkGrid` by the same definitions.
+"""
+
+from strainscope.measurement.batch import LabBatch, joined
+from strainscope.measurement.components import Components
+from strainscope.measurement.gridding import (
+    CHANNELS,
+    TOLD,
+    GridAngles,
+    NetworkGrid,
+    angle_of,
+    lattice_angle,
+    told_of,
+)
+from strainscope.measurement.measured import GriddedScan, grid_scan
+from strainscope.measurement.scans import Instruments
+from strainscope.measurement.settings import LabSettings
+from strainscope.measurement.simulate import BLOCK, LATTICE, LabSimulator
+from strainscope.measurement.targets import Targets
+
+__all__ = [
+    "BLOCK",
+    "CHANNELS",
+    "LATTICE",
+    "TOLD",
+    "Components",
+    "GridAngles",
+    "GriddedScan",
+    "Instruments",
+    "LabBatch",
+    "LabSettings",
+    "LabSimulator",
+    "NetworkGrid",
+    "Targets",
+    "angle_of",
+    "grid_scan",
+    "joined",
+    "lattice_angle",
+    "told_of",
+]

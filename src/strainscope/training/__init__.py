@@ -1,0 +1,7 @@
+"""Training of estimators: the loop, what it reads, what it writes, and what can be trained."""
+
+from strainscope.training.board import BOARD
+from strainscope.training.checkpoint import CHECKPOINT, LOG, PLAN, WEIGHTS
+from strainscope.training.loop import Progress, train
+
+__all__ = ["BOARD", "CHECKPOINT", "LOG", "PLAN", "WEIGHTS", "Progress", "train"]

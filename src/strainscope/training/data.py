@@ -1,0 +1,143 @@
+"""What a training reads: its datasets, made first where missing, as whole batches from any position on."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from strainscope.dataset.generate import generate
+from strainscope.dataset.reader import ShuffledReader
+from strainscope.dataset.simulate import Curves
+from strainscope.evaluation import excluded
+from strainscope.training.settings import FullPlan
+
+Floats = NDArray[np.float64]
+Batch = tuple[Curves, Floats]
+Admits = Callable[[Floats], NDArray[np.bool_]]
+
+_STANDARDISED_BY = 20_000
+
+
+def readers_of(plan: FullPlan, folder: Path, tell: Callable[[str, int, int], None]) -> list[ShuffledReader]:
+    """Readers of the plan's datasets, which are made or finished first."""
+    readers = []
+    for i, (data, own) in enumerate(zip(plan.data, plan.plans, strict=True)):
+        path = folder / f"{i}-{Path(data.plan).stem}.zarr"
+        generate(own, path, resume=True, progress=partial(tell, path.name))
+        readers.append(ShuffledReader(path, batch=plan.batch, seed=plan.seed + i, start=plan.window))
+    return readers
+
+
+def some_curves(readers: Sequence[ShuffledReader], window: int) -> torch.Tensor:
+    """Curves (n, angle) of every dataset, the window's points left out, that inputs are standardised by."""
+    share = _STANDARDISED_BY // len(readers) + 1
+    parts = [reader.dataset.curves(0, min(share, reader.dataset.size)) for reader in readers]
+    curves = np.concatenate(parts)
+    return torch.from_numpy(np.ascontiguousarray(curves[:, : curves.shape[1] - window]))
+
+
+class Stream:
+    """Whole batches, epoch after epoch; the datasets take turns by their sizes.
+
+    Args:
+        readers: Of the datasets.
+        plan: Gives batch, seed and curriculum.
+        names: Of the parameters.
+        admits: Says which rows of parameters (n, parameter) may be used now; asked once a batch that is read.
+    """
+
+    def __init__(
+        self, readers: Sequence[ShuffledReader], plan: FullPlan, names: Sequence[str], admits: Admits
+    ) -> None:
+        self._readers, self._plan, self._names, self._admits = readers, plan, names, admits
+        self._sizes = [-(-reader.dataset.size // plan.batch) for reader in readers]
+        self._read = 0
+        self._left: Batch | None = None
+        self.epoch_size = sum(reader.dataset.size for reader in readers)
+        # The frozen sets are made when first asked for, which is no time of the training.
+        excluded(readers[0].dataset.plan.draws.values(0, 1), names)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Batches from where the stream is.
+
+        Raises:
+            ValueError: a whole epoch without a row that may be used.
+        """
+        batch, idle = self._plan.batch, 0
+        for curves, values in self._parts():
+            self._read += 1
+            # Frozen test sets are never trained on, whatever the plan.
+            fresh = ~excluded(values, self._names) & self._admits(values)
+            idle = 0 if fresh.any() else idle + 1
+            if idle > sum(self._sizes):
+                raise ValueError(
+                    "no curve of the data may be used: all are in frozen test sets, or beyond the curriculum's "
+                    "limit. Raise curriculum.start, or train on other data."
+                )
+            curves, values = curves[fresh], values[fresh]
+            if self._left is not None:
+                curves = np.concatenate([self._left[0], curves])
+                values = np.concatenate([self._left[1], values])
+            # No more than one: what is left over is always less than a batch.
+            whole = len(values) >= batch
+            self._left = (curves[batch:], values[batch:]) if whole else (curves, values)
+            if whole:
+                yield curves[:batch], values[:batch]
+
+    def _parts(self) -> Iterator[Batch]:
+        """What the readers give, from the first part that has not been read."""
+        epoch, inside = divmod(self._read, sum(self._sizes))
+        every = np.repeat(np.arange(len(self._sizes)), self._sizes)
+        while True:
+            turns = np.random.default_rng([self._plan.seed, epoch]).permutation(every)
+            sources = [reader.epoch(epoch) for reader in self._readers]
+            for position, turn in enumerate(turns.tolist()):
+                part = next(sources[turn])
+                if position >= inside:
+                    yield part
+            epoch, inside = epoch + 1, 0
+
+    def state(self) -> dict[str, Any]:
+        """Where the stream is, and the rows that are left over."""
+        left = None if self._left is None else tuple(torch.from_numpy(part.copy()) for part in self._left)
+        return {"read": self._read, "left": left}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+        self._read, left = state["read"], state["left"]
+        self._left = None if left is None else (left[0].cpu().numpy(), left[1].cpu().numpy())
+
+
+class Curriculum:
+    """Which curves may be used when: low strain first, where the plan asks for it.
+
+    Args:
+        plan: Gives quantity, share and start.
+        names: Of the parameters.
+    """
+
+    def __init__(self, plan: FullPlan, names: Sequence[str]) -> None:
+        self._settings = plan.curriculum
+        if plan.curriculum is not None:
+            self._column = list(names).index(plan.curriculum.quantity)
+            self._low, self._high = plan.bounds()[plan.curriculum.quantity]
+
+    def limit(self, share: float) -> float | None:
+        """Largest value of the quantity at some share of the training; None where all may be used."""
+        settings = self._settings
+        if settings is None or share >= settings.share:
+            return None
+        reach = settings.start + (1 - settings.start) * share / settings.share
+        return self._low + reach * (self._high - self._low)
+
+    def admits(self, values: Floats, share: float) -> NDArray[np.bool_]:
+        """Which rows of parameters (n, parameter) may be used, shape (n,)."""
+        limit = self.limit(share)
+        if limit is None:
+            return np.ones(len(values), dtype=np.bool_)
+        # Values on a grid may lie on the limit but for rounding.
+        return np.asarray(values[:, self._column] <= limit + 1e-9 * (self._high - self._low))

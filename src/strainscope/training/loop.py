@@ -1,0 +1,204 @@
+"""One visible loop, resumable at any step."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from strainscope.estimator.ensemble import save_ensemble
+from strainscope.estimator.plan import TrainingPlan
+from strainscope.training.baseline_task import BaselineTask
+from strainscope.training.board import Board
+from strainscope.training.checkpoint import (
+    CHECKPOINT,
+    LOG,
+    WEIGHTS,
+    append_log,
+    claim,
+    cut_log,
+    load_checkpoint,
+    save_checkpoint,
+)
+from strainscope.training.data import readers_of
+from strainscope.training.posterior_task import PosteriorTask
+from strainscope.training.precision import fabric_of
+from strainscope.training.run import Run
+from strainscope.training.settings import FullPlan, full_plan
+from strainscope.training.task import VALIDATION_LOSS, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a training is.
+
+    Attributes:
+        seen: Curves so far.
+        total: Curves of the whole training; where its time is given, what they are going to be at this pace.
+        loss: Mean loss of the last stretch: negative log density, or the published network's loss.
+        validation: Mean absolute error of each parameter in % of its range, and `validation_loss`.
+        learning_rate: Of the last step.
+        curves_per_second: Since the last look, the looks left out.
+        member: Of an ensemble, from 0 on.
+        members: Of the ensemble; 1 for a single network.
+    """
+
+    seen: int
+    total: int
+    loss: float
+    validation: dict[str, float]
+    learning_rate: float
+    curves_per_second: float
+    member: int = 0
+    members: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Habits:
+    """How often a run is saved, and who hears of it."""
+
+    checkpoint_every: int
+    tell: Callable[[Progress], None]
+    tell_step: Callable[[int, int], None]
+    tell_data: Callable[[str, int, int], None]
+
+
+# However slow the network: no more than this is lost [s].
+_CHECKPOINT_SECONDS = 600.0
+
+
+def train(
+    plan: TrainingPlan,
+    folder: Path,
+    *,
+    resume: bool = False,
+    data_folder: Path | None = None,
+    checkpoint_every: int = 400_000,
+    tell: Callable[[Progress], None] = lambda progress: None,
+    tell_step: Callable[[int, int], None] = lambda seen, total: None,
+    tell_data: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> Path:
+    """Train an estimator, or go on with one; data that are missing are simulated first.
+
+    Args:
+        plan: What to train.
+        folder: Of the run: checkpoint, log, weights; those of an ensemble's members in `member-0`, … there.
+        resume: Go on from the checkpoint in the folder.
+        data_folder: Where datasets lie or are made; by default in the run's folder.
+        checkpoint_every: Curves between two checkpoints; there is one every ten minutes in any case.
+        tell: Called after each validation.
+        tell_step: Called after each step with the curves seen, and those of the whole training.
+        tell_data: Called with a dataset's name, samples done and their total.
+
+    Returns:
+        Path of the weights.
+
+    Raises:
+        FileExistsError: the folder holds a run and `resume` is off.
+        ValueError: it holds another plan's run or a damaged checkpoint, or the loss is no number.
+        OSError: it cannot be written.
+    """
+    whole = full_plan(plan)
+    task = task_of(whole)
+    task.build()  # fails on what does not fit together before anything is written or simulated
+    claim(folder, whole, resume=resume)
+    data = data_folder or folder / "data"
+    weights = folder / WEIGHTS
+    habits = _Habits(checkpoint_every=checkpoint_every, tell=tell, tell_step=tell_step, tell_data=tell_data)
+    if whole.ensemble == 1:
+        _train_one(whole, folder, data, habits)
+        return weights
+    paths = []
+    for i in range(whole.ensemble):
+        place = folder / f"member-{i}"
+        member = whole.model_copy(update={"ensemble": 1, "seed": whole.seed + i})
+        claim(place, member, resume=resume)
+        paths.append(place / WEIGHTS)
+        if not paths[-1].exists():
+            _train_one(member, place, data, replace(habits, tell=_told_of(i, whole.ensemble, tell)))
+    save_ensemble(weights, paths)
+    return weights
+
+
+def task_of(plan: FullPlan) -> Task:
+    """What a plan trains."""
+    return PosteriorTask(plan) if plan.model == "posterior" else BaselineTask(plan)
+
+
+def _train_one(plan: FullPlan, folder: Path, data: Path, habits: _Habits) -> None:
+    """Train one network in a folder that is claimed, from its checkpoint on if it has one."""
+    readers = readers_of(plan, data, habits.tell_data)
+    fabric = fabric_of(plan.precision)
+    task = task_of(plan)
+    torch.manual_seed(plan.seed)
+    run = Run(plan, task, task.build(), readers, fabric)
+    checkpoint = folder / CHECKPOINT
+    if checkpoint.exists():
+        run.restore(load_checkpoint(checkpoint, fabric.device))
+    cut_log(folder / LOG, run.seen)
+    board = Board(folder, seen=run.seen)
+    try:
+        _loop(run, folder, board, habits)
+    finally:
+        board.close()
+    save_checkpoint(checkpoint, run.state())
+    run.estimator(_about(plan)).save(folder / WEIGHTS)
+
+
+def _loop(run: Run, folder: Path, board: Board, habits: _Habits) -> None:
+    """Steps, looks and checkpoints until the training is over."""
+    if run.is_over():
+        return
+    saved, saved_at = run.seen, time.monotonic()
+    run.pause_over()
+    for curves, values in run.stream:
+        run.step(curves, values)
+        habits.tell_step(run.seen, run.total())
+        if run.must_validate():
+            _look(run, folder, board, habits.tell)
+        if run.is_over():
+            return
+        if run.seen - saved >= habits.checkpoint_every or time.monotonic() - saved_at > _CHECKPOINT_SECONDS:
+            save_checkpoint(folder / CHECKPOINT, run.state())
+            saved, saved_at = run.seen, time.monotonic()
+            run.pause_over()
+
+
+def _look(run: Run, folder: Path, board: Board, tell: Callable[[Progress], None]) -> None:
+    """Validate, and say so in the log, on the board and to the caller."""
+    rate = run.learning_rate()  # the look may lower it
+    figures = run.validate()
+    progress = Progress(
+        seen=run.seen,
+        total=run.total(),
+        loss=run.recent_loss(),
+        validation=figures,
+        learning_rate=rate,
+        curves_per_second=run.curves_per_second(),
+    )
+    rates = {"learning_rate": progress.learning_rate, "curves_per_second": progress.curves_per_second}
+    append_log(folder / LOG, {"seen": run.seen, "loss": progress.loss, **figures, **rates})
+    errors = {f"error_percent/{name}": e for name, e in figures.items() if name != VALIDATION_LOSS}
+    losses = {"loss/training": progress.loss, "loss/validation": figures[VALIDATION_LOSS]}
+    board.write(run.seen, losses | errors | rates)
+    tell(progress)
+    run.pause_over()
+
+
+def _told_of(member: int, members: int, tell: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    def tell_of_member(progress: Progress) -> None:
+        tell(replace(progress, member=member, members=members))
+
+    return tell_of_member
+
+
+def _about(plan: FullPlan) -> dict[str, object]:
+    """What an estimator's file says of its data."""
+    data = plan.plans[0]
+    return {
+        "plan": plan.model_dump(mode="json"),
+        "angle_arcsec": data.angle_arcsec.tolist(),
+        "window": plan.window,
+        "sample": data.sample_settings.settings(),
+    }

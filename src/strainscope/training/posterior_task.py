@@ -1,0 +1,134 @@
+"""Training of the posterior estimator: density of the parameters, and a point estimate beside it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from strainscope.estimator.coordinates import Coordinates, coordinates_of
+from strainscope.estimator.losses import report_weights
+from strainscope.estimator.posterior import Architecture, PosteriorEstimator, PosteriorNetwork
+from strainscope.training.schedule import CosineSchedule, Schedule
+from strainscope.training.settings import FullPlan
+from strainscope.training.task import VALIDATION_LOSS, Floats, Savable, Targets, errors_percent
+
+_VALIDATED_AT_ONCE = 1024
+# Logistic of 1.8138 times a coordinate is the unit coordinate that it stands for: π / √3.
+_LOGIT_SD = 1.8138
+
+
+class PosteriorTask:
+    """The posterior estimator of a plan.
+
+    Args:
+        plan: What to train.
+
+    Raises:
+        ValueError: a weighted loss, and a parameter that the report gives no weight.
+    """
+
+    def __init__(self, plan: FullPlan) -> None:
+        self._plan = plan
+        data = plan.plans[0]
+        constraints = data.sample_settings.experiment().constraints
+        self.coordinates: Coordinates = coordinates_of(data.names, plan.bounds(), constraints)
+        self._points = data.angles.number - plan.window
+        weighted = plan.loss == "weighted"
+        self._weights = report_weights(data.names) if weighted else None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Parameters, in the order of the columns."""
+        return self.coordinates.names
+
+    def build(self) -> nn.Module:
+        """The network with fresh weights, from torch's global generator."""
+        sizes = Architecture(**self._plan.network.model_dump())
+        return PosteriorNetwork(self._points, 0, len(self.names), sizes)
+
+    def prepare(self, network: nn.Module, curves: torch.Tensor) -> None:
+        """Standardise the input by curves (n, angle)."""
+        assert isinstance(network, PosteriorNetwork)
+        with torch.no_grad():
+            network.standardise(curves)
+
+    def optimiser(self, network: nn.Module, device: torch.device) -> torch.optim.Optimizer:
+        """AdamW of its weights."""
+        return torch.optim.AdamW(
+            network.parameters(),
+            lr=self._plan.learning_rate,
+            weight_decay=self._plan.weight_decay,
+            # One pass over the weights: a fifth of a step's time otherwise.
+            fused=device.type in ("cpu", "cuda"),
+        )
+
+    def schedule(self, optimiser: torch.optim.Optimizer) -> Schedule:
+        """Half a cosine."""
+        return CosineSchedule(optimiser, self._plan)
+
+    def target(self, values: Floats) -> Targets:
+        """Free coordinates of parameters (n, parameter)."""
+        return self.coordinates.to_free(values).astype(np.float32)
+
+    def loss(
+        self, network: nn.Module, curves: torch.Tensor, target: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Negative log density and the point's loss together; the former alone to show."""
+        assert isinstance(network, PosteriorNetwork)
+        if self._weights is None:
+            density, point = network.losses(curves, target)
+        else:
+            density, point = self._weighted(network, curves, target, self._weights.to(curves.device))
+        return density + self._plan.point_weight * point, density.detach()
+
+    @staticmethod
+    def _weighted(
+        network: PosteriorNetwork, curves: torch.Tensor, target: torch.Tensor, weights: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As the network's own losses, the parameters weighted in that of the point."""
+        context = network.context(curves).float()
+        # Splines need all digits.
+        with torch.autocast(curves.device.type, enabled=False):
+            density = network.flow(context).log_prob(target)
+        gap = nn.functional.smooth_l1_loss(
+            torch.sigmoid(_LOGIT_SD * network.point(context)),
+            torch.sigmoid(_LOGIT_SD * target),
+            beta=0.02,
+            reduction="none",
+        )
+        return -density.mean(), (weights * gap).mean()
+
+    def worst(self, network: nn.Module, curves: torch.Tensor, target: torch.Tensor) -> int:
+        """Which curve has no finite density, or the least one."""
+        assert isinstance(network, PosteriorNetwork)
+        with torch.no_grad():
+            density = network.flow(network.context(curves).float()).log_prob(target)
+        return int(torch.where(torch.isfinite(density), density, -torch.inf).argmin())
+
+    def figures(
+        self, network: nn.Module, curves: NDArray[np.float32], values: Floats, device: torch.device
+    ) -> dict[str, float]:
+        """Mean negative log density, and errors of the point estimate in % of the ranges."""
+        assert isinstance(network, PosteriorNetwork)
+        free = self.target(values)
+        found, density = [], []
+        with torch.no_grad():
+            for first in range(0, len(free), _VALIDATED_AT_ONCE):
+                part = slice(first, first + _VALIDATED_AT_ONCE)
+                context = network.context(torch.from_numpy(curves[part]).to(device)).float()
+                own = torch.from_numpy(free[part]).to(device)
+                density.append(-network.flow(context).log_prob(own).mean().item())
+                found.append(network.point(context).cpu().numpy())
+        estimate = self.coordinates.from_free(np.concatenate(found))
+        bounds = dict(zip(self.names, self.coordinates.bounds, strict=True))
+        return {VALIDATION_LOSS: float(np.mean(density))} | errors_percent(
+            self.names, estimate, values, bounds
+        )
+
+    def estimator(self, network: nn.Module, about: Mapping[str, Any]) -> Savable:
+        """The network as a posterior estimator."""
+        assert isinstance(network, PosteriorNetwork)
+        return PosteriorEstimator(network, self.coordinates, dict(about))

@@ -1,0 +1,229 @@
+"""A training in memory: network, optimiser, average of the weights, and counters; one step, one look, one state."""
+
+import copy
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import nn
+
+from strainscope.dataset.reader import ShuffledReader
+from strainscope.dataset.simulate import Simulator
+from strainscope.training.data import Curriculum, Floats, Stream, some_curves
+from strainscope.training.settings import FullPlan
+from strainscope.training.task import VALIDATION_LOSS, Objective, Savable, Task
+
+_VALIDATION_SEED = 7_000_000
+_SHOWN_LOSSES = 400
+_FORMAT = 2
+
+
+class Run:
+    """Network, optimiser, averages and counters of a training.
+
+    Args:
+        plan: What to train.
+        task: How.
+        network: With fresh weights.
+        readers: Of the plan's datasets.
+        fabric: Device and precision.
+    """
+
+    def __init__(
+        self,
+        plan: FullPlan,
+        task: Task,
+        network: nn.Module,
+        readers: Sequence[ShuffledReader],
+        fabric: Fabric,
+    ) -> None:
+        self.plan, self.task, self.fabric = plan, task, fabric
+        task.prepare(network, some_curves(readers, plan.window))
+        optimiser = task.optimiser(network, fabric.device)
+        self.schedule = task.schedule(optimiser)
+        self.objective, self.optimiser = fabric.setup(Objective(network, task.loss), optimiser)
+        self.network = network
+        self.average = copy.deepcopy(network).requires_grad_(False)
+        curriculum = Curriculum(plan, task.names)
+        self.stream = Stream(
+            readers, plan, task.names, lambda values: curriculum.admits(values, self.share())
+        )
+        self._make_validation()
+        self.seen, self.steps, self.epochs = 0, 0, 0
+        self.seconds, self.core_seconds = 0.0, 0.0
+        self.next_validation = plan.validate_every
+        self.best, self.waited = math.inf, 0
+        self.figures: dict[str, float] = {}
+        self._losses: list[float] = []
+        self.pause_over()
+        self._rate_from = (0, 0.0)
+
+    def _make_validation(self) -> None:
+        """Curves of the first dataset's plan with a seed of their own."""
+        plan = self.plan
+        held_out = plan.plans[0].with_options(seed=_VALIDATION_SEED + plan.seed, size=plan.validation)
+        self._values = held_out.draws.values(0, plan.validation)
+        curves = Simulator(held_out).simulate(self._values)
+        self._curves = np.ascontiguousarray(curves[:, : curves.shape[1] - plan.window])
+
+    def share(self) -> float:
+        """Share of the training that is done: of its curves or of its time, whichever is more."""
+        plan = self.plan
+        spent = 0.0 if plan.minutes is None else self.seconds / (60 * plan.minutes)
+        return max(self.seen / plan.samples, spent)
+
+    def total(self) -> int:
+        """Curves of the whole training: the plan's, or where time ends it sooner, what they are going to be."""
+        return max(self.seen, round(self.seen / self.share())) if self.seen else self.plan.samples
+
+    def step(self, curves: NDArray[np.float32], values: Floats) -> None:
+        """One step of the optimiser.
+
+        Raises:
+            ValueError: a curve or the loss is no number.
+        """
+        broken = ~np.isfinite(curves).all(axis=1)
+        if broken.any():
+            self._stop("a curve holds what is no number", values[int(broken.argmax())])
+        self.schedule.before_step(share=self.share(), seen=self.seen)
+        own = torch.from_numpy(np.ascontiguousarray(curves)).to(self.fabric.device)
+        target = torch.from_numpy(self.task.target(values)).to(self.fabric.device)
+        loss, shown = self.objective(own, target)
+        if not bool(torch.isfinite(loss)):
+            worst = self.task.worst(self.network, own, target)
+            self._stop(f"the loss is {loss.item()}", values[worst])
+        self.optimiser.zero_grad()
+        self.fabric.backward(loss)
+        if self.plan.clip is not None:
+            self.fabric.clip_gradients(self.objective, self.optimiser, max_norm=self.plan.clip)
+        self.optimiser.step()
+        self._average_in()
+        self._losses = [*self._losses[1 - _SHOWN_LOSSES :], float(shown)]
+        self.seen += len(values)
+        self.steps += 1
+        self._count_time()
+
+    def _stop(self, what: str, values: Floats) -> None:
+        sample = ", ".join(f"{name} = {v:g}" for name, v in zip(self.task.names, values, strict=True))
+        raise ValueError(
+            f"{what} at step {self.steps}, from the sample {sample}; the last checkpoint is kept. "
+            "Look at that sample, or lower learning_rate and begin anew."
+        )
+
+    def _average_in(self) -> None:
+        """Exponential average of the weights; the first steps count little by little."""
+        decay = min(self.plan.average, (1 + self.steps) / (10 + self.steps))
+        with torch.no_grad():
+            for mean, own in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(own, 1 - decay)
+            for kept, last in zip(self.average.buffers(), self.network.buffers(), strict=True):
+                kept.copy_(last)
+
+    def _count_time(self) -> None:
+        seconds, core_seconds = self._since
+        self.pause_over()
+        self.seconds += self._since[0] - seconds
+        self.core_seconds += self._since[1] - core_seconds
+
+    def pause_over(self) -> None:
+        """What passed since the last step is not training: a look, a checkpoint, or the beginning."""
+        self._since = time.perf_counter(), time.process_time()
+
+    def must_validate(self) -> bool:
+        """Whether a look is due: by the plan, at the end, or after an epoch that the schedule asks for."""
+        return self.seen >= self.next_validation or self.share() >= 1 or self._epoch_is_over()
+
+    def _epoch_is_over(self) -> bool:
+        return self.schedule.each_epoch and self.seen // self.stream.epoch_size > self.epochs
+
+    def validate(self) -> dict[str, float]:
+        """Figures of the averaged network on held-out curves; the schedule and early stopping look at them."""
+        self.next_validation = self.seen + self.plan.validate_every
+        self.average.eval()
+        self.figures = self.task.figures(self.average, self._curves, self._values, self.fabric.device)
+        loss = self.figures[VALIDATION_LOSS]
+        if self._epoch_is_over():
+            self.schedule.after_epoch(loss)
+            self.epochs = self.seen // self.stream.epoch_size
+        self.waited = 0 if loss < self.best else self.waited + 1
+        self.best = min(self.best, loss)
+        return self.figures
+
+    def recent_loss(self) -> float:
+        """Mean of the last stretch's losses."""
+        return float(np.mean(self._losses)) if self._losses else math.nan
+
+    def learning_rate(self) -> float:
+        """Of the last step."""
+        return float(self.optimiser.param_groups[0]["lr"])
+
+    def curves_per_second(self) -> float:
+        """Since this was last asked."""
+        (seen, seconds), self._rate_from = self._rate_from, (self.seen, self.seconds)
+        return (self.seen - seen) / (self.seconds - seconds) if self.seconds > seconds else math.nan
+
+    def is_over(self) -> bool:
+        """Whether all curves are seen, time is up, or patience is over."""
+        patience = self.plan.patience
+        return self.share() >= 1 or (patience is not None and self.waited >= patience)
+
+    def estimator(self, about: Mapping[str, Any]) -> Savable:
+        """The averaged network as an estimator; `about` is what is known besides."""
+        known = {
+            "seen": self.seen,
+            "training_seconds": round(self.seconds, 3),
+            "core_seconds": round(self.core_seconds, 3),
+            "validation": self.figures,
+        }
+        return self.task.estimator(copy.deepcopy(self.average), {**about, **known})
+
+    def state(self) -> dict[str, Any]:
+        """All that a training needs to go on where it is."""
+        return {
+            "format": _FORMAT,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimiser.state_dict(),
+            "schedule": self.schedule.state(),
+            "stream": self.stream.state(),
+            "seen": self.seen,
+            "steps": self.steps,
+            "epochs": self.epochs,
+            "seconds": self.seconds,
+            "core_seconds": self.core_seconds,
+            "next_validation": self.next_validation,
+            "best": self.best,
+            "waited": self.waited,
+            "figures": dict(self.figures),
+            "losses": list(self._losses),
+            "random": torch.get_rng_state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state.
+
+        Raises:
+            ValueError: it is of another version.
+        """
+        if state.get("format") != _FORMAT:
+            raise ValueError(
+                f"the checkpoint's format is {state.get('format')}; this version reads {_FORMAT}. "
+                "Begin anew in another folder, or go on with the version that wrote it."
+            )
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimizer"])
+        self.schedule.restore(state["schedule"])
+        self.stream.restore(state["stream"])
+        self.seen, self.steps, self.epochs = state["seen"], state["steps"], state["epochs"]
+        self.seconds, self.core_seconds = state["seconds"], state["core_seconds"]
+        self.next_validation = state["next_validation"]
+        self.best, self.waited = state["best"], state["waited"]
+        self.figures, self._losses = dict(state["figures"]), list(state["losses"])
+        self._rate_from = (self.seen, self.seconds)
+        torch.set_rng_state(state["random"].cpu())

@@ -1,0 +1,508 @@
+"""Training: it learns, goes on where it was, and does what the plan's options say."""
+
+import itertools
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from typer.testing import CliRunner
+
+from strainscope import training
+from strainscope.cli import app
+from strainscope.dataset.plan import load_plan
+from strainscope.estimator.load import load_estimator
+from strainscope.estimator.losses import RECIPES
+from strainscope.estimator.plan import TrainingPlan, checked_training, load_training_plan
+from strainscope.estimator.posterior import load_posterior
+from strainscope.estimator.weights import load_weights
+from strainscope.training.data import Curriculum, Stream, readers_of
+from strainscope.training.run import Run
+from strainscope.training.settings import full_plan
+
+SMALL = {"width": 32, "blocks": 1, "context": 16, "transforms": 2, "bins": 4, "hidden": 16}
+BASELINES = ("v1", "v2", "v3", "cnn2023")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Sums in one order: the same weights each time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+def training_plan(folder, *, size=4096, points=50, **changes):
+    """A plan on few points, quick to simulate and to train."""
+    data = load_plan("uniform-1m").model_dump(mode="json")
+    data |= {"size": size, "angles": {"first": -900.0, "step": 1000.0 / points, "number": points}}
+    place = folder / f"few-{size}-{points}.yaml"
+    place.write_text(yaml.safe_dump(data))
+    settings = {
+        "data": [{"plan": str(place)}],
+        "network": SMALL,
+        "samples": 6400,
+        "batch": 128,
+        "warm_up": 500,
+        "validation": 256,
+        "validate_every": 3200,
+        "learning_rate": 3e-3,
+    }
+    return checked_training(settings | changes, source="test")
+
+
+def short_plan(folder, model="posterior", **changes):
+    """A network on few curves of few points: an epoch is a step or two."""
+    settings = {"points": 172 if model == "cnn2023" else 24, "size": 64, "validation": 64}
+    if model == "posterior":
+        settings |= {"samples": 640, "batch": 64, "validate_every": 320}
+    else:
+        settings |= {"samples": 256, "batch": 32, "validate_every": 1000}
+        settings |= {"network": {}, "learning_rate": None, "warm_up": None}
+    return training_plan(folder, **settings | changes, model=model)
+
+
+def weights_of(folder):
+    return load_weights(folder / training.WEIGHTS)[0]
+
+
+def log_of(folder):
+    return [json.loads(line) for line in (folder / training.LOG).read_text().splitlines()]
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, other[name], rtol=0, atol=0)
+
+
+class _Interrupted(Exception):
+    pass
+
+
+def interrupt_at(looks):
+    """What stops a training at one of its looks."""
+    left = [looks]
+
+    def tell(progress):
+        left[0] -= 1
+        if not left[0]:
+            raise _Interrupted
+
+    return tell
+
+
+def interrupted(plan, folder, data_folder, *, looks=1, **options):
+    with pytest.raises(_Interrupted):
+        training.train(plan, folder, data_folder=data_folder, tell=interrupt_at(looks), **options)
+
+
+# The loop ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(data_folder, tmp_path_factory):
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    training.train(training_plan(data_folder), folder, data_folder=data_folder)
+    return folder
+
+
+def test_training_learns_and_logs(trained):
+    rows = log_of(trained)
+    assert [row["seen"] for row in rows] == [3200, 6400]
+    # A flat density over seven coordinates of unit variance would give about 10.
+    assert rows[-1]["validation_loss"] < rows[0]["validation_loss"] < 10
+    assert rows[-1]["Dmax1"] < 20
+    assert rows[0]["learning_rate"] > rows[-1]["learning_rate"]
+    estimator = load_posterior(trained / training.WEIGHTS)
+    assert estimator.about["plan"]["samples"] == 6400
+    assert estimator.about["validation"]["Dmax1"] == rows[-1]["Dmax1"]
+
+
+def test_interrupted_and_resumed_it_ends_with_the_same_weights(trained, data_folder, tmp_path):
+    plan, folder = training_plan(data_folder), tmp_path / "run"
+    interrupted(plan, folder, data_folder, checkpoint_every=1280)
+    assert not (folder / training.WEIGHTS).exists()
+    training.train(plan, folder, data_folder=data_folder, resume=True)
+    assert_same(weights_of(folder), weights_of(trained))
+    # The look after the last checkpoint was done twice, and is told once.
+    assert [row["seen"] for row in log_of(folder)] == [3200, 6400]
+
+
+def test_a_training_that_is_over_stays_as_it_is(data_folder, tmp_path):
+    plan, folder = short_plan(data_folder), tmp_path / "run"
+    training.train(plan, folder, data_folder=data_folder)
+    before = weights_of(folder)
+    training.train(plan, folder, data_folder=data_folder, resume=True)
+    assert_same(weights_of(folder), before)
+
+
+def test_another_plan_does_not_go_on_in_a_run(trained, data_folder):
+    with pytest.raises(FileExistsError, match="--resume"):
+        training.train(training_plan(data_folder), trained, data_folder=data_folder)
+    with pytest.raises(ValueError, match="the training of another plan"):
+        training.train(training_plan(data_folder, seed=3), trained, data_folder=data_folder, resume=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a file", b"text"])
+def test_a_damaged_checkpoint_is_said_so(data_folder, tmp_path, content):
+    plan, folder = short_plan(data_folder), tmp_path / "run"
+    interrupted(plan, folder, data_folder)
+    (folder / training.CHECKPOINT).write_bytes(content)
+    with pytest.raises(ValueError, match=r"checkpoint\.pt: is no whole checkpoint .* delete it and resume"):
+        training.train(plan, folder, data_folder=data_folder, resume=True)
+
+
+@pytest.mark.parametrize("model", ["posterior", "v1"])
+def test_a_curve_that_is_no_number_stops_and_keeps_the_checkpoint(data_folder, tmp_path, monkeypatch, model):
+    plan = short_plan(data_folder, model, samples=640)
+    calls, offending, whole = [], [], Run.step
+
+    def step(self, curves, values):
+        calls.append(1)
+        if len(calls) == 7:
+            curves = curves.copy()
+            curves[7, 3] = np.nan
+            offending.append(values[7])
+        whole(self, curves, values)
+
+    monkeypatch.setattr(Run, "step", step)
+    folder = tmp_path / "run"
+    with pytest.raises(
+        ValueError,
+        match="a curve holds what is no number at step 6, from the sample .*last checkpoint is kept",
+    ) as error:
+        training.train(plan, folder, data_folder=data_folder, checkpoint_every=2 * full_plan(plan).batch)
+    state = torch.load(folder / training.CHECKPOINT, weights_only=True)
+    assert state["steps"] == 6
+    assert f"L1 = {offending[0][2]:g}" in str(error.value)
+    assert all(torch.isfinite(t).all() for t in state["network"].values())
+
+
+def test_a_loss_that_is_no_number_stops_and_names_the_sample(data_folder, tmp_path, monkeypatch):
+    from strainscope.training.posterior_task import PosteriorTask
+
+    whole, seen = PosteriorTask.target, []
+
+    def target(self, values):
+        found = whole(self, values)
+        if len(values) == 64:  # a batch, with as many validation curves it is the first look
+            seen.append(values)
+        if len(seen) == 3:
+            found[5, 1] = np.nan
+        return found
+
+    monkeypatch.setattr(PosteriorTask, "target", target)
+    plan = short_plan(data_folder, validation=65)
+    with pytest.raises(ValueError, match="the loss is nan at step 2, from the sample") as error:
+        training.train(plan, tmp_path / "run", data_folder=data_folder)
+    assert f"Dmax1 = {seen[2][5, 0]:g}, " in str(error.value)
+
+
+# Tasks ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", BASELINES)
+def test_a_published_network_learns(data_folder, tmp_path, model):
+    """Again and again the same few curves: its loss falls."""
+    plan = short_plan(data_folder, model, samples=640)
+    told = []
+    path = training.train(plan, tmp_path / "run", data_folder=data_folder, tell=told.append)
+    assert [p.seen for p in told] == [64 * (i + 1) for i in range(10)]  # a look after each epoch
+    losses = [p.loss for p in told]
+    assert losses[-1] < 0.8 * losses[0]
+    estimator = load_estimator(path)
+    assert estimator.model == model
+    assert estimator.about["plan"]["learning_rate"] == RECIPES[model].learning_rate
+    assert told[0].learning_rate == RECIPES[model].learning_rate
+
+
+@pytest.mark.parametrize("model", ["v3", "cnn2023"])
+def test_a_published_network_goes_on_where_it_was(data_folder, tmp_path, model):
+    plan = short_plan(data_folder, model)
+    training.train(plan, tmp_path / "whole", data_folder=data_folder)
+    interrupted(plan, tmp_path / "parts", data_folder, looks=1, checkpoint_every=32)
+    training.train(plan, tmp_path / "parts", data_folder=data_folder, resume=True)
+    assert_same(weights_of(tmp_path / "parts"), weights_of(tmp_path / "whole"))
+
+
+def test_the_rate_of_a_published_network_falls_on_a_plateau(data_folder, tmp_path, monkeypatch):
+    from strainscope.training.baseline_task import BaselineTask
+
+    monkeypatch.setattr(BaselineTask, "figures", lambda *_: {"validation_loss": 1.0})
+    plan = short_plan(data_folder, "v1", samples=64 * 8)
+    rates = []
+    training.train(
+        plan, tmp_path / "run", data_folder=data_folder, tell=lambda p: rates.append(p.learning_rate)
+    )
+    first = RECIPES["v1"].learning_rate
+    # The first epoch sets the mark, five without a gain are waited for, the next one lowers it.
+    assert rates == [first] * 7 + [first / 2]
+
+
+def test_a_published_network_with_half_a_cosine(data_folder, tmp_path):
+    plan = short_plan(data_folder, "v1", schedule="cosine", validate_every=64)
+    rates = []
+    training.train(
+        plan, tmp_path / "run", data_folder=data_folder, tell=lambda p: rates.append(p.learning_rate)
+    )
+    assert len(rates) == 4
+    assert all(one > other for one, other in zip(rates[:-1], rates[1:], strict=True))
+
+
+def test_a_full_plan_has_the_models_own_values(data_folder):
+    for model in BASELINES:
+        found = full_plan(short_plan(data_folder, model, batch=None))
+        recipe = RECIPES[model]
+        assert (found.batch, found.learning_rate) == (recipe.batch, recipe.learning_rate)
+        assert (found.weight_decay, found.clip, found.average) == (recipe.weight_decay, None, 0.0)
+    found = full_plan(TrainingPlan(data=[{"plan": "uniform-1m"}], clip=2.0))
+    assert (found.batch, found.learning_rate, found.clip) == (512, 1e-3, 2.0)
+    assert full_plan(found) == found
+    million = TrainingPlan(data=[{"plan": "uniform-1m"}], model="v3")
+    assert full_plan(million).batch == RECIPES["v3"].batch_at_a_million
+
+
+@pytest.mark.parametrize(
+    ("model", "loss"), [("posterior", "weighted"), ("v1", "weighted"), ("cnn2023", "penalised")]
+)
+def test_a_loss_of_the_plan_differs_from_the_default(data_folder, tmp_path, model, loss):
+    found = {}
+    for name in ("default", loss):
+        plan = short_plan(data_folder, model, loss=name, samples=128)
+        training.train(plan, tmp_path / name, data_folder=data_folder)
+        found[name] = weights_of(tmp_path / name)
+    assert any((found["default"][n].float() - found[loss][n].float()).abs().max() > 1e-6 for n in found[loss])
+
+
+def test_equal_weights_would_be_the_default_loss(data_folder, monkeypatch):
+    """The posterior's weighted loss differs from its own in the weights alone."""
+    from strainscope.training import posterior_task
+
+    monkeypatch.setattr(posterior_task, "report_weights", lambda names: torch.ones(len(names)))
+    plans = [full_plan(short_plan(data_folder, loss=loss)) for loss in ("default", "weighted")]
+    torch.manual_seed(0)
+    plain, weighted = (posterior_task.PosteriorTask(plan) for plan in plans)
+    network = plain.build()
+    curves, target = torch.rand(8, 24) + 0.1, torch.randn(8, 7)
+    for one, other in zip(
+        plain.loss(network, curves, target), weighted.loss(network, curves, target), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+
+
+# Options ----------------------------------------------------------------------------------------------------
+
+
+def test_a_curriculum_begins_with_low_strain(data_folder):
+    plan = full_plan(short_plan(data_folder, curriculum={"share": 0.5, "quantity": "Dmax1", "start": 0.2}))
+    low, high = plan.bounds()["Dmax1"]
+    curriculum = Curriculum(plan, tuple(plan.bounds()))
+    limits = [curriculum.limit(share) for share in (0.0, 0.25, 0.5, 1.0)]
+    assert limits[:2] == pytest.approx([low + 0.2 * (high - low), low + 0.6 * (high - low)])
+    assert limits[2:] == [None, None]
+    values = np.array([[low, 0.0], [limits[0], 0.0], [high, 0.0]])
+    assert curriculum.admits(values, 0.0).tolist() == [True, True, False]
+    assert curriculum.admits(values, 0.5).all()
+
+
+def test_a_curriculum_admits_all_in_the_end(data_folder, tmp_path, monkeypatch):
+    plan = short_plan(data_folder, curriculum={"share": 0.5, "start": 0.3})
+    limits, whole = [], Run.step
+
+    def step(self, curves, values):
+        assert len(curves) == len(values) == 64  # whole batches, however few are admitted
+        limits.append((self.share(), values[:, 0].max()))
+        whole(self, curves, values)
+
+    monkeypatch.setattr(Run, "step", step)
+    training.train(plan, tmp_path / "run", data_folder=data_folder)
+    full = full_plan(plan)
+    low, high = full.bounds()["Dmax1"]
+    curriculum = Curriculum(full, tuple(full.bounds()))
+    for share, largest in limits:
+        limit = curriculum.limit(share)
+        assert largest <= (high if limit is None else limit)
+    assert limits[0][1] < low + 0.3 * (high - low)
+    assert limits[-1][1] > low + 0.9 * (high - low)
+
+
+def test_a_curriculum_goes_on_where_it_was(data_folder, tmp_path):
+    """Rows that were admitted, but did not fill a batch, are kept."""
+    plan = short_plan(data_folder, curriculum={"share": 0.8, "start": 0.3}, validate_every=192)
+    training.train(plan, tmp_path / "whole", data_folder=data_folder)
+    interrupted(plan, tmp_path / "parts", data_folder, looks=2, checkpoint_every=64)
+    training.train(plan, tmp_path / "parts", data_folder=data_folder, resume=True)
+    assert_same(weights_of(tmp_path / "parts"), weights_of(tmp_path / "whole"))
+
+
+def test_data_of_which_nothing_may_be_used_are_said_so(data_folder):
+    plan = full_plan(short_plan(data_folder))
+    readers = readers_of(plan, data_folder, lambda name, done, total: None)
+    stream = Stream(
+        readers, plan, readers[0].dataset.names, lambda values: np.zeros(len(values), dtype=np.bool_)
+    )
+    with pytest.raises(ValueError, match=r"no curve of the data may be used.*curriculum\.start"):
+        next(iter(stream))
+
+
+@pytest.mark.parametrize("model", ["posterior", "v1"])
+def test_a_window_is_left_out_and_known(data_folder, tmp_path, model):
+    path = training.train(
+        short_plan(data_folder, model, window=4, samples=128), tmp_path / "run", data_folder=data_folder
+    )
+    estimator = load_estimator(path)
+    points = len(estimator.about["angle_arcsec"])
+    assert (estimator.window, estimator.points) == (4, points)
+    curves = np.exp(np.random.default_rng(0).normal(size=(3, points))).astype(np.float32)
+    other = curves.copy()
+    other[:, -4:] *= 3
+    np.testing.assert_array_equal(estimator.point(other), estimator.point(curves))
+    other[:, -5] *= 3
+    assert (estimator.point(other) != estimator.point(curves)).any()
+    with pytest.raises(ValueError, match=f"knows curves of {points} points"):
+        estimator.point(curves[:, :-4])
+
+
+def test_time_ends_a_training_and_lowers_the_rate(data_folder, tmp_path, monkeypatch):
+    """By a clock that goes on by 1/16 s whenever it is read, which each step does once."""
+    ticks = itertools.count()
+    clock = SimpleNamespace(perf_counter=lambda: next(ticks) / 16, process_time=lambda: 0.0)
+    monkeypatch.setattr(training.run, "time", clock)
+    plan = short_plan(data_folder, minutes=0.01, samples=10_000_000, validate_every=320, warm_up=0)
+    told, steps = [], []
+    training.train(
+        plan,
+        tmp_path / "run",
+        data_folder=data_folder,
+        tell=told.append,
+        tell_step=lambda seen, total: steps.append((seen, total)),
+    )
+    # Looks are no time of the training, so ten steps reach 0.6 s.
+    assert [p.seen for p in told] == [320, 640]
+    assert told[0].total == round(320 * 0.6 / (5 / 16))
+    assert told[-1].total == steps[-1][1] == 640
+    assert told[-1].learning_rate == pytest.approx(3e-3 * 0.5 * (1 + np.cos(np.pi * (9 / 16) / 0.6)))
+    assert load_estimator(tmp_path / "run" / training.WEIGHTS).about["training_seconds"] == 10 / 16
+
+
+def test_an_ensemble_goes_on_after_a_member(data_folder, tmp_path):
+    plan = short_plan(data_folder, ensemble=2, samples=320)
+    members = []
+    path = training.train(
+        plan,
+        tmp_path / "whole",
+        data_folder=data_folder,
+        tell=lambda p: members.append((p.member, p.members)),
+    )
+    assert members == [(0, 2), (1, 2)]
+    interrupted(plan, tmp_path / "parts", data_folder, looks=2)
+    first = tmp_path / "parts" / "member-0" / training.WEIGHTS
+    assert first.exists()
+    assert not (tmp_path / "parts" / training.WEIGHTS).exists()
+    before = first.stat().st_mtime_ns
+    training.train(plan, tmp_path / "parts", data_folder=data_folder, resume=True)
+    assert first.stat().st_mtime_ns == before
+    assert_same(weights_of(tmp_path / "parts"), weights_of(tmp_path / "whole"))
+    estimator = load_estimator(path)
+    one, other = (load_posterior(tmp_path / "whole" / f"member-{i}" / training.WEIGHTS) for i in range(2))
+    assert (one.about["plan"]["seed"], other.about["plan"]["seed"]) == (0, 1)
+    curves = np.exp(np.random.default_rng(0).normal(size=(3, 24))).astype(np.float32)
+    np.testing.assert_allclose(estimator.point(curves), (one.point(curves) + other.point(curves)) / 2)
+    assert (one.point(curves) != other.point(curves)).any()
+
+
+def test_tensorboard_has_the_figures_and_goes_on(data_folder, tmp_path):
+    plan, folder = short_plan(data_folder, validate_every=128), tmp_path / "run"
+    interrupted(plan, folder, data_folder, looks=3, checkpoint_every=256)
+    training.train(plan, folder, data_folder=data_folder, resume=True)
+    assert len(list((folder / training.BOARD).iterdir())) == 2
+    events = EventAccumulator(str(folder / training.BOARD))
+    events.Reload()
+    tags = events.Tags()["scalars"]
+    assert {"loss/training", "loss/validation", "learning_rate", "curves_per_second"} < set(tags)
+    assert "error_percent/Rp2" in tags
+    rows = log_of(folder)
+    # What was written after the checkpoint counts once.
+    assert [e.step for e in events.Scalars("loss/validation")] == [row["seen"] for row in rows]
+    assert [row["seen"] for row in rows] == [128, 256, 384, 512, 640]
+
+
+def test_patience_ends_a_training(data_folder, tmp_path, monkeypatch):
+    from strainscope.training.posterior_task import PosteriorTask
+
+    monkeypatch.setattr(PosteriorTask, "figures", lambda *_: {"validation_loss": 1.0})
+    told = []
+    plan = short_plan(data_folder, patience=2, validate_every=64)
+    training.train(plan, tmp_path / "run", data_folder=data_folder, tell=told.append)
+    assert [p.seen for p in told] == [64, 128, 192]
+
+
+def test_a_progress_is_of_one_network_by_itself():
+    progress = training.Progress(
+        seen=1, total=2, loss=0.0, validation={}, learning_rate=1e-3, curves_per_second=1.0
+    )
+    assert replace(progress, member=1).members == 1
+
+
+def test_the_command_trains_and_goes_on(data_folder, tmp_path):
+    plan = short_plan(data_folder, samples=128, validate_every=64, ensemble=2)
+    place = tmp_path / "plan.yaml"
+    place.write_text(yaml.safe_dump(plan.model_dump(mode="json", exclude_unset=True)))
+    arguments = ["train", str(place), "-o", str(tmp_path / "run"), "--data", str(data_folder)]
+    found = CliRunner().invoke(app, [*arguments, "--threads", "1"])
+    assert found.exit_code == 0
+    assert "network 2 of 2, 64 of 128 curves (" in found.stderr
+    assert "estimator.safetensors: " in found.stdout
+    assert CliRunner().invoke(app, [*arguments, "--resume"]).exit_code == 0
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code != 0
+    assert "--resume" in again.stderr
+
+
+# Plans ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"samplse": 3}, "unknown key 'samplse'.*Did you mean samples"),
+        ({"batch": 1}, "batch = 1"),
+        ({"data": []}, "data"),
+        ({"data": [{"plan": "uniform-1m"}, {"plan": "balanced-1m-film"}]}, r"data\[1\] has other sample"),
+        ({"data": [{"plan": "uniform-2m"}]}, r"data\[0\].*Did you mean uniform-1m"),
+        ({"model": "v4"}, "model = 'v4'"),
+        ({"loss": "huber"}, "loss = 'huber'"),
+        ({"loss": "penalised"}, "penalised goes with model: v1"),
+        ({"curriculum": {"until": 0.3}}, "unknown key 'until'; there are share, quantity, start"),
+        ({"curriculum": {"share": 1.5}}, r"curriculum\.share = 1\.5"),
+        ({"curriculum": {"quantity": "Dmax"}}, r"curriculum\.quantity = 'Dmax'.*Did you mean Dmax1"),
+        ({"minutes": 0}, "minutes = 0"),
+        ({"ensemble": 6}, "ensemble = 6"),
+        ({"window": -1}, "window = -1"),
+        ({"window": 690}, "window = 690 leaves 11 of 701 points; posterior needs at least 20"),
+        (
+            {"model": "cnn2023", "window": 600},
+            "window = 600 leaves 101 of 701 points; cnn2023 needs at least 171",
+        ),
+        ({"model": "v3", "network": {"width": 8}}, "network goes with model: posterior, not v3"),
+    ],
+)
+def test_wrong_plans(change, message):
+    with pytest.raises(ValueError, match=message):
+        checked_training({"data": [{"plan": "uniform-1m"}]} | change, source="plan.yaml")
+
+
+def test_the_plan_that_ships_loads():
+    assert load_training_plan("ggg444-ideal").data
