@@ -90,7 +90,14 @@ def test_a_saved_estimator_is_the_same(estimator, tmp_path):
     path = tmp_path / "e.safetensors"
     estimator.save(path)
     loaded = load_posterior(path)
-    np.testing.assert_array_equal(loaded.sample(curves(), 20, 3), estimator.sample(curves(), 20, 3))
+    # Matrices are kept in half precision, which is done once: what is loaded is what is saved again.
+    own, other = loaded.sample(curves(), 20, 3), estimator.sample(curves(), 20, 3)
+    assert np.abs(own - other).max(axis=(0, 1)) == pytest.approx(
+        0, abs=1e-2 * np.ptp(other, axis=(0, 1)).max()
+    )
+    loaded.save(tmp_path / "again.safetensors")
+    again = load_posterior(tmp_path / "again.safetensors")
+    np.testing.assert_array_equal(again.sample(curves(), 20, 3), own)
     assert loaded.about["angle_arcsec"] == [0.0]
     assert not list(tmp_path.glob(".*partial"))
 

@@ -20,7 +20,7 @@ from strainscope.estimator.losses import RECIPES
 from strainscope.estimator.plan import TrainingPlan, checked_training, load_training_plan
 from strainscope.estimator.posterior import load_posterior
 from strainscope.estimator.weights import load_weights
-from strainscope.training.data import Curriculum, Stream, readers_of
+from strainscope.training.data import Curriculum, DatasetSource, Stream, readers_of
 from strainscope.training.run import Run
 from strainscope.training.settings import full_plan
 
@@ -293,7 +293,7 @@ def test_equal_weights_would_be_the_default_loss(data_folder, monkeypatch):
     monkeypatch.setattr(posterior_task, "report_weights", lambda names: torch.ones(len(names)))
     plans = [full_plan(short_plan(data_folder, loss=loss)) for loss in ("default", "weighted")]
     torch.manual_seed(0)
-    plain, weighted = (posterior_task.PosteriorTask(plan) for plan in plans)
+    plain, weighted = (posterior_task.PosteriorTask(plan, DatasetSource(plan)) for plan in plans)
     network = plain.build()
     curves, target = torch.rand(8, 24) + 0.1, torch.randn(8, 7)
     for one, other in zip(

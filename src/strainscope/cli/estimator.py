@@ -65,9 +65,9 @@ def train(
 def evaluate(
     context: typer.Context,
     estimator: Annotated[
-        Path, typer.Argument(metavar="ESTIMATOR", help="Weights, such as estimator.safetensors.")
+        str, typer.Argument(metavar="ESTIMATOR", help="Name of one that ships, or a weights file.")
     ],
-    test_set: Annotated[str, typer.Option("--set", help="balanced, balanced-film or continuous.")],
+    test_set: Annotated[str, typer.Option("--set", help="balanced, balanced-film, continuous or lab.")],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder for a report; it must not exist.")
     ] = None,
@@ -83,16 +83,18 @@ def evaluate(
     from strainscope.cli.dataset import progress_bar
     from strainscope.estimator.grids import check_asked
     from strainscope.estimator.load import load_estimator
+    from strainscope.estimator.shipped import estimator_path
 
     if out is not None:
         evaluation.check_evaluation_target(out, force=force)
-    loaded = load_estimator(estimator)
+    weights = estimator_path(estimator)
+    loaded = load_estimator(weights)
     asked = evaluation.frozen_set(test_set)
     check_asked(loaded.about, angle_arcsec=asked.angle_arcsec, sample=asked.identity.get("sample"))
     with progress_bar("simulating") as bar:
         frozen = evaluation.load_test_set(test_set, size=size, progress=bar)
     with progress_bar("evaluating") as bar:
-        found = evaluation.evaluate(loaded, frozen, name=estimator.stem, progress=bar)
+        found = evaluation.evaluate(loaded, frozen, name=weights.stem, progress=bar)
     if out is not None:
         evaluation.write_evaluation(found, out, force=force, command=context.obj)
     if as_json:

@@ -4,8 +4,8 @@ r"""What a network sees of curves and scans: their logarithm, and the spectrum o
     y_k = \lg \Big| \sum_i w_i q_i^2 \frac{R_i}{\max R} e^{-2\pi i k i/2n} \Big|
 
 with q the distance from the strongest point of the mean curve, over the curve's length, and w a Hann window. In the
-weak limit q² R is the squared modulus of the transform of what scatters beside the perfect crystal, so y shows depths and
-distances of steep strain as peaks where x shows fringes.
+weak limit q² R is the squared modulus of the transform of what scatters beside the perfect crystal, so y shows depths
+and distances of steep strain as peaks where x shows fringes.
 """
 
 import torch

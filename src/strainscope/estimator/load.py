@@ -7,18 +7,14 @@ from typing import Any
 
 import torch
 
-from strainscope.estimator import ensemble, regression
-from strainscope.estimator.coordinates import coordinates_from
+from strainscope.estimator import ensemble, posterior, regression
 from strainscope.estimator.ensemble import Ensemble, ensemble_of, members_of
-from strainscope.estimator.posterior import Architecture, PosteriorEstimator, PosteriorNetwork
+from strainscope.estimator.posterior import PosteriorEstimator, posterior_from
 from strainscope.estimator.regression import RegressionEstimator, regression_from
 from strainscope.estimator.weights import load_weights
 from strainscope.estimator.window import WindowedEstimator
 
 Single = PosteriorEstimator | WindowedEstimator | RegressionEstimator
-
-POSTERIOR = "posterior"
-_POSTERIOR_KEYS = ("kind", "points", "settings", "architecture", "coordinates")
 
 
 def load_estimator(path: Path) -> Single | Ensemble:
@@ -48,23 +44,15 @@ def _single(tensors: Mapping[str, torch.Tensor], about: Mapping[str, Any]) -> Si
     kind = about.get("kind")
     if kind == regression.KIND:
         return regression_from(tensors, about)
-    if kind == POSTERIOR:
+    if kind == posterior.KIND:
         return _posterior(tensors, about)
-    known = ", ".join((POSTERIOR, regression.KIND, ensemble.KIND))
+    known = ", ".join((posterior.KIND, regression.KIND, ensemble.KIND))
     raise ValueError(f"holds an estimator of the kind {kind!r}; this version knows {known}.")
 
 
 def _posterior(
     tensors: Mapping[str, torch.Tensor], about: Mapping[str, Any]
 ) -> PosteriorEstimator | WindowedEstimator:
-    coordinates = coordinates_from(about["coordinates"])
-    # The fresh weights are overwritten; they must not move torch's global generator.
-    with torch.random.fork_rng(devices=[]):
-        network = PosteriorNetwork(
-            about["points"], about["settings"], len(coordinates.names), Architecture(**about["architecture"])
-        )
-    network.load_state_dict(dict(tensors))
-    kept = {key: value for key, value in about.items() if key not in _POSTERIOR_KEYS}
-    estimator = PosteriorEstimator(network, coordinates, kept)
+    estimator = posterior_from(tensors, about)
     window = about.get("window", 0)
     return WindowedEstimator(estimator, window) if window else estimator

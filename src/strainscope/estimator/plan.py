@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from strainscope.dataset.plan import Plan, load_plan
+from strainscope.measurement import LabSettings
 from strainscope.readers import read_text
-from strainscope.sample import parse_yaml
+from strainscope.sample import Sample, load_sample, parse_yaml
 from strainscope.sample.base import Positive, Settings
 from strainscope.sample.messages import at_key, did_you_mean, first_problem, hint, sentence
 
@@ -28,6 +29,18 @@ class DataSettings(Settings):
     def build(self) -> Plan:
         """Its plan."""
         return load_plan(self.plan, size=self.size, seed=self.seed)
+
+
+class LabData(Settings):
+    """Scans of a sample as laboratories measure them, simulated while the training goes on."""
+
+    sample: str
+    scans: LabSettings = LabSettings()
+
+    def build(self) -> Sample:
+        """The sample."""
+        with at_key("lab.sample"):
+            return load_sample(self.sample)
 
 
 class NetworkSettings(Settings):
@@ -61,7 +74,8 @@ class TrainingPlan(Settings):
 
     title: str = ""
     model: Literal["posterior", "v1", "v2", "v3", "cnn2023"] = "posterior"
-    data: Annotated[tuple[DataSettings, ...], Field(min_length=1)]
+    data: tuple[DataSettings, ...] = ()
+    lab: LabData | None = None
     network: NetworkSettings = NetworkSettings()
     window: Annotated[int, Field(ge=0)] = 0
     loss: Literal["default", "weighted", "penalised"] = "default"
@@ -107,6 +121,11 @@ class TrainingPlan(Settings):
 
     def check(self) -> None:
         """Raise ValueError where data do not fit together; the message names the key."""
+        if bool(self.data) == (self.lab is not None):
+            raise ValueError("give either data (datasets of curves) or lab (simulated scans), and not both")
+        if self.lab is not None:
+            self._check_lab()
+            return
         first = self.plans[0]
         for i, other in enumerate(self.plans[1:], start=1):
             for what, one, two in (
@@ -121,6 +140,16 @@ class TrainingPlan(Settings):
             raise ValueError(
                 f"curriculum.quantity = {self.curriculum.quantity!r}{hint(self.curriculum.quantity, first.names)}"
             )
+
+    def _check_lab(self) -> None:
+        """Raise where a key does not go with scans."""
+        for key in ("window", "loss", "curriculum"):
+            if getattr(self, key) != TrainingPlan.model_fields[key].default:
+                raise ValueError(f"{key} goes with data, not with lab; leave it out")
+        if self.model != "posterior":
+            raise ValueError(f"model = {self.model} reads curves, not scans; lab goes with model: posterior")
+        if self.lab is not None:
+            self.lab.build()
 
     def _check_model(self, data: Plan) -> None:
         """Raise where a model does not go with other keys, or with the points of the curves."""

@@ -1,5 +1,6 @@
 """The posterior estimator: an embedding of curve and settings, then a neural spline flow in free coordinates."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from strainscope.estimator.weights import load_weights, save_weights
 
 Floats = NDArray[np.float64]
 
+KIND = "posterior"
+_OWN_KEYS = ("kind", "points", "settings", "architecture", "coordinates")
 _CURVES_AT_ONCE = 256
 
 
@@ -173,17 +176,21 @@ class PosteriorEstimator:
         return curves
 
     def save(self, path: Path) -> None:
-        """Write weights, sizes, coordinates and what is known of them."""
+        """Write weights (matrices in half precision), sizes, coordinates and what is known of them."""
         network = self.network
         about = {
-            "kind": "posterior",
+            "kind": KIND,
             "points": network.points,
             "settings": network.settings,
             "architecture": asdict(network.architecture),
             "coordinates": self.coordinates.document(),
             **self.about,
         }
-        save_weights(path, network.state_dict(), about)
+        tensors = {
+            name: tensor.half() if tensor.ndim >= 2 and tensor.is_floating_point() else tensor
+            for name, tensor in network.state_dict().items()
+        }
+        save_weights(path, tensors, about)
 
 
 def load_posterior(path: Path) -> PosteriorEstimator:
@@ -193,19 +200,19 @@ def load_posterior(path: Path) -> PosteriorEstimator:
         OSError, ValueError: see `load_weights`; or other weights than a posterior estimator's.
     """
     tensors, about = load_weights(path)
-    if about.get("kind") != "posterior":
+    if about.get("kind") != KIND:
         raise ValueError(f"{path}: holds a {about.get('kind')} network, not a posterior estimator.")
+    return posterior_from(tensors, about)
+
+
+def posterior_from(tensors: Mapping[str, torch.Tensor], about: Mapping[str, Any]) -> PosteriorEstimator:
+    """The estimator of tensors and what their file says of them."""
     coordinates = coordinates_from(about["coordinates"])
-    network = PosteriorNetwork(
-        about["points"],
-        about["settings"],
-        len(coordinates.names),
-        Architecture(**about["architecture"]),
-    )
-    network.load_state_dict(tensors)
-    kept = {
-        key: value
-        for key, value in about.items()
-        if key not in ("kind", "points", "settings", "architecture", "coordinates")
-    }
+    # The fresh weights are overwritten; they must not move torch's global generator.
+    with torch.random.fork_rng(devices=[]):
+        network = PosteriorNetwork(
+            about["points"], about["settings"], len(coordinates.names), Architecture(**about["architecture"])
+        )
+    network.load_state_dict(dict(tensors))
+    kept = {key: value for key, value in about.items() if key not in _OWN_KEYS}
     return PosteriorEstimator(network, coordinates, kept)

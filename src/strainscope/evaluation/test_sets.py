@@ -57,6 +57,7 @@ class FrozenTestSet:
             (last - first, angle) or with more axes, or a structured array: estimators get it as it is. Where noise is
             added, it may depend on seed and index alone.
         columns: Gives quantities of each curve to bin by, such as maximum strain, from the parameters.
+        seen_columns: The same from what `simulate` gives, such as the counts at the peak.
         identity: All that decides the curves, as plain data: the key of the cache.
     """
 
@@ -73,6 +74,7 @@ class FrozenTestSet:
     draw: Callable[[], Floats] = field(repr=False)
     simulate: Callable[[Floats, int, int], Curves] = field(repr=False)
     columns: Callable[[Floats], Mapping[str, Floats]] = field(repr=False, default=lambda _: {})
+    seen_columns: Callable[[Curves], Mapping[str, Floats]] = field(repr=False, default=lambda _: {})
     identity: Mapping[str, Any] = field(repr=False)
 
     def parameters(self) -> Floats:
@@ -166,7 +168,8 @@ def load_test_set(
         frozen=frozen,
         parameters=parameters[:number],
         curves=curves,
-        columns={key: column[:number] for key, column in frozen.columns(parameters).items()},
+        columns={key: column[:number] for key, column in frozen.columns(parameters).items()}
+        | dict(frozen.seen_columns(curves)),
     )
 
 

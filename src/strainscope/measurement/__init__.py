@@ -18,7 +18,7 @@ from strainscope.measurement.gridding import (
 from strainscope.measurement.measured import GriddedScan, grid_scan
 from strainscope.measurement.scans import Instruments
 from strainscope.measurement.settings import LabSettings
-from strainscope.measurement.simulate import BLOCK, LATTICE, LabSimulator
+from strainscope.measurement.simulate import BLOCK, LATTICE, LabSimulator, profile_block
 from strainscope.measurement.targets import Targets
 
 __all__ = [
@@ -39,5 +39,6 @@ __all__ = [
     "grid_scan",
     "joined",
     "lattice_angle",
+    "profile_block",
     "told_of",
 ]

@@ -63,6 +63,11 @@ class Components:
         )
 
 
+def draw_profiles(experiment: Experiment, prior: Prior, number: int, *, rng: np.random.Generator) -> Floats:
+    """Parameters of profiles, uniform in the prior's unit coordinates, shape (number, parameter)."""
+    return prior.from_unit(rng.random((number, len(prior.names))))[:, experiment.slices["profile"]]
+
+
 class SampleOptics:
     """Reflection and diffuse scattering of a sample's profiles, on one uniform grid of angles.
 
@@ -119,8 +124,7 @@ class SampleOptics:
 
     def profiles(self, number: int, *, rng: np.random.Generator) -> Floats:
         """Parameters of profiles, uniform in the prior's unit coordinates, shape (number, parameter)."""
-        unit = rng.random((number, len(self.prior.names)))
-        return self.prior.from_unit(unit)[:, self.experiment.slices["profile"]]
+        return draw_profiles(self.experiment, self.prior, number, rng=rng)
 
     def reflect(self, profile: Floats) -> Components:
         """What samples with these profiles reflect and scatter, values (scan, parameter)."""

@@ -137,18 +137,7 @@ class GridAngles:
                 points.
         """
         angle, seen = np.asarray(angle_arcsec, np.float64), np.asarray(counts, np.float64)
-        if angle.ndim != 1 or angle.shape != seen.shape:
-            raise ValueError(f"angle_arcsec has shape {angle.shape}, counts {seen.shape}; both must be (m,).")
-        if not (np.diff(angle) >= 0).all():
-            i = int(np.argmin(np.diff(angle) >= 0)) + 1
-            raise ValueError(
-                f"angle_arcsec[{i}] = {angle[i]:g} arcsec; it must be >= the one before, {angle[i - 1]:g} arcsec."
-            )
-        bad = ~(np.isfinite(seen) & (seen >= 0))
-        if bad.any():
-            raise ValueError(
-                f"counts[{int(np.argmax(bad))}] = {seen[bad][0]:g}; they must be finite and >= 0."
-            )
+        _check_scan(angle, seen)
         place = np.searchsorted(self.edge, angle, side="right") - 1
         inside = (place >= 0) & (place < self.grid.number)
         sums = [

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from strainscope.instrument import sample as sample_on_grid
 from strainscope.measurement.batch import LabBatch, joined
-from strainscope.measurement.components import PEAK_WINDOW, Components, SampleOptics
+from strainscope.measurement.components import PEAK_WINDOW, Components, SampleOptics, draw_profiles
 from strainscope.measurement.gridding import (
     LONGEST_GAP,
     TOLD,
@@ -130,8 +130,8 @@ class LabSimulator:
         """
         _require_counting("repeat", repeat)
         known = self.reflect(self.profiles(block)) if components is None else components
-        instruments = self.instruments(known, rng=self._rng(_INSTRUMENTS, block, repeat))
-        return self.measure(known, instruments, rng=self._rng(_NOISE, block, repeat))
+        instruments = self.instruments(known, rng=_source(self.seed, _INSTRUMENTS, block, repeat))
+        return self.measure(known, instruments, rng=_source(self.seed, _NOISE, block, repeat))
 
     def scans(self, first: int, last: int, *, repeat: int = 0) -> LabBatch:
         """Scans first to last - 1, whatever the blocks.
@@ -145,10 +145,6 @@ class LabSimulator:
         start = blocks[0] * BLOCK
         return joined([self.block(k, repeat=repeat) for k in blocks]).part(first - start, last - start)
 
-    def _rng(self, kind: int, *place: int) -> np.random.Generator:
-        source = np.random.SeedSequence(self.seed, spawn_key=(kind, *place))
-        return np.random.Generator(np.random.Philox(source))
-
     def profiles(self, block: int) -> Floats:
         """Parameters of a block's profiles, uniform in the prior's unit coordinates, shape (BLOCK, parameter).
 
@@ -156,7 +152,7 @@ class LabSimulator:
             ValueError: a negative number.
         """
         _require_counting("block", block)
-        return self._optics.profiles(BLOCK, rng=self._rng(_PROFILES, block))
+        return self._optics.profiles(BLOCK, rng=_source(self.seed, _PROFILES, block))
 
     def reflect(self, profile: Floats) -> Components:
         """What samples with these profiles reflect and scatter, values (scan, parameter)."""
@@ -279,6 +275,15 @@ class LabSimulator:
             np.log10(instruments.counts * instruments.background / peak),
         )
         return np.concatenate([components.profile, np.stack(others, axis=1)], axis=1)
+
+
+def profile_block(sample: Sample, *, seed: int, block: int) -> Floats:
+    """Profiles of a block of a sample's simulator with that seed, shape (BLOCK, parameter), without the simulator."""
+    return draw_profiles(sample.experiment(), sample.prior(), BLOCK, rng=_source(seed, _PROFILES, block))
+
+
+def _source(seed: int, kind: int, *place: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(kind, *place))))
 
 
 def _require_counting(name: str, number: int) -> None:

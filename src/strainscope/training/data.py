@@ -1,6 +1,6 @@
 """What a training reads: its datasets, made first where missing, as whole batches from any position on."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from strainscope.dataset.generate import generate
 from strainscope.dataset.reader import ShuffledReader
-from strainscope.dataset.simulate import Curves
+from strainscope.dataset.simulate import Curves, Simulator
 from strainscope.evaluation import excluded
 from strainscope.training.settings import FullPlan
 
@@ -20,6 +20,8 @@ Batch = tuple[Curves, Floats]
 Admits = Callable[[Floats], NDArray[np.bool_]]
 
 _STANDARDISED_BY = 20_000
+# Of held-out curves: the plan's own seed is added.
+VALIDATION_SEED = 7_000_000
 
 
 def readers_of(plan: FullPlan, folder: Path, tell: Callable[[str, int, int], None]) -> list[ShuffledReader]:
@@ -38,6 +40,53 @@ def some_curves(readers: Sequence[ShuffledReader], window: int) -> torch.Tensor:
     parts = [reader.dataset.curves(0, min(share, reader.dataset.size)) for reader in readers]
     curves = np.concatenate(parts)
     return torch.from_numpy(np.ascontiguousarray(curves[:, : curves.shape[1] - window]))
+
+
+class DatasetSource:
+    """The datasets of a plan.
+
+    Args:
+        plan: What to train.
+    """
+
+    def __init__(self, plan: FullPlan) -> None:
+        first = plan.plans[0]
+        self._plan = plan
+        self._readers: list[ShuffledReader] = []
+        self.names = first.names
+        self.bounds: Mapping[str, tuple[float, float]] = plan.bounds()
+        self.constraints = first.sample_settings.experiment().constraints
+        self.points = first.angles.number - plan.window
+        self.told = 0
+
+    def make(self, folder: Path, tell: Callable[[str, int, int], None]) -> None:
+        """Simulate what is missing of the datasets in a folder."""
+        self._readers = readers_of(self._plan, folder, tell)
+
+    def examples(self) -> torch.Tensor:
+        """Some curves of every dataset."""
+        return some_curves(self._readers, self._plan.window)
+
+    def batches(self, admits: Admits) -> "Stream":
+        """Batches of the datasets."""
+        return Stream(self._readers, self._plan, self.names, admits)
+
+    def held_out(self) -> tuple[NDArray[np.float32], Floats]:
+        """Curves of the first dataset's plan with a seed of their own."""
+        plan = self._plan
+        own = plan.plans[0].with_options(seed=VALIDATION_SEED + plan.seed, size=plan.validation)
+        values = own.draws.values(0, plan.validation)
+        curves = Simulator(own).simulate(values)
+        return np.ascontiguousarray(curves[:, : curves.shape[1] - plan.window]), values
+
+    def about(self) -> dict[str, Any]:
+        """Angles, window and sample."""
+        first = self._plan.plans[0]
+        return {
+            "angle_arcsec": first.angle_arcsec.tolist(),
+            "window": self._plan.window,
+            "sample": first.sample_settings.settings(),
+        }
 
 
 class Stream:

@@ -1,18 +1,22 @@
-"""What a training on laboratories' scans reads: simulated as it goes, samples measured several times, each time anew."""
+"""What a training on scans of laboratories reads: simulated as it goes, each sample measured several times anew."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from strainscope.estimator.lattice import lattice_of
-from strainscope.measurement import BLOCK, Components, LabBatch, LabSettings, LabSimulator
-from strainscope.sample import Sample
+from strainscope.estimator.plan import LabData
+from strainscope.evaluation import LAB_SEED, lab_simulator, rows_of
+from strainscope.measurement import BLOCK, Components, LabSimulator
+from strainscope.training.data import Admits, Batch
+from strainscope.training.settings import FullPlan
 
 Floats = NDArray[np.float64]
-Batch = tuple[NDArray[np.float32], Floats]
 
 # Samples whose reflection is in memory together, in blocks: 0.6 GB.
 ROUND = 256
@@ -20,17 +24,70 @@ ROUND = 256
 REPEATS = 8
 # Batches that are measured ahead.
 _AHEAD = 4
+# Scans that inputs are standardised by; those that are held out follow, then those of the training.
+_STANDARDISED_BY, _HELD_OUT, _FIRST = 8192, 16_384, 1024
 
 
-def lab_simulator(sample: Sample, settings: LabSettings, *, seed: int) -> LabSimulator:
-    """The simulator of a sample's scans, told of its reflection as the networks are."""
-    lattice = lattice_of(sample.experiment().stack).settings
-    return LabSimulator(sample, settings, lattice=lattice, seed=seed)
+@contextmanager
+def _one_thread() -> Iterator[ThreadPoolExecutor]:
+    """A thread whose work that has not begun is dropped in the end."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def rows_of(batch: LabBatch) -> NDArray[np.float32]:
-    """Scans as the rows that `estimator.features.ScanFeatures` reads, shape (scan, row)."""
-    return np.concatenate([batch.channels.reshape(len(batch), -1), batch.told], axis=1)
+class LabSource:
+    """Scans of a plan's sample, simulated while they are needed.
+
+    Args:
+        plan: What to train.
+        lab: Sample and settings.
+
+    Raises:
+        ValueError: the seed of the frozen test set, or a sample or batch of no use.
+    """
+
+    def __init__(self, plan: FullPlan, lab: LabData) -> None:
+        if plan.seed == LAB_SEED:
+            raise ValueError(f"seed = {plan.seed} is that of the test set lab; use another.")
+        self._plan = plan
+        self._sample = lab.build()
+        self._simulator = lab_simulator(self._sample, lab.scans, seed=plan.seed)
+        targets = self._simulator.targets
+        self.names = targets.names
+        self.bounds: Mapping[str, tuple[float, float]] = targets.bounds
+        self.constraints = self._sample.experiment().constraints
+        self.points = self._simulator.network.grid.number
+        self.told = len(self._simulator.told_names)
+
+    def make(self, folder: Path, tell: Callable[[str, int, int], None]) -> None:
+        """Nothing is kept on the disk."""
+
+    def examples(self) -> torch.Tensor:
+        """The first scans of the training."""
+        return torch.from_numpy(rows_of(self._simulator.scans(0, _STANDARDISED_BY)))
+
+    def batches(self, admits: Admits) -> "LabStream":
+        """Scans without end; all values are admitted."""
+        return LabStream(self._simulator, batch=self._plan.batch, seed=self._plan.seed, first=_FIRST)
+
+    def held_out(self) -> tuple[NDArray[np.float32], Floats]:
+        """Scans of blocks that come before those of the training."""
+        batch = self._simulator.scans(_HELD_OUT, _HELD_OUT + self._plan.validation)
+        return rows_of(batch), batch.values
+
+    def about(self) -> dict[str, Any]:
+        """The grid in lattice units, and the sample."""
+        grid = self._simulator.network.grid
+        return {
+            "angle_arcsec": self._simulator.network.centre.tolist(),
+            "grid": {"first_e": grid.first_e, "step_e": grid.step_e, "number": grid.number},
+            "told": list(self._simulator.told_names),
+            "window": 0,
+            "sample": self._sample.settings(),
+        }
 
 
 class LabStream:
@@ -64,7 +121,7 @@ class LabStream:
         each = self._batch // BLOCK
         a_pass = ROUND // each
         number, inside = divmod(self._read, a_pass * REPEATS)
-        with ThreadPoolExecutor(1) as reflecting, ThreadPoolExecutor(1) as measuring:
+        with _one_thread() as reflecting, _one_thread() as measuring:
             coming = self._reflect(number, reflecting)
             while True:
                 components, coming = coming, self._reflect(number + 1, reflecting)

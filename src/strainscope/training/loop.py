@@ -21,11 +21,13 @@ from strainscope.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from strainscope.training.data import readers_of
+from strainscope.training.data import DatasetSource
+from strainscope.training.lab_data import LabSource
 from strainscope.training.posterior_task import PosteriorTask
 from strainscope.training.precision import fabric_of
 from strainscope.training.run import Run
 from strainscope.training.settings import FullPlan, full_plan
+from strainscope.training.source import Source
 from strainscope.training.task import VALIDATION_LOSS, Task
 
 
@@ -100,7 +102,7 @@ def train(
         OSError: it cannot be written.
     """
     whole = full_plan(plan)
-    task = task_of(whole)
+    task = task_of(whole, source_of(whole))
     task.build()  # fails on what does not fit together before anything is written or simulated
     claim(folder, whole, resume=resume)
     data = data_folder or folder / "data"
@@ -121,18 +123,24 @@ def train(
     return weights
 
 
-def task_of(plan: FullPlan) -> Task:
+def source_of(plan: FullPlan) -> Source:
+    """What a plan trains on."""
+    return DatasetSource(plan) if plan.lab is None else LabSource(plan, plan.lab)
+
+
+def task_of(plan: FullPlan, source: Source) -> Task:
     """What a plan trains."""
-    return PosteriorTask(plan) if plan.model == "posterior" else BaselineTask(plan)
+    return PosteriorTask(plan, source) if plan.model == "posterior" else BaselineTask(plan)
 
 
 def _train_one(plan: FullPlan, folder: Path, data: Path, habits: _Habits) -> None:
     """Train one network in a folder that is claimed, from its checkpoint on if it has one."""
-    readers = readers_of(plan, data, habits.tell_data)
+    source = source_of(plan)
+    source.make(data, habits.tell_data)
     fabric = fabric_of(plan.precision)
-    task = task_of(plan)
+    task = task_of(plan, source)
     torch.manual_seed(plan.seed)
-    run = Run(plan, task, task.build(), readers, fabric)
+    run = Run(plan, task, task.build(), source, fabric)
     checkpoint = folder / CHECKPOINT
     if checkpoint.exists():
         run.restore(load_checkpoint(checkpoint, fabric.device))
@@ -143,7 +151,8 @@ def _train_one(plan: FullPlan, folder: Path, data: Path, habits: _Habits) -> Non
     finally:
         board.close()
     save_checkpoint(checkpoint, run.state())
-    run.estimator(_about(plan)).save(folder / WEIGHTS)
+    about = {"plan": plan.model_dump(mode="json"), **source.about()}
+    run.estimator(about).save(folder / WEIGHTS)
 
 
 def _loop(run: Run, folder: Path, board: Board, habits: _Habits) -> None:
@@ -191,14 +200,3 @@ def _told_of(member: int, members: int, tell: Callable[[Progress], None]) -> Cal
         tell(replace(progress, member=member, members=members))
 
     return tell_of_member
-
-
-def _about(plan: FullPlan) -> dict[str, object]:
-    """What an estimator's file says of its data."""
-    data = plan.plans[0]
-    return {
-        "plan": plan.model_dump(mode="json"),
-        "angle_arcsec": data.angle_arcsec.tolist(),
-        "window": plan.window,
-        "sample": data.sample_settings.settings(),
-    }

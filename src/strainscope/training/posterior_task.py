@@ -13,6 +13,7 @@ from strainscope.estimator.losses import report_weights
 from strainscope.estimator.posterior import Architecture, PosteriorEstimator, PosteriorNetwork
 from strainscope.training.schedule import CosineSchedule, Schedule
 from strainscope.training.settings import FullPlan
+from strainscope.training.source import Source
 from strainscope.training.task import VALIDATION_LOSS, Floats, Savable, Targets, errors_percent
 
 _VALIDATED_AT_ONCE = 1024
@@ -25,19 +26,18 @@ class PosteriorTask:
 
     Args:
         plan: What to train.
+        source: Of rows and values.
 
     Raises:
         ValueError: a weighted loss, and a parameter that the report gives no weight.
     """
 
-    def __init__(self, plan: FullPlan) -> None:
+    def __init__(self, plan: FullPlan, source: Source) -> None:
         self._plan = plan
-        data = plan.plans[0]
-        constraints = data.sample_settings.experiment().constraints
-        self.coordinates: Coordinates = coordinates_of(data.names, plan.bounds(), constraints)
-        self._points = data.angles.number - plan.window
+        self.coordinates: Coordinates = coordinates_of(source.names, source.bounds, source.constraints)
+        self._points, self._told = source.points, source.told
         weighted = plan.loss == "weighted"
-        self._weights = report_weights(data.names) if weighted else None
+        self._weights = report_weights(source.names) if weighted else None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -47,7 +47,7 @@ class PosteriorTask:
     def build(self) -> nn.Module:
         """The network with fresh weights, from torch's global generator."""
         sizes = Architecture(**self._plan.network.model_dump())
-        return PosteriorNetwork(self._points, 0, len(self.names), sizes)
+        return PosteriorNetwork(self._points, self._told, len(self.names), sizes)
 
     def prepare(self, network: nn.Module, curves: torch.Tensor) -> None:
         """Standardise the input by curves (n, angle)."""

@@ -16,9 +16,7 @@ class _WholeInputs(MixedPrecision):
 
 def fabric_of(precision: str) -> Fabric:
     """The fastest device there is, at "32-true", "bf16-mixed" or "16-mixed"."""
-    device = (
-        "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    )
+    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if precision == "32-true":
         return Fabric(accelerator=device, devices=1, precision="32-true")
     mixed = _WholeInputs("16-mixed" if precision == "16-mixed" else "bf16-mixed", device)

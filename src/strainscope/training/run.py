@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,11 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import nn
 
-from strainscope.dataset.reader import ShuffledReader
-from strainscope.dataset.simulate import Simulator
-from strainscope.training.data import Curriculum, Floats, Stream, some_curves
+from strainscope.training.data import Curriculum, Floats
 from strainscope.training.settings import FullPlan
+from strainscope.training.source import Source
 from strainscope.training.task import VALIDATION_LOSS, Objective, Savable, Task
 
-_VALIDATION_SEED = 7_000_000
 _SHOWN_LOSSES = 400
 _FORMAT = 2
 
@@ -30,7 +28,7 @@ class Run:
         plan: What to train.
         task: How.
         network: With fresh weights.
-        readers: Of the plan's datasets.
+        source: Of rows and values; its data are made.
         fabric: Device and precision.
     """
 
@@ -39,21 +37,19 @@ class Run:
         plan: FullPlan,
         task: Task,
         network: nn.Module,
-        readers: Sequence[ShuffledReader],
+        source: Source,
         fabric: Fabric,
     ) -> None:
         self.plan, self.task, self.fabric = plan, task, fabric
-        task.prepare(network, some_curves(readers, plan.window))
+        task.prepare(network, source.examples())
         optimiser = task.optimiser(network, fabric.device)
         self.schedule = task.schedule(optimiser)
         self.objective, self.optimiser = fabric.setup(Objective(network, task.loss), optimiser)
         self.network = network
         self.average = copy.deepcopy(network).requires_grad_(False)
         curriculum = Curriculum(plan, task.names)
-        self.stream = Stream(
-            readers, plan, task.names, lambda values: curriculum.admits(values, self.share())
-        )
-        self._make_validation()
+        self.stream = source.batches(lambda values: curriculum.admits(values, self.share()))
+        self._curves, self._values = source.held_out()
         self.seen, self.steps, self.epochs = 0, 0, 0
         self.seconds, self.core_seconds = 0.0, 0.0
         self.next_validation = plan.validate_every
@@ -62,14 +58,6 @@ class Run:
         self._losses: list[float] = []
         self.pause_over()
         self._rate_from = (0, 0.0)
-
-    def _make_validation(self) -> None:
-        """Curves of the first dataset's plan with a seed of their own."""
-        plan = self.plan
-        held_out = plan.plans[0].with_options(seed=_VALIDATION_SEED + plan.seed, size=plan.validation)
-        self._values = held_out.draws.values(0, plan.validation)
-        curves = Simulator(held_out).simulate(self._values)
-        self._curves = np.ascontiguousarray(curves[:, : curves.shape[1] - plan.window])
 
     def share(self) -> float:
         """Share of the training that is done: of its curves or of its time, whichever is more."""

@@ -1,0 +1,62 @@
+"""Where a training's batches come from: stored datasets, or a simulator of laboratories' scans."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from strainscope.profile import Constraint
+from strainscope.training.data import Admits, Batch
+
+Floats = NDArray[np.float64]
+
+
+class Batches(Protocol):
+    """Batches of rows and values without end, from any place on."""
+
+    epoch_size: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Rows (batch, row) and values (batch, parameter), from where it is."""
+
+    def state(self) -> dict[str, Any]:
+        """Where it is, for a checkpoint."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+
+
+class Source(Protocol):
+    """Rows of numbers (curves, or scans with what is told of them), and the parameters behind each.
+
+    Attributes:
+        names: Parameters, in the order of the columns.
+        bounds: Smallest and largest value of each.
+        constraints: Between them.
+        points: Of a curve, or of the grid of scans.
+        told: Numbers that are told of each scan; 0 for curves.
+    """
+
+    names: tuple[str, ...]
+    bounds: Mapping[str, tuple[float, float]]
+    constraints: tuple[Constraint, ...]
+    points: int
+    told: int
+
+    def make(self, folder: Path, tell: Callable[[str, int, int], None]) -> None:
+        """Make what is missing of the data."""
+
+    def examples(self) -> torch.Tensor:
+        """Some rows (n, row) that inputs are standardised by."""
+
+    def batches(self, admits: Admits) -> Batches:
+        """Batches of rows whose values are admitted."""
+
+    def held_out(self) -> tuple[NDArray[np.float32], Floats]:
+        """Rows and values that no batch holds."""
+
+    def about(self) -> dict[str, Any]:
+        """What an estimator's file says of the data, as plain data."""
