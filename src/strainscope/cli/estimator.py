@@ -94,7 +94,9 @@ def evaluate(
     with progress_bar("simulating") as bar:
         frozen = evaluation.load_test_set(test_set, size=size, progress=bar)
     with progress_bar("evaluating") as bar:
-        found = evaluation.evaluate(loaded, frozen, name=weights.stem, progress=bar)
+        found = evaluation.evaluate(
+            loaded, frozen, name=weights.stem, cramer_rao=evaluation.bounds_of(frozen), progress=bar
+        )
     if out is not None:
         evaluation.write_evaluation(found, out, force=force, command=context.obj)
     if as_json:

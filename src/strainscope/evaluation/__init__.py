@@ -12,6 +12,7 @@ from strainscope.evaluation.report import check_evaluation_target, evaluation_js
 from strainscope.evaluation.test_sets import (
     FrozenTestSet,
     LoadedTestSet,
+    bounds_of,
     frozen_set,
     frozen_set_names,
     load_test_set,
@@ -26,6 +27,7 @@ __all__ = [
     "LoadedTestSet",
     "PointEstimator",
     "PosteriorEstimator",
+    "bounds_of",
     "check_evaluation_target",
     "evaluate",
     "evaluation_document",

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.estimator.lattice import lattice_of
+from strainscope.evaluation.cramer_rao import scan_bounds
 from strainscope.evaluation.test_sets import SIZE, Curves, Floats, FrozenTestSet, register
 from strainscope.measurement import (
     BLOCK,
@@ -60,6 +61,9 @@ def _lab() -> FrozenTestSet:
         strain = profile.strain.maximum(parameters[:, : len(profile.strain.parameters)])[0]
         return {"maximum_strain": strain, "disorder": parameters[:, names.index("K")]}
 
+    def bounds(number: int) -> Floats:
+        return scan_bounds(simulator(), number)[:, : len(names)]
+
     return FrozenTestSet(
         name="lab",
         title="Implanted GGG 444 as laboratories measure it, with counting noise",
@@ -74,6 +78,7 @@ def _lab() -> FrozenTestSet:
         simulate=simulate,
         columns=columns,
         seen_columns=lambda rows: {"log10_peak_counts": 5 + 2 * rows[:, counts].astype(np.float64)},
+        cramer_rao=bounds,
         identity={"sample": sample.settings(), "scans": settings.model_dump(mode="json"), "seed": LAB_SEED},
     )
 

@@ -24,6 +24,9 @@ from strainscope.sample.messages import hint, sentence
 Floats = NDArray[np.float64]
 Curves = NDArray[Any]
 
+BOUNDED = 200
+"""Curves of a set whose Cramér-Rao bounds are computed."""
+
 SIZE = 10_000
 """Curves of a frozen set."""
 
@@ -58,6 +61,8 @@ class FrozenTestSet:
             added, it may depend on seed and index alone.
         columns: Gives quantities of each curve to bin by, such as maximum strain, from the parameters.
         seen_columns: The same from what `simulate` gives, such as the counts at the peak.
+        cramer_rao: Gives the bounds of the first so many curves as standard deviations, (number, parameter); None where
+            there is no noise.
         identity: All that decides the curves, as plain data: the key of the cache.
     """
 
@@ -75,6 +80,7 @@ class FrozenTestSet:
     simulate: Callable[[Floats, int, int], Curves] = field(repr=False)
     columns: Callable[[Floats], Mapping[str, Floats]] = field(repr=False, default=lambda _: {})
     seen_columns: Callable[[Curves], Mapping[str, Floats]] = field(repr=False, default=lambda _: {})
+    cramer_rao: Callable[[int], Floats] | None = field(repr=False, default=None)
     identity: Mapping[str, Any] = field(repr=False)
 
     def parameters(self) -> Floats:
@@ -171,6 +177,17 @@ def load_test_set(
         columns={key: column[:number] for key, column in frozen.columns(parameters).items()}
         | dict(frozen.seen_columns(curves)),
     )
+
+
+def bounds_of(test_set: LoadedTestSet) -> Floats | None:
+    """Cramér-Rao bounds of the first curves, NaN for the others, shape (curve, parameter); None without noise."""
+    bound = test_set.frozen.cramer_rao
+    if bound is None:
+        return None
+    result = np.full((len(test_set), len(test_set.frozen.names)), np.nan)
+    few = min(BOUNDED, len(test_set))
+    result[:few] = bound(few)
+    return result
 
 
 # Registry ---------------------------------------------------------------------------------------------------

@@ -129,9 +129,15 @@ class LabSimulator:
             ValueError: a negative number.
         """
         _require_counting("repeat", repeat)
-        known = self.reflect(self.profiles(block)) if components is None else components
-        instruments = self.instruments(known, rng=_source(self.seed, _INSTRUMENTS, block, repeat))
+        known, instruments = self.conditions(block, repeat=repeat, components=components)
         return self.measure(known, instruments, rng=_source(self.seed, _NOISE, block, repeat))
+
+    def conditions(
+        self, block: int, *, repeat: int = 0, components: Components | None = None
+    ) -> tuple[Components, Instruments]:
+        """What a block of scans is made of, without the noise; see `block`."""
+        known = self.reflect(self.profiles(block)) if components is None else components
+        return known, self.instruments(known, rng=_source(self.seed, _INSTRUMENTS, block, repeat))
 
     def scans(self, first: int, last: int, *, repeat: int = 0) -> LabBatch:
         """Scans first to last - 1, whatever the blocks.
