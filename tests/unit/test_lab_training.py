@@ -9,8 +9,8 @@ import torch
 from strainscope import evaluation, training
 from strainscope.estimator.load import load_estimator
 from strainscope.estimator.plan import checked_training, load_training_plan
-from strainscope.evaluation import LAB_SEED, lab_simulator, rows_of
-from strainscope.measurement import BLOCK, LabSettings
+from strainscope.evaluation import LAB_SEED, rows_of
+from strainscope.measurement import BLOCK, LabMixture, LabSettings, LabSimulator
 from strainscope.sample import load_sample
 from strainscope.training import lab_data
 from strainscope.training.lab_data import LabSource, LabStream
@@ -27,7 +27,7 @@ def plan(**changes):
 
 @pytest.fixture(scope="module")
 def simulator():
-    return lab_simulator(load_sample("ggg444"), LabSettings(), seed=5)
+    return LabMixture([load_sample("ggg444")], LabSettings(), seed=5)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_batches_are_measured_anew_and_go_on_where_they_were(simulator, few):
     batches = taken(stream, 5)
     rows, values = batches[0]
     assert rows.shape == (BLOCK, 3 * 701 + 8)
-    assert values.shape == (BLOCK, len(simulator.targets.names))
+    assert values.shape == (BLOCK, len(simulator.names))
     profiles = [frozenset(map(tuple, v[:, :9].tolist())) for _, v in batches]
     # Both passes hold the same samples, the next round others.
     assert {profiles[0], profiles[1]} == {profiles[2], profiles[3]}
@@ -94,7 +94,7 @@ def test_it_trains_resumes_and_is_evaluated_on_the_lab_set(few, tmp_path, monkey
 def test_the_frozen_set_is_the_simulator_s(tmp_path):
     frozen = evaluation.frozen_set("lab")
     parameters = frozen.parameters()
-    batch = lab_simulator(load_sample("ggg444"), LabSettings(), seed=LAB_SEED).scans(300, 310)
+    batch = LabSimulator(load_sample("ggg444"), LabSettings(), seed=LAB_SEED).scans(300, 310)
     np.testing.assert_allclose(parameters[300:310], batch.values[:, :9], rtol=1e-6)
     rows = frozen.simulate(parameters, 300, 310)
     np.testing.assert_array_equal(rows, rows_of(batch))

@@ -12,7 +12,6 @@ from strainscope.crystal import ARCSEC, builtin_crystal, reflection
 from strainscope.diffraction import Sublayers, choose_sublayers, diffuse_scattering, stack_from_reflections
 from strainscope.diffraction.engine import angle_tables
 from strainscope.diffraction.stack import coefficients
-from strainscope.estimator.lattice import lattice_of
 from strainscope.experiment import ScanModel, layer_peaks
 from strainscope.instrument import Smearing
 from strainscope.measurement import (
@@ -27,6 +26,7 @@ from strainscope.measurement import (
     grid_scan,
     joined,
     lattice_angle,
+    lattice_of,
 )
 from strainscope.measurement.diffuse import DiffuseSpread
 from strainscope.measurement.optics import KernelTable
@@ -50,7 +50,7 @@ GRID = NetworkGrid().at(STACK)
 
 @pytest.fixture(scope="module")
 def simulator():
-    return LabSimulator(SAMPLE, lattice=LATTICE, seed=3)
+    return LabSimulator(SAMPLE, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -186,10 +186,10 @@ def assert_same(one, other):
 
 
 def test_scans_depend_on_seed_and_index_alone(simulator):
-    again = LabSimulator(SAMPLE, lattice=LATTICE, seed=3)
+    again = LabSimulator(SAMPLE, seed=3)
     second, first = again.block(1), again.block(0)
     assert_same(simulator.scans(200, 300), joined([first, second]).part(200, 300))
-    other = LabSimulator(SAMPLE, lattice=LATTICE, seed=4, widths=8).block(0)
+    other = LabSimulator(SAMPLE, seed=4, widths=8).block(0)
     assert not np.isin(other.values[:, 0], first.values[:, 0]).any()
     assert not np.isin(second.values[:, 0], first.values[:, 0]).any()
 
@@ -459,7 +459,6 @@ def test_settings_that_make_no_scan_are_refused(changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"lattice": (1.0, 2.0)}, "lattice has shape (2,); it must be (4,)"),
         ({"settings": LabSettings(correlation_length_A=(20.0, 5000.0))}, "prior has 20 to 2000"),
         ({"grid": NetworkGrid(number=682)}, "the network's grid ends"),
         (
@@ -472,7 +471,7 @@ def test_settings_that_make_no_scan_are_refused(changes, message):
     ],
 )
 def test_what_does_not_go_together_is_refused(changes, message):
-    arguments = {"sample": SAMPLE, "lattice": LATTICE, "widths": 2} | changes
+    arguments = {"sample": SAMPLE, "widths": 2} | changes
     with pytest.raises(ValueError, match=re.escape(message)):
         LabSimulator(arguments.pop("sample"), arguments.pop("settings", None), **arguments)
 

@@ -32,15 +32,16 @@ class DataSettings(Settings):
 
 
 class LabData(Settings):
-    """Scans of a sample as laboratories measure them, simulated while the training goes on."""
+    """Scans of a sample, or of several, as laboratories measure them, simulated while the training goes on."""
 
-    sample: str
+    sample: str | Annotated[tuple[str, ...], Field(min_length=1)]
     scans: LabSettings = LabSettings()
 
-    def build(self) -> Sample:
-        """The sample."""
+    def build(self) -> tuple[Sample, ...]:
+        """The samples."""
+        names = (self.sample,) if isinstance(self.sample, str) else self.sample
         with at_key("lab.sample"):
-            return load_sample(self.sample)
+            return tuple(load_sample(name) for name in names)
 
 
 class NetworkSettings(Settings):

@@ -7,7 +7,7 @@ from strainscope.evaluation.document import evaluation_document
 from strainscope.evaluation.estimates import PointEstimator, PosteriorEstimator
 from strainscope.evaluation.evaluate import Evaluation, evaluate
 from strainscope.evaluation.exclusion import excluded
-from strainscope.evaluation.lab_set import LAB_SEED, lab_simulator, rows_of
+from strainscope.evaluation.lab_set import LAB_SEED, rows_of
 from strainscope.evaluation.report import check_evaluation_target, evaluation_json, write_evaluation
 from strainscope.evaluation.test_sets import (
     FrozenTestSet,
@@ -35,7 +35,6 @@ __all__ = [
     "excluded",
     "frozen_set",
     "frozen_set_names",
-    "lab_simulator",
     "load_test_set",
     "parameters_sha256",
     "register",

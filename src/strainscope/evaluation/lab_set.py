@@ -5,7 +5,6 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from strainscope.estimator.lattice import lattice_of
 from strainscope.evaluation.cramer_rao import scan_bounds
 from strainscope.evaluation.test_sets import SIZE, Curves, Floats, FrozenTestSet, register
 from strainscope.measurement import (
@@ -19,19 +18,13 @@ from strainscope.measurement import (
     NetworkGrid,
     profile_block,
 )
-from strainscope.sample import Sample, load_sample
+from strainscope.sample import load_sample
 
 LAB_SEED = 926_311
 """Of the set `lab`; trainings must not use it."""
 
 _SAMPLE = "ggg444"
 _SHA256 = "c55b8789e95c9d77418ea97b6dc72fcd614aaf980e68b45911063b091a7a5eac"
-
-
-def lab_simulator(sample: Sample, settings: LabSettings, *, seed: int) -> LabSimulator:
-    """The simulator of a sample's scans, told of its reflection as the networks are."""
-    lattice = lattice_of(sample.experiment().stack).settings
-    return LabSimulator(sample, settings, lattice=lattice, seed=seed)
 
 
 def rows_of(batch: LabBatch) -> NDArray[np.float32]:
@@ -48,7 +41,7 @@ def _lab() -> FrozenTestSet:
 
     @cache
     def simulator() -> LabSimulator:
-        return lab_simulator(sample, settings, seed=LAB_SEED)
+        return LabSimulator(sample, settings, seed=LAB_SEED)
 
     def draw() -> Floats:
         blocks = [profile_block(sample, seed=LAB_SEED, block=k) for k in range(-(-SIZE // BLOCK))]

@@ -15,7 +15,9 @@ from strainscope.measurement.gridding import (
     lattice_angle,
     told_of,
 )
+from strainscope.measurement.lattice import Lattice, from_lattice, lattice_of, to_lattice
 from strainscope.measurement.measured import GriddedScan, grid_scan
+from strainscope.measurement.mixture import LabMixture
 from strainscope.measurement.scans import Instruments
 from strainscope.measurement.settings import LabSettings
 from strainscope.measurement.simulate import BLOCK, LATTICE, LabSimulator, profile_block
@@ -30,7 +32,9 @@ __all__ = [
     "GridAngles",
     "GriddedScan",
     "Instruments",
+    "Lattice",
     "LabBatch",
+    "LabMixture",
     "LabSettings",
     "LabSimulator",
     "NetworkGrid",
@@ -38,7 +42,10 @@ __all__ = [
     "angle_of",
     "grid_scan",
     "joined",
+    "from_lattice",
     "lattice_angle",
+    "lattice_of",
+    "to_lattice",
     "profile_block",
     "told_of",
 ]

@@ -1,7 +1,5 @@
 """Scans as laboratories measure them, simulated in batches: exact physics, instruments and counting noise."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +14,7 @@ from strainscope.measurement.gridding import (
     angle_of,
     told_of,
 )
+from strainscope.measurement.lattice import Lattice, lattice_of
 from strainscope.measurement.optics import WIDTH, KernelTable
 from strainscope.measurement.scans import Instruments, add_up, draw_instruments, half_maximum, scan_points
 from strainscope.measurement.settings import LabSettings
@@ -28,7 +27,7 @@ BLOCK = 256
 """Scans that share a source of randomness; block k holds scans k × BLOCK to (k + 1) × BLOCK - 1."""
 
 LATTICE = ("log10_coupling", "log10_absorption", "coupling_phase", "polarization")
-"""What the network is told of the reflection, as `estimator.lattice.Lattice.settings` gives it."""
+"""What the network is told of the reflection, see `Lattice.settings`."""
 
 # Scans that go through the instrument together: their transforms stay in the cache.
 _TOGETHER = 32
@@ -45,13 +44,13 @@ class LabSimulator:
     Args:
         sample: Crystal, profiles and their prior, instrument; its diffuse scattering must be on.
         settings: How scans are measured.
-        lattice: What the network is told of the reflection, `estimator.lattice.lattice_of(stack).settings`.
         grid: What the network reads.
         seed: Of everything that is drawn.
         widths: Resolutions that are tabulated.
 
     Attributes:
         network: The grid at the sample's reflection.
+        lattice: Scale of that reflection.
         targets: What is to be inferred: names, units, bounds.
         fwhm_range: Least and largest width of the resolution [arcsec].
 
@@ -64,16 +63,15 @@ class LabSimulator:
         sample: Sample,
         settings: LabSettings | None = None,
         *,
-        lattice: Sequence[float] | Floats,
         grid: NetworkGrid | None = None,
         seed: int = 0,
         widths: int = 200,
     ) -> None:
         self.settings = settings or LabSettings()
         self.seed = seed
-        self.lattice = np.asarray(lattice, dtype=np.float64)
         experiment, prior = sample.experiment(), sample.prior()
         self.stack = experiment.stack
+        self.lattice: Lattice = lattice_of(self.stack)
         self.network: GridAngles = (grid or NetworkGrid()).at(self.stack)
         self._check_told()
         check_sample(prior, self.settings, diffuse=experiment.diffuse)
@@ -89,10 +87,6 @@ class LabSimulator:
         )
 
     def _check_told(self) -> None:
-        if self.lattice.shape != (len(LATTICE),):
-            raise ValueError(
-                f"lattice has shape {self.lattice.shape}; it must be ({len(LATTICE)},): {', '.join(LATTICE)}."
-            )
         beyond, step = float(self.network.edge[-1]), self.settings.step_arcsec[1]
         longest = LONGEST_GAP * self.network.peak_step
         if step > longest:
@@ -255,7 +249,7 @@ class LabSimulator:
         total = rng.poisson(scale[:, None] * sums.total + background[:, None] * sums.number)
         channels, peak = self.network.channels(total.astype(np.float64), sums.number, sums.angle)
         told = told_of(channels, instruments.step_arcsec / self.network.peak_step, peak)
-        lattice = np.broadcast_to(self.lattice, (len(told), len(LATTICE)))
+        lattice = np.broadcast_to(self.lattice.settings, (len(told), len(LATTICE)))
         return LabBatch(
             channels=channels,
             told=np.concatenate([lattice, told], axis=1).astype(np.float32),

@@ -1,6 +1,6 @@
 """What a training on scans of laboratories reads: simulated as it goes, each sample measured several times anew."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from strainscope.estimator.plan import LabData
-from strainscope.evaluation import LAB_SEED, lab_simulator, rows_of
-from strainscope.measurement import BLOCK, Components, LabSimulator
+from strainscope.evaluation import LAB_SEED, rows_of
+from strainscope.measurement import BLOCK, Components, LabMixture
 from strainscope.training.data import Admits, Batch
 from strainscope.training.settings import FullPlan
 
@@ -39,11 +39,11 @@ def _one_thread() -> Iterator[ThreadPoolExecutor]:
 
 
 class LabSource:
-    """Scans of a plan's sample, simulated while they are needed.
+    """Scans of a plan's samples, simulated while they are needed.
 
     Args:
         plan: What to train.
-        lab: Sample and settings.
+        lab: Samples and settings.
 
     Raises:
         ValueError: the seed of the frozen test set, or a sample or batch of no use.
@@ -53,40 +53,40 @@ class LabSource:
         if plan.seed == LAB_SEED:
             raise ValueError(f"seed = {plan.seed} is that of the test set lab; use another.")
         self._plan = plan
-        self._sample = lab.build()
-        self._simulator = lab_simulator(self._sample, lab.scans, seed=plan.seed)
-        targets = self._simulator.targets
-        self.names = targets.names
-        self.bounds: Mapping[str, tuple[float, float]] = targets.bounds
-        self.constraints = self._sample.experiment().constraints
-        self.points = self._simulator.network.grid.number
-        self.told = len(self._simulator.told_names)
+        self._samples = lab.build()
+        self._scans = LabMixture(self._samples, lab.scans, seed=plan.seed)
+        self.names, self.bounds = self._scans.names, self._scans.bounds
+        self.constraints = self._scans.constraints
+        self._first = self._scans.simulators[0]
+        self.points = self._first.network.grid.number
+        self.told = len(self._first.told_names)
 
     def make(self, folder: Path, tell: Callable[[str, int, int], None]) -> None:
         """Nothing is kept on the disk."""
 
     def examples(self) -> torch.Tensor:
         """The first scans of the training."""
-        return torch.from_numpy(rows_of(self._simulator.scans(0, _STANDARDISED_BY)))
+        return torch.from_numpy(rows_of(self._scans.scans(0, _STANDARDISED_BY)))
 
     def batches(self, admits: Admits) -> "LabStream":
         """Scans without end; all values are admitted."""
-        return LabStream(self._simulator, batch=self._plan.batch, seed=self._plan.seed, first=_FIRST)
+        return LabStream(self._scans, batch=self._plan.batch, seed=self._plan.seed, first=_FIRST)
 
     def held_out(self) -> tuple[NDArray[np.float32], Floats]:
         """Scans of blocks that come before those of the training."""
-        batch = self._simulator.scans(_HELD_OUT, _HELD_OUT + self._plan.validation)
+        batch = self._scans.scans(_HELD_OUT, _HELD_OUT + self._plan.validation)
         return rows_of(batch), batch.values
 
     def about(self) -> dict[str, Any]:
         """The grid in lattice units, and the sample."""
-        grid = self._simulator.network.grid
+        grid = self._first.network.grid
         return {
-            "angle_arcsec": self._simulator.network.centre.tolist(),
+            "angle_arcsec": self._first.network.centre.tolist(),
             "grid": {"first_e": grid.first_e, "step_e": grid.step_e, "number": grid.number},
-            "told": list(self._simulator.told_names),
+            "told": list(self._first.told_names),
             "window": 0,
-            "sample": self._sample.settings(),
+            "sample": self._samples[0].settings(),
+            "other_samples": [sample.settings() for sample in self._samples[1:]],
         }
 
 
@@ -94,11 +94,11 @@ class LabStream:
     """Whole batches of scans, without end.
 
     A round of samples is reflected, then measured `REPEATS` times over, with other instruments and noise each time and
-    in another order; then the next round follows. Which scans a batch holds depends on simulator, seed and its number
+    in another order; then the next round follows. Which scans a batch holds depends on scans, seed and its number
     alone.
 
     Args:
-        simulator: Of the scans.
+        scans: Gives them by blocks.
         batch: Scans in a batch, a multiple of the simulator's block.
         seed: Of the order.
         first: Block that the first round begins with.
@@ -107,12 +107,12 @@ class LabStream:
         ValueError: a batch of no use.
     """
 
-    def __init__(self, simulator: LabSimulator, *, batch: int, seed: int, first: int = 0) -> None:
+    def __init__(self, scans: LabMixture, *, batch: int, seed: int, first: int = 0) -> None:
         if batch % BLOCK or not BLOCK <= batch <= ROUND * BLOCK:
             raise ValueError(
                 f"batch = {batch}; for simulated scans it must be a multiple of {BLOCK}, at most {ROUND * BLOCK}."
             )
-        self._simulator, self._batch, self._seed, self._first = simulator, batch, seed, first
+        self._scans, self._batch, self._seed, self._first = scans, batch, seed, first
         self._read = 0
         self.epoch_size = ROUND * BLOCK * REPEATS
 
@@ -144,18 +144,14 @@ class LabStream:
 
     def _reflect(self, number: int, pool: ThreadPoolExecutor) -> list[Future[Components]]:
         start = self._first + number * ROUND
-
-        def reflect(block: int) -> Components:
-            return self._simulator.reflect(self._simulator.profiles(block))
-
-        return [pool.submit(reflect, start + i) for i in range(ROUND)]
+        return [pool.submit(self._scans.reflect, start + i) for i in range(ROUND)]
 
     def _measure(
         self, components: list[Future[Components]], number: int, repeat: int, blocks: NDArray[np.int64]
     ) -> Batch:
         start = self._first + number * ROUND
         made = [
-            self._simulator.block(start + i, repeat=repeat, components=components[i].result())
+            self._scans.block(start + i, repeat=repeat, components=components[i].result())
             for i in blocks.tolist()
         ]
         return np.concatenate([rows_of(b) for b in made]), np.concatenate([b.values for b in made])

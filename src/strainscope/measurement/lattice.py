@@ -9,13 +9,14 @@ In these a curve depends on wavelength, reflection and crystal through the coupl
 polarization factor C alone, but for the slow drift of the direction cosines over the scan.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.diffraction import Stack
-from strainscope.profile import ParameterSpec
+from strainscope.measurement.gridding import lattice_angle
 
 Floats = NDArray[np.float64]
 
@@ -26,6 +27,7 @@ class Lattice:
 
     Attributes:
         plane_A: Depth of one lattice plane, d/cosψ [Å].
+        e_per_arcsec: Change of |e| for an arcsec of incidence at the peak.
         coupling: |G| [1] of sigma.
         coupling_phase: Phase of G [rad].
         absorption: A [1].
@@ -33,6 +35,7 @@ class Lattice:
     """
 
     plane_A: float
+    e_per_arcsec: float
     coupling: float
     coupling_phase: float
     absorption: float
@@ -62,6 +65,7 @@ def lattice_of(stack: Stack) -> Lattice:
     absorption = 4 * np.pi * abs(substrate.chi_0.imag) * scale * (1 + ratio) ** 2 / (4 * ratio * cosine**2)
     return Lattice(
         plane_A=float(stack.d_spacing / cosine),
+        e_per_arcsec=float(lattice_angle(-0.5, stack) - lattice_angle(0.5, stack)),
         coupling=float(abs(coupling)),
         coupling_phase=float(np.angle(coupling)),
         absorption=float(absorption),
@@ -69,15 +73,16 @@ def lattice_of(stack: Stack) -> Lattice:
     )
 
 
-def to_lattice(values: Floats, specs: tuple[ParameterSpec, ...], lattice: Lattice) -> Floats:
-    """Parameters (*, parameter) with lengths in lattice planes; other units stay as they are."""
-    return values / _scales(specs, lattice)
+def to_lattice(values: Floats, units: Sequence[str], lattice: Lattice) -> Floats:
+    """Parameters (*, parameter) with lengths in lattice planes and angles as e; other units stay as they are."""
+    return values * _scales(units, lattice)
 
 
-def from_lattice(values: Floats, specs: tuple[ParameterSpec, ...], lattice: Lattice) -> Floats:
+def from_lattice(values: Floats, units: Sequence[str], lattice: Lattice) -> Floats:
     """The inverse of `to_lattice`."""
-    return values * _scales(specs, lattice)
+    return values / _scales(units, lattice)
 
 
-def _scales(specs: tuple[ParameterSpec, ...], lattice: Lattice) -> Floats:
-    return np.array([lattice.plane_A if spec.unit == "Å" else 1.0 for spec in specs])
+def _scales(units: Sequence[str], lattice: Lattice) -> Floats:
+    known = {"Å": 1 / lattice.plane_A, "arcsec": lattice.e_per_arcsec}
+    return np.array([known.get(unit, 1.0) for unit in units])
