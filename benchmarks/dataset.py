@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import cases
+from benchmarks.aliasing import midpoint_curve
 from strainscope.crystal import ARCSEC
 from strainscope.dataset.audit import REFINEMENT, Audit, audit, log10_gap, summary
 from strainscope.dataset.plan import Plan, load_plan
 from strainscope.dataset.reader import ShuffledReader
 from strainscope.dataset.simulate import Simulator
 from strainscope.dataset.store import Dataset, Layout, rounded
-from strainscope.diffraction import Sublayers, choose_sublayers, rocking_curve
-from strainscope.diffraction import reference as slow
+from strainscope.diffraction import choose_sublayers, rocking_curve
 from strainscope.diffraction.engine import worker_count
 
 PREDECESSOR = 51.0  # curves/s, quoted: dl = 100 Å, film, two processes, on the same 2 cores
@@ -137,28 +137,6 @@ def reading(path: Path) -> Figures:
         if not np.array_equal(own[np.lexsort(own.T)], stored):
             raise AssertionError(f"epoch {epoch}: not every sample came once.")
     return {"dataset_reader_curves_per_s": dataset.size / best}
-
-
-def midpoint_curve(simulator: Simulator, values: np.ndarray, dl: float) -> np.ndarray:
-    """Reflectivity at the simulated angles, sublayers of dl [Å] with the strain at their middles, (2, node).
-
-    The reference engine, without the check that refuses cells above 55 Å here.
-    """
-    experiment = simulator.model.experiment
-    own = values[experiment.slices["profile"]]
-    depth = experiment.profile.extent(own[None], strain_tolerance=1e-7, factor_tolerance=1e-7)[0]
-    count = int(np.ceil(depth / dl))
-    upper = dl * np.arange(count)
-    strain, factor = experiment.profile.evaluate(upper + 0.5 * dl, own)
-    cells = Sublayers(
-        thickness=np.full(count, float(dl)),
-        strain=np.repeat(strain[:, None], 2, axis=1),
-        debye_waller=np.repeat(factor[:, None], 2, axis=1),
-        layer=np.zeros(count, dtype=np.int64),
-        upper=upper,
-    )
-    theta = experiment.stack.incidence_angle + ARCSEC * simulator.model.grid.node_arcsec
-    return slow.reflectivity(theta, experiment.stack, cells)
 
 
 def on_the_grid_itself(simulator: Simulator, values: np.ndarray) -> np.ndarray:

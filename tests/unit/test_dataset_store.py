@@ -81,6 +81,11 @@ def digests(made):
     return files(made)
 
 
+def heed_ctrl_c():
+    """In a child: where the tests themselves run in the background of a shell, Ctrl-C would be ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 # The same bytes ---------------------------------------------------------------------------------------------
 
 
@@ -134,7 +139,11 @@ def test_ctrl_c_stops_cleanly_and_resumes(folder, plan_file, digests):
     path = folder / "stopped.zarr"
     arguments = [sys.executable, "-m", "strainscope", "dataset", "generate", str(plan_file), "-o", str(path)]
     process = subprocess.Popen(
-        [*arguments, "--workers", "2"], start_new_session=True, stderr=subprocess.PIPE, text=True
+        [*arguments, "--workers", "2"],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,
     )
     deadline = time.monotonic() + 120
     while not list(path.glob("curve/c/*/0")):
@@ -177,7 +186,11 @@ def test_a_second_ctrl_c_does_not_hang(folder, plan_file, tmp_path, pause):
     path = tmp_path / "twice.zarr"
     arguments = [sys.executable, "-m", "strainscope", "dataset", "generate", str(plan_file), "-o", str(path)]
     process = subprocess.Popen(
-        [*arguments, "--workers", "2"], start_new_session=True, stderr=subprocess.PIPE, text=True
+        [*arguments, "--workers", "2"],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,
     )
     deadline = time.monotonic() + 120
     while not list(path.glob("curve/c/*/0")):

@@ -46,6 +46,9 @@ def posterior(*, seed=0, window=0):
     coordinates = coordinates_of(NAMES, bounds, DoubleGaussian().constraints)
     network = PosteriorNetwork(POINTS - window, 0, 7, SMALL)
     network.standardise(torch.from_numpy(curves(64)[:, : POINTS - window]))
+    for weight in network.parameters():
+        # As files keep them.
+        weight.data = weight.data.half().float()
     return PosteriorEstimator(network, coordinates, {**ABOUT, "window": window})
 
 

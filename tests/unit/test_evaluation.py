@@ -108,7 +108,7 @@ def test_balanced_sets_have_each_l2_a_thousand_times():
 
 def test_strata_have_to_hold_the_held_out_samples():
     plan = load_plan("balanced-1m")
-    with pytest.raises(ValueError, match="stratum 10 of 10, which holds 279,500"):
+    with pytest.raises(ValueError, match="the stratum L2 = 5000, which holds 279,500"):
         sets.from_plan("late", plan, first=2_790_000, title="", sha256="", source="balanced-1m")
 
 

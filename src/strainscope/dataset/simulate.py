@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.dataset.plan import Plan
-from strainscope.diffraction import choose_sublayers
+from strainscope.diffraction import Sublayers, choose_sublayers
 from strainscope.diffraction.engine import AngleTables, reflectivities
 from strainscope.experiment import ScanModel
 from strainscope.inversion.problem import fringe_depth
@@ -66,18 +66,23 @@ class Simulator:
         values = self.plan.with_held(varying)
         if not self.linear:
             return np.array([self.model.expected(row) for row in values], dtype=np.float32)
-        model, experiment = self.model, self.model.experiment
-        cells = choose_sublayers(
+        model = self.model
+        _, log_scale, log_background, slope = values[0, model.experiment.slices["scale"]]
+        cells = self.sublayers(values)
+        seen = reflectivities(self._tables, cells).reshape(len(values), -1) @ self._matrix
+        background = 10.0**log_background * (1 + slope * model.lever)
+        return np.asarray(10.0**log_scale * seen + background, dtype=np.float32)
+
+    def sublayers(self, values: Floats) -> Sublayers:
+        """Cells of some samples, from the values of all parameters, shape (curve, all)."""
+        experiment = self.model.experiment
+        return choose_sublayers(
             experiment.profile,
             values[:, experiment.slices["profile"]],
             self._tables.exact,
             experiment.stack,
             tolerance=experiment.tolerance,
         )
-        _, log_scale, log_background, slope = values[0, experiment.slices["scale"]]
-        seen = reflectivities(self._tables, cells).reshape(len(values), -1) @ self._matrix
-        background = 10.0**log_background * (1 + slope * model.lever)
-        return np.asarray(10.0**log_scale * seen + background, dtype=np.float32)
 
     @cached_property
     def _tables(self) -> AngleTables:
