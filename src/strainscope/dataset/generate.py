@@ -18,7 +18,7 @@ from numcodecs import Blosc
 from threadpoolctl import threadpool_limits
 
 from strainscope.dataset.plan import Plan
-from strainscope.dataset.simulate import BLOCK, Simulator
+from strainscope.dataset.simulate import BLOCK, Curves, Simulator
 from strainscope.dataset.store import DamagedRootError, DatasetWriter, Layout, read_attributes, rounded
 from strainscope.diffraction.engine import use_threads, worker_count
 
@@ -148,9 +148,11 @@ def _check_same_data(path: Path, layout: Layout) -> None:
     first, last = layout.span(shard)
     last = min(last, first + BLOCK)
     values = layout.plan.draws.values(first, last)
-    # As workers do: on several threads the last bits of a matrix product may differ.
-    with threadpool_limits(1):
-        curves = Simulator(layout.plan).curves(first // BLOCK)
+    context = multiprocessing.get_context("spawn")
+    arguments = (layout.plan.model_dump_json(), str(path), context.Event())
+    # In a worker, as the dataset was made: with other threads the last bits may differ.
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=arguments) as pool:
+        curves = pool.submit(_block, first // BLOCK).result()
     if not writer.holds(first, values, curves):
         (path / "zarr.json").write_bytes(kept)
         raise ValueError(
@@ -274,6 +276,12 @@ def _begin(document: str, path: str, stop: Any) -> None:  # noqa: ANN401 (an eve
     threadpool_limits(1)
     plan = Plan.model_validate_json(document)
     _own.update(stop=stop, simulator=Simulator(plan), writer=DatasetWriter(Path(path), Layout(plan=plan)))
+
+
+def _block(block: int) -> Curves:
+    """In a worker: the curves of a block."""
+    curves: Curves = _own["simulator"].curves(block)
+    return curves
 
 
 def _make(shard: int) -> None:
