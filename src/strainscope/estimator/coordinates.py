@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 # Closer than this to a bound (in unit coordinates) a value counts as being this far inside.
 _INNERMOST = 1e-3
 # Standard deviation of the logits of a uniform unit coordinate.
-_LOGIT_SD = float(np.pi / np.sqrt(3))
+LOGIT_SD = float(np.pi / np.sqrt(3))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +63,17 @@ class Coordinates:
                 f"{'; '.join(map(str, self.constraints))}. Leave such samples out, or widen the prior."
             )
         inside = np.clip(unit, _INNERMOST, 1 - _INNERMOST)
-        return np.asarray(np.log(inside / (1 - inside)) / _LOGIT_SD)
+        return np.asarray(np.log(inside / (1 - inside)) / LOGIT_SD)
 
     def from_free(self, free: Floats) -> Floats:
         """Values (*, parameter) of coordinates (*, parameter): within the bounds, obeying the constraints."""
-        return self.prior.from_unit(1 / (1 + np.exp(-_LOGIT_SD * np.asarray(free, dtype=np.float64))))
+        return self.prior.from_unit(1 / (1 + np.exp(-LOGIT_SD * np.asarray(free, dtype=np.float64))))
 
     def log_volume(self, free: Floats) -> Floats:
         """log |∂values/∂coordinates|, shape (*): a density in values is one in coordinates less this."""
-        unit = 1 / (1 + np.exp(-_LOGIT_SD * np.asarray(free, dtype=np.float64)))
+        unit = 1 / (1 + np.exp(-LOGIT_SD * np.asarray(free, dtype=np.float64)))
         room = self.prior.rooms(unit)
-        slope = np.log(_LOGIT_SD) + np.log(unit) + np.log1p(-unit)
+        slope = np.log(LOGIT_SD) + np.log(unit) + np.log1p(-unit)
         return np.asarray((np.log(room) + slope).sum(axis=-1))
 
     def document(self) -> dict[str, object]:

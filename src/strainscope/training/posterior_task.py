@@ -17,8 +17,6 @@ from strainscope.training.source import Source
 from strainscope.training.task import VALIDATION_LOSS, Floats, Savable, Targets, errors_percent
 
 _VALIDATED_AT_ONCE = 1024
-# Logistic of 1.8138 times a coordinate is the unit coordinate that it stands for: π / √3.
-_LOGIT_SD = 1.8138
 
 
 class PosteriorTask:
@@ -78,28 +76,9 @@ class PosteriorTask:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Negative log density and the point's loss together; the former alone to show."""
         assert isinstance(network, PosteriorNetwork)
-        if self._weights is None:
-            density, point = network.losses(curves, target)
-        else:
-            density, point = self._weighted(network, curves, target, self._weights.to(curves.device))
+        weights = None if self._weights is None else self._weights.to(curves.device)
+        density, point = network.losses(curves, target, weights)
         return density + self._plan.point_weight * point, density.detach()
-
-    @staticmethod
-    def _weighted(
-        network: PosteriorNetwork, curves: torch.Tensor, target: torch.Tensor, weights: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """As the network's own losses, the parameters weighted in that of the point."""
-        context = network.context(curves).float()
-        # Splines need all digits.
-        with torch.autocast(curves.device.type, enabled=False):
-            density = network.flow(context).log_prob(target)
-        gap = nn.functional.smooth_l1_loss(
-            torch.sigmoid(_LOGIT_SD * network.point(context)),
-            torch.sigmoid(_LOGIT_SD * target),
-            beta=0.02,
-            reduction="none",
-        )
-        return -density.mean(), (weights * gap).mean()
 
     def worst(self, network: nn.Module, curves: torch.Tensor, target: torch.Tensor) -> int:
         """Which curve has no finite density, or the least one."""
