@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from strainscope.estimator.coordinates import coordinates_from, coordinates_of
+from strainscope.estimator.draws import draw
 from strainscope.estimator.posterior import Architecture, PosteriorEstimator, PosteriorNetwork, load_posterior
 from strainscope.estimator.weights import load_weights, save_weights
 from strainscope.profile import DoubleGaussian
@@ -123,6 +124,22 @@ def test_samples_are_those_of_the_density(estimator):
         own = flow.log_prob(torch.from_numpy(other)[:, None])[:, 0].exp().numpy()
     assert (own / normal).mean() == pytest.approx(1, abs=0.15)
     assert density.min() > 0
+
+
+@pytest.mark.parametrize("coordinates", [7, 16])
+def test_draws_are_those_of_the_flow(coordinates):
+    """Asking each network once, and for half of the coordinates, must give what the flow's own inverse gives."""
+    torch.manual_seed(2)
+    network = PosteriorNetwork(50, 0, coordinates, Architecture(**SMALL | {"transforms": 3})).eval()
+    with torch.no_grad():
+        context = 3 * torch.randn(4, SMALL["context"])
+        base = torch.randn(200, 4, coordinates)
+        before = base.clone()
+        own = draw(list(network.flow.transform.transforms), context, base)
+        expected = network.flow(context).transform.inv(base)
+    assert (expected - base).abs().max() > 0.1
+    torch.testing.assert_close(own, expected, atol=1e-4, rtol=1e-4)
+    assert (base == before).all()
 
 
 def test_curves_of_another_grid_are_refused(estimator):

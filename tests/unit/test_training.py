@@ -261,6 +261,28 @@ def test_a_published_network_with_half_a_cosine(data_folder, tmp_path):
     assert all(one > other for one, other in zip(rates[:-1], rates[1:], strict=True))
 
 
+def test_the_rate_falls_to_its_end_twice_where_the_plan_says_so(data_folder, tmp_path):
+    plan = training_plan(data_folder, samples=6400, annealed_at=3200, warm_up=0, validate_every=640)
+    rates = []
+    training.train(
+        plan, tmp_path / "run", data_folder=data_folder, tell=lambda p: rates.append(p.learning_rate)
+    )
+    rates = np.array(rates) / 3e-3
+    assert np.all(np.diff(rates[:5]) < 0)
+    assert rates[4] < 0.01
+    # Then as one cosine over all has it.
+    seen = np.arange(6, 11) * 640 - 128
+    np.testing.assert_allclose(rates[5:], 0.5 * (1 + np.cos(np.pi * seen / 6400)), atol=1e-12)
+
+
+def test_a_rate_that_cannot_fall_before_the_end_is_refused(data_folder):
+    document = training_plan(data_folder).model_dump(mode="json")
+    with pytest.raises(ValueError, match="annealed_at = 6400; it must lie below samples = 6400"):
+        checked_training(document | {"annealed_at": 6400}, source="p")
+    with pytest.raises(ValueError, match="annealed_at goes with schedule: cosine, which v1 does not have"):
+        checked_training(document | {"annealed_at": 640, "model": "v1", "network": {}}, source="p")
+
+
 def test_a_full_plan_has_the_models_own_values(data_folder):
     for model in BASELINES:
         found = full_plan(short_plan(data_folder, model, batch=None))

@@ -69,8 +69,9 @@ class TrainingPlan(Settings):
 
     Samples count curves seen, each as often as it comes; the learning rate rises over the first `warm_up`, then falls
     as half a cosine to the end. With `minutes` a training ends, and the rate falls, by samples or by time, whichever
-    has more of its share behind it; how far it comes then depends on the machine. Samples, minutes and seed are those
-    of each member of an ensemble; the seeds of later ones follow. None stands for what the model does by itself.
+    has more of its share behind it; how far it comes then depends on the machine. At `annealed_at` samples the rate has
+    fallen to its end once before, as if the training were over there. Samples, minutes and seed are those of each
+    member of an ensemble; the seeds of later ones follow. None stands for what the model does by itself.
     """
 
     title: str = ""
@@ -83,6 +84,7 @@ class TrainingPlan(Settings):
     curriculum: CurriculumSettings | None = None
     ensemble: Annotated[int, Field(ge=1, le=5)] = 1
     samples: Count = 10_000_000
+    annealed_at: Count | None = None
     minutes: Positive | None = None
     batch: Annotated[int, Field(ge=2, le=65_536)] | None = None
     learning_rate: Annotated[float, Field(gt=0, le=0.1)] | None = None
@@ -122,6 +124,8 @@ class TrainingPlan(Settings):
 
     def check(self) -> None:
         """Raise ValueError where data do not fit together; the message names the key."""
+        if self.annealed_at is not None and not self.annealed_at < self.samples:
+            raise ValueError(f"annealed_at = {self.annealed_at}; it must lie below samples = {self.samples}")
         if bool(self.data) == (self.lab is not None):
             raise ValueError("give either data (datasets of curves) or lab (simulated scans), and not both")
         if self.lab is not None:
@@ -154,6 +158,10 @@ class TrainingPlan(Settings):
 
     def _check_model(self, data: Plan) -> None:
         """Raise where a model does not go with other keys, or with the points of the curves."""
+        if self.annealed_at is not None and self.model != "posterior" and self.schedule != "cosine":
+            raise ValueError(
+                f"annealed_at goes with schedule: cosine, which {self.model} does not have by default"
+            )
         if self.model == "posterior" and self.loss == "penalised":
             raise ValueError(
                 "loss = penalised goes with model: v1, v2, v3 or cnn2023; what the posterior gives obeys the "

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from strainscope.estimator.coordinates import LOGIT_SD, Coordinates, coordinates_from
+from strainscope.estimator.draws import draw
 from strainscope.estimator.features import CurveFeatures, ScanFeatures
 from strainscope.estimator.weights import load_weights, save_weights
 
@@ -166,11 +167,9 @@ class PosteriorEstimator:
         with torch.no_grad():
             for first in range(0, len(curves), _CURVES_AT_ONCE):
                 block = torch.from_numpy(curves[first : first + _CURVES_AT_ONCE])
-                flow = self.network.flow(self.network.context(block))
-                shape = (draws, len(block), len(self.names))
-                base = torch.randn(shape, generator=generator)
-                free = flow.transform.inv(base).movedim(0, 1).numpy()
-                result[first : first + len(block)] = self.coordinates.from_free(free)
+                base = torch.randn((draws, len(block), len(self.names)), generator=generator)
+                free = draw(list(self.network.flow.transform.transforms), self.network.context(block), base)
+                result[first : first + len(block)] = self.coordinates.from_free(free.movedim(0, 1).numpy())
         return result
 
     def _checked(self, curves: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -29,7 +29,10 @@ class Schedule(Protocol):
 
 
 class CosineSchedule:
-    """The rate rises in a line over the first `warm_up` curves, and falls as half a cosine to the end."""
+    """The rate rises in a line over the first `warm_up` curves, and falls as half a cosine to the end.
+
+    Up to `annealed_at` curves it falls as if the training ended there; then it goes on as one cosine over all.
+    """
 
     each_epoch = False
 
@@ -39,6 +42,8 @@ class CosineSchedule:
     def before_step(self, *, share: float, seen: int) -> None:
         """Set the rate."""
         warm = min(1.0, (seen + self._plan.batch) / max(self._plan.warm_up, 1))
+        if self._plan.annealed_at is not None and seen < self._plan.annealed_at:
+            share = max(share, seen / self._plan.annealed_at)
         factor = warm * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
         for group in self._optimiser.param_groups:
             group["lr"] = self._plan.learning_rate * factor
