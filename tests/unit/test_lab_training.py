@@ -1,6 +1,7 @@
 """Training on simulated scans: which scans come when, what is refused, and the frozen set they are judged on."""
 
 import itertools
+from copy import copy
 
 import numpy as np
 import pytest
@@ -62,6 +63,19 @@ def test_batches_are_measured_anew_and_go_on_where_they_were(simulator, few):
         np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(own, its)
     assert resumed.state() == {"read": 5}
+
+
+def test_scans_beyond_the_estimator_s_prior_are_left_out(simulator, few):
+    narrow = copy(simulator)
+    low, high = simulator.bounds["offset_arcsec"]
+    narrow.bounds = dict(simulator.bounds) | {"offset_arcsec": (low, 0.5 * (low + high))}
+    column = simulator.names.index("offset_arcsec")
+    all_rows, all_values = taken(LabStream(simulator, batch=BLOCK, seed=1), 1)[0]
+    rows, values = taken(LabStream(narrow, batch=BLOCK, seed=1), 1)[0]
+    kept = all_values[:, column] <= 0.5 * (low + high)
+    assert 0.1 < kept.mean() < 0.9
+    np.testing.assert_array_equal(rows, all_rows[kept])
+    np.testing.assert_array_equal(values, all_values[kept])
 
 
 def test_training_and_held_out_scans_differ(few):

@@ -1,6 +1,6 @@
 """What a training on scans of laboratories reads: simulated as it goes, each sample measured several times anew."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from strainscope.estimator.plan import LabData
 from strainscope.evaluation import LAB_SEED, rows_of
-from strainscope.measurement import BLOCK, Components, LabMixture
+from strainscope.measurement import BLOCK, Components, LabBatch, LabMixture, joined
 from strainscope.training.data import Admits, Batch
 from strainscope.training.settings import FullPlan
 
@@ -75,7 +75,7 @@ class LabSource:
     def held_out(self) -> tuple[NDArray[np.float32], Floats]:
         """Scans of blocks that come before those of the training."""
         batch = self._scans.scans(_HELD_OUT, _HELD_OUT + self._plan.validation)
-        return rows_of(batch), batch.values
+        return _within_bounds(batch, self.bounds)
 
     def about(self) -> dict[str, Any]:
         """The grid in lattice units, and the sample."""
@@ -88,6 +88,16 @@ class LabSource:
             "sample": self._samples[0].settings(),
             "other_samples": [sample.settings() for sample in self._samples[1:]],
         }
+
+
+def _within_bounds(batch: LabBatch, bounds: Mapping[str, tuple[float, float]]) -> Batch:
+    """Rows and values of the scans that the estimator's prior holds: offset and scale follow from what a scan shows.
+
+    One in half a million lies beyond, where weak strain and the substrate make one broad peak.
+    """
+    low, high = np.array(list(bounds.values())).T
+    inside = ((batch.values >= low) & (batch.values <= high)).all(axis=1)
+    return rows_of(batch)[inside], batch.values[inside]
 
 
 class LabStream:
@@ -154,7 +164,7 @@ class LabStream:
             self._scans.block(start + i, repeat=repeat, components=components[i].result())
             for i in blocks.tolist()
         ]
-        return np.concatenate([rows_of(b) for b in made]), np.concatenate([b.values for b in made])
+        return _within_bounds(joined(made), self._scans.bounds)
 
     def state(self) -> dict[str, Any]:
         """Where the stream is."""
