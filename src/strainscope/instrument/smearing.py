@@ -111,6 +111,17 @@ class Smearing:
         empty = np.empty((*reflectivity.shape[:-2], 0, self.number), dtype=reflectivity.dtype)
         return np.stack(columns, axis=-2) if columns else empty
 
+    def transforms(self, values: ArrayLike) -> NDArray[np.complex128]:
+        """Fourier transforms of step × kernel × share for sigma and pi, lag 0 first, shape (2, frequency).
+
+        Args:
+            values: Parameters of the resolution, shape (parameter,).
+        """
+        transform = self._transform(values, np.dtype(np.float64), gradient=False)
+        if not self.resolution.holds_polarization:
+            transform = np.array(self._shares)[:, None] * transform
+        return np.asarray(transform, dtype=np.complex128)
+
     def matrix(self, values: ArrayLike, positions_arcsec: ArrayLike) -> Floats:
         """`smear`, then `sample`, as one matrix: for many curves with the same resolution.
 
@@ -166,7 +177,7 @@ class Smearing:
         """Convolution with the kernels of that transform, shape (1 or 2, frequency)."""
         if not self.resolution.holds_polarization:
             reflectivity = self._polarized(reflectivity)[..., None, :]
-        length = self._length
+        length = self.length
         product = fft.rfft(reflectivity, length, axis=-1, workers=1)
         product *= transform
         total = product[..., 0, :] if product.shape[-2] == 1 else product[..., 0, :] + product[..., 1, :]
@@ -174,7 +185,7 @@ class Smearing:
         return np.ascontiguousarray(result[..., : self.number])
 
     @property
-    def _length(self) -> int:
+    def length(self) -> int:
         """Period of the FFT: lags of -(n - 1) to n - 1 must differ in it."""
         return int(fft.next_fast_len(2 * self.number - 1, real=True))
 
@@ -185,7 +196,7 @@ class Smearing:
         if known is not None:
             return known
         kernel = self._kernel(values, gradient=gradient)
-        wrapped = np.zeros((*kernel.shape[:-1], self._length))
+        wrapped = np.zeros((*kernel.shape[:-1], self.length))
         wrapped[..., : self.number] = kernel[..., self.number - 1 :]
         wrapped[..., wrapped.shape[-1] - self.number + 1 :] = kernel[..., : self.number - 1]
         # Transformed in double precision, whatever the curves' type.

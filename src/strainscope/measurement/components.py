@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from strainscope.crystal import ARCSEC
 from strainscope.diffraction import choose_sublayers, no_sublayers
 from strainscope.diffraction.engine import angle_tables, reflectivities
-from strainscope.experiment import AngleGrid, Experiment, angle_grid, layer_peaks
+from strainscope.experiment import AngleGrid, DiffuseSpread, Experiment, angle_grid, layer_peaks
+from strainscope.experiment.diffuse_spread import Histogram
 from strainscope.inversion.problem import fringe_depth
-from strainscope.measurement.diffuse import DiffuseSpread, Histogram
 from strainscope.measurement.gridding import GridAngles
 from strainscope.measurement.settings import LabSettings
 from strainscope.prior import Prior

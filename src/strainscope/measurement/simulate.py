@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from strainscope.experiment import KernelTable
+from strainscope.instrument import Smearing
 from strainscope.instrument import sample as sample_on_grid
 from strainscope.measurement.batch import LabBatch, joined
 from strainscope.measurement.components import PEAK_WINDOW, Components, SampleOptics, draw_profiles
@@ -15,10 +17,9 @@ from strainscope.measurement.gridding import (
     told_of,
 )
 from strainscope.measurement.lattice import Lattice, lattice_of
-from strainscope.measurement.optics import WIDTH, KernelTable
 from strainscope.measurement.scans import Instruments, add_up, draw_instruments, half_maximum, scan_points
 from strainscope.measurement.settings import LabSettings
-from strainscope.measurement.targets import Targets, check_sample
+from strainscope.measurement.targets import WIDTH, Targets, check_sample
 from strainscope.sample import Sample
 
 Floats = NDArray[np.float64]
@@ -46,7 +47,6 @@ class LabSimulator:
         settings: How scans are measured.
         grid: What the network reads.
         seed: Of everything that is drawn.
-        widths: Resolutions that are tabulated.
 
     Attributes:
         network: The grid at the sample's reflection.
@@ -65,7 +65,6 @@ class LabSimulator:
         *,
         grid: NetworkGrid | None = None,
         seed: int = 0,
-        widths: int = 200,
     ) -> None:
         self.settings = settings or LabSettings()
         self.seed = seed
@@ -78,7 +77,16 @@ class LabSimulator:
         width = prior.parameters[prior.names.index(WIDTH)]
         self.fwhm_range = (width.lower, width.upper)
         self._optics = SampleOptics(experiment, prior, self.settings, self.network, self.fwhm_range)
-        self._kernels = KernelTable(experiment, self._optics.angles, self.fwhm_range, widths=widths)
+        weights = None if experiment.resolution.holds_polarization else experiment.polarization_weights
+        smearing = Smearing(
+            start_arcsec=self._optics.angles.start_arcsec,
+            step_arcsec=self._optics.angles.step_arcsec,
+            number=self._optics.angles.number,
+            resolution=experiment.resolution,
+            spectrum=experiment.spectrum,
+            polarization_weights=weights,
+        )
+        self._kernels = KernelTable(smearing, self.fwhm_range)
         self.targets = Targets(
             experiment=experiment,
             prior=prior,
@@ -104,7 +112,7 @@ class LabSimulator:
     def _undamaged_peak(self, fwhm: float, share: float) -> float:
         """Intensity [1] at the peak of the undamaged sample."""
         reflected = self._optics.undamaged(length=self._kernels.length)
-        return float(self._kernels.smear(reflected, np.array([fwhm]), np.array([share])).max())
+        return float(self._kernels.smear(reflected, np.array([[fwhm, share]])).max())
 
     @property
     def told_names(self) -> tuple[str, ...]:
@@ -229,7 +237,9 @@ class LabSimulator:
             instruments.correlation_length,
             length=self._kernels.length,
         )
-        smeared = self._kernels.smear(scattered, instruments.fwhm_arcsec, instruments.lorentz_fraction)
+        smeared = self._kernels.smear(
+            scattered, np.stack([instruments.fwhm_arcsec, instruments.lorentz_fraction], axis=1)
+        )
         peak = self._optics.peak_arcsec
         window = (peak - PEAK_WINDOW, peak + PEAK_WINDOW)
         middle = half_maximum(smeared, angles.start_arcsec, angles.step_arcsec, window)

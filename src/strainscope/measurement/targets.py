@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.experiment import Experiment, layer_peaks
-from strainscope.measurement.optics import SHARE, WIDTH
 from strainscope.measurement.settings import LabSettings
 from strainscope.prior import Prior
 from strainscope.profile import ParameterSpec
 
 Floats = NDArray[np.float64]
 
+WIDTH, SHARE = "fwhm_arcsec", "lorentz_fraction"
 AMPLITUDE = "log10_diffuse_amplitude"
 
 # Room in log10 for what counting noise does to the peak, by which scale and background are divided.

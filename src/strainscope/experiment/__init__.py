@@ -1,0 +1,23 @@
+"""From a profile to expected counts: crystal × profile × instrument on the angles of a scan.
+
+Angles here are positions: glancing angle of incidence minus that of the substrate's kinematic Bragg
+condition, in arcsec, growing with the angle of incidence.
+"""
+
+from strainscope.experiment.angle_grid import AngleGrid, angle_grid, layer_peaks
+from strainscope.experiment.diffuse_spread import DiffuseSpread
+from strainscope.experiment.experiment import DIFFUSE_PARAMETERS, SCALE_PARAMETERS, Experiment
+from strainscope.experiment.kernel_table import KernelTable
+from strainscope.experiment.scan_model import ScanModel
+
+__all__ = [
+    "DIFFUSE_PARAMETERS",
+    "SCALE_PARAMETERS",
+    "AngleGrid",
+    "DiffuseSpread",
+    "Experiment",
+    "KernelTable",
+    "ScanModel",
+    "angle_grid",
+    "layer_peaks",
+]

@@ -1,0 +1,83 @@
+"""A sample with unknown profile in an instrument: families, their parameters, where each stands."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from strainscope.diffraction import BRAGG_LAWS, Stack
+from strainscope.instrument import Resolution, Spectrum
+from strainscope.profile import Constraint, DepthProfile, ParameterSpec
+
+
+def _spec(name: str, unit: str, lower: float, upper: float, description: str) -> ParameterSpec:
+    return ParameterSpec(name=name, unit=unit, lower=lower, upper=upper, description=description)
+
+
+DIFFUSE_PARAMETERS = (
+    _spec("diffuse_amplitude", "1", 0.0, 10.0, "strength of the diffuse scattering of the disordered layer"),
+    _spec("correlation_length", "Å", 20.0, 2000.0, "correlation length of the disorder"),
+)
+SCALE_PARAMETERS = (
+    _spec("offset_arcsec", "arcsec", -60.0, 60.0, "position of the scan's zero on the angle of incidence"),
+    _spec("log10_scale", "1", -12.0, 12.0, "log10 of the intensity that a reflectivity of 1 would give"),
+    _spec("log10_background", "1", -15.0, 12.0, "log10 of the background at the middle of the scan"),
+    _spec("background_slope", "1", -1.0, 1.0, "relative change of the background from the middle to the end"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A sample with unknown profile in an instrument.
+
+    Attributes:
+        stack: Films and substrate at one reflection and wavelength.
+        profile: Families of strain and disorder.
+        resolution: Resolution function.
+        spectrum: Lines of the source as they appear on the axis; None for one sharp line.
+        polarization_weights: Shares of sigma and pi in the incident beam, sum 1.
+        diffuse: Whether the disordered layer scatters diffusely.
+        bragg_law: "exact" or "linear".
+        tolerance: rms error of log10 reflectivity that the sublayers may cause.
+    """
+
+    stack: Stack
+    profile: DepthProfile
+    resolution: Resolution
+    spectrum: Spectrum | None = None
+    polarization_weights: tuple[float, float] = (0.5, 0.5)
+    diffuse: bool = False
+    bragg_law: str = "exact"
+    tolerance: float = 3e-4
+
+    def __post_init__(self) -> None:
+        if self.bragg_law not in BRAGG_LAWS:
+            raise ValueError(f"bragg_law = {self.bragg_law!r}; known are {', '.join(BRAGG_LAWS)}.")
+        weights = self.polarization_weights
+        if min(weights) < 0 or abs(sum(weights) - 1) > 1e-9:
+            raise ValueError(f"polarization_weights = {weights}; they must be >= 0 and sum to 1.")
+        if not 0 < self.tolerance <= 0.1:
+            raise ValueError(f"tolerance = {self.tolerance:g}; it must lie in (0, 0.1] (rms of log10).")
+
+    @cached_property
+    def parameters(self) -> tuple[ParameterSpec, ...]:
+        """Profile, diffuse scattering (if any), resolution, then offset, scale and background."""
+        diffuse = DIFFUSE_PARAMETERS if self.diffuse else ()
+        return self.profile.parameters + diffuse + self.resolution.parameters + SCALE_PARAMETERS
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """Those of the profile's families."""
+        return self.profile.constraints
+
+    @cached_property
+    def slices(self) -> dict[str, slice]:
+        """Where profile, diffuse, resolution and scale parameters stand."""
+        counts = {
+            "profile": len(self.profile.parameters),
+            "diffuse": len(DIFFUSE_PARAMETERS) if self.diffuse else 0,
+            "resolution": len(self.resolution.parameters),
+            "scale": len(SCALE_PARAMETERS),
+        }
+        stops = np.cumsum(list(counts.values()))
+        return {name: slice(int(s) - n, int(s)) for (name, n), s in zip(counts.items(), stops, strict=True)}
