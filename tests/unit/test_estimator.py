@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 
 from strainscope.estimator.coordinates import coordinates_from, coordinates_of
 from strainscope.estimator.draws import draw
-from strainscope.estimator.posterior import Architecture, PosteriorEstimator, PosteriorNetwork, load_posterior
+from strainscope.estimator.load import load_estimator
+from strainscope.estimator.posterior import Architecture, PosteriorEstimator, PosteriorNetwork
 from strainscope.estimator.weights import load_weights, save_weights
 from strainscope.profile import DoubleGaussian
 
@@ -90,14 +91,14 @@ def curves(n=5, seed=0):
 def test_a_saved_estimator_is_the_same(estimator, tmp_path):
     path = tmp_path / "e.safetensors"
     estimator.save(path)
-    loaded = load_posterior(path)
+    loaded = load_estimator(path)
     # Matrices are kept in half precision, which is done once: what is loaded is what is saved again.
     own, other = loaded.sample(curves(), 20, 3), estimator.sample(curves(), 20, 3)
     assert np.abs(own - other).max(axis=(0, 1)) == pytest.approx(
         0, abs=1e-2 * np.ptp(other, axis=(0, 1)).max()
     )
     loaded.save(tmp_path / "again.safetensors")
-    again = load_posterior(tmp_path / "again.safetensors")
+    again = load_estimator(tmp_path / "again.safetensors")
     np.testing.assert_array_equal(again.sample(curves(), 20, 3), own)
     assert loaded.about["angle_arcsec"] == [0.0]
     assert not list(tmp_path.glob(".*partial"))
@@ -167,5 +168,5 @@ def test_damaged_and_foreign_weights_are_refused(estimator, tmp_path):
     with pytest.raises(ValueError, match="not of a strainscope estimator"):
         load_weights(tmp_path / "foreign")
     save_weights(tmp_path / "other", {"a": torch.ones(2)}, {"kind": "v3"})
-    with pytest.raises(ValueError, match="holds a v3 network, not a posterior estimator"):
-        load_posterior(tmp_path / "other")
+    with pytest.raises(ValueError, match="holds an estimator of the kind 'v3'; this version knows posterior"):
+        load_estimator(tmp_path / "other")

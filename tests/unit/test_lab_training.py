@@ -78,6 +78,11 @@ def test_scans_beyond_the_estimator_s_prior_are_left_out(simulator, few):
     np.testing.assert_array_equal(values, all_values[kept])
 
 
+def test_held_out_scans_must_not_reach_into_those_of_the_training():
+    with pytest.raises(ValueError, match="validation = 300,000; with lab it must be at most 245,760"):
+        LabSource(full_plan(plan(validation=300_000)), plan().lab)
+
+
 def test_training_and_held_out_scans_differ(few):
     source = LabSource(full_plan(plan()), plan().lab)
     _, held = source.held_out()

@@ -18,7 +18,6 @@ from strainscope.dataset.plan import load_plan
 from strainscope.estimator.load import load_estimator
 from strainscope.estimator.losses import RECIPES
 from strainscope.estimator.plan import TrainingPlan, checked_training, load_training_plan
-from strainscope.estimator.posterior import load_posterior
 from strainscope.estimator.weights import load_weights
 from strainscope.training.data import Curriculum, DatasetSource, Stream, readers_of
 from strainscope.training.run import Run
@@ -125,7 +124,7 @@ def test_training_learns_and_logs(trained):
     assert rows[-1]["validation_loss"] < rows[0]["validation_loss"] < 10
     assert rows[-1]["Dmax1"] < 20
     assert rows[0]["learning_rate"] > rows[-1]["learning_rate"]
-    estimator = load_posterior(trained / training.WEIGHTS)
+    estimator = load_estimator(trained / training.WEIGHTS)
     assert estimator.about["plan"]["samples"] == 6400
     assert estimator.about["validation"]["Dmax1"] == rows[-1]["Dmax1"]
 
@@ -438,7 +437,7 @@ def test_an_ensemble_goes_on_after_a_member(data_folder, tmp_path):
     assert first.stat().st_mtime_ns == before
     assert_same(weights_of(tmp_path / "parts"), weights_of(tmp_path / "whole"))
     estimator = load_estimator(path)
-    one, other = (load_posterior(tmp_path / "whole" / f"member-{i}" / training.WEIGHTS) for i in range(2))
+    one, other = (load_estimator(tmp_path / "whole" / f"member-{i}" / training.WEIGHTS) for i in range(2))
     assert (one.about["plan"]["seed"], other.about["plan"]["seed"]) == (0, 1)
     curves = np.exp(np.random.default_rng(0).normal(size=(3, 24))).astype(np.float32)
     np.testing.assert_allclose(estimator.point(curves), (one.point(curves) + other.point(curves)) / 2)

@@ -15,16 +15,17 @@ _PHYSICS = ("crystal", "films", "reflection", "wavelength", "incidence")
 _SAME_STEP = 1e-3
 
 
-def checked_curves(curves: NDArray[np.floating], points: int) -> NDArray[np.float32]:
-    """Curves (n, angle) as float32.
+def checked_curves(curves: NDArray[np.floating], row: int, *, what: str = "curves") -> NDArray[np.float32]:
+    """Curves or scans (n, row) as float32.
 
     Raises:
-        ValueError: another number of points than an estimator knows.
+        ValueError: rows of another length than an estimator knows.
     """
     curves = np.asarray(curves, dtype=np.float32)
-    if curves.ndim != 2 or curves.shape[1] != points:
+    if curves.ndim != 2 or curves.shape[1] != row:
+        unit = "points" if what == "curves" else "numbers"
         raise ValueError(
-            f"curves have shape {curves.shape}; this estimator knows curves of {points} points, shape (curve, angle)."
+            f"{what} have shape {curves.shape}; this estimator knows {what} of {row} {unit}, one in each row."
         )
     return curves
 

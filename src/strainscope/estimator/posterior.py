@@ -14,7 +14,8 @@ from torch import nn
 from strainscope.estimator.coordinates import LOGIT_SD, Coordinates, coordinates_from
 from strainscope.estimator.draws import draw
 from strainscope.estimator.features import CurveFeatures, ScanFeatures
-from strainscope.estimator.weights import load_weights, save_weights
+from strainscope.estimator.grids import checked_curves
+from strainscope.estimator.weights import save_weights
 
 Floats = NDArray[np.float64]
 
@@ -161,7 +162,7 @@ class PosteriorEstimator:
         Raises:
             ValueError: curves on another grid than the network knows.
         """
-        curves = self._checked(curves)
+        curves = checked_curves(curves, self.network.row, what="scans" if self.network.settings else "curves")
         generator = torch.Generator().manual_seed(seed)
         result = np.empty((len(curves), draws, len(self.names)))
         with torch.no_grad():
@@ -171,16 +172,6 @@ class PosteriorEstimator:
                 free = draw(list(self.network.flow.transform.transforms), self.network.context(block), base)
                 result[first : first + len(block)] = self.coordinates.from_free(free.movedim(0, 1).numpy())
         return result
-
-    def _checked(self, curves: NDArray[np.floating]) -> NDArray[np.float32]:
-        curves = np.asarray(curves, dtype=np.float32)
-        row = self.network.row
-        what, unit = ("scans", "numbers") if self.network.settings else ("curves", "points")
-        if curves.ndim != 2 or curves.shape[1] != row:
-            raise ValueError(
-                f"{what} have shape {curves.shape}; this estimator knows {what} of {row} {unit}, one in each row."
-            )
-        return curves
 
     def save(self, path: Path) -> None:
         """Write weights (matrices in half precision), sizes, coordinates and what is known of them."""
@@ -198,18 +189,6 @@ class PosteriorEstimator:
             for name, tensor in network.state_dict().items()
         }
         save_weights(path, tensors, about)
-
-
-def load_posterior(path: Path) -> PosteriorEstimator:
-    """A trained estimator.
-
-    Raises:
-        OSError, ValueError: see `load_weights`; or other weights than a posterior estimator's.
-    """
-    tensors, about = load_weights(path)
-    if about.get("kind") != KIND:
-        raise ValueError(f"{path}: holds a {about.get('kind')} network, not a posterior estimator.")
-    return posterior_from(tensors, about)
 
 
 def posterior_from(tensors: Mapping[str, torch.Tensor], about: Mapping[str, Any]) -> PosteriorEstimator:

@@ -8,6 +8,7 @@ from strainscope.experiment.angle_grid import AngleGrid, angle_grid, layer_peaks
 from strainscope.experiment.diffuse_spread import DiffuseSpread
 from strainscope.experiment.experiment import DIFFUSE_PARAMETERS, SCALE_PARAMETERS, Experiment
 from strainscope.experiment.kernel_table import KernelTable
+from strainscope.experiment.many_curves import ManyCurves
 from strainscope.experiment.scan_model import ScanModel
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "DiffuseSpread",
     "Experiment",
     "KernelTable",
+    "ManyCurves",
     "ScanModel",
     "angle_grid",
     "layer_peaks",

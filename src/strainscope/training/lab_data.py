@@ -52,6 +52,9 @@ class LabSource:
     def __init__(self, plan: FullPlan, lab: LabData) -> None:
         if plan.seed == LAB_SEED:
             raise ValueError(f"seed = {plan.seed} is that of the test set lab; use another.")
+        most = _FIRST * BLOCK - _HELD_OUT
+        if plan.validation > most:
+            raise ValueError(f"validation = {plan.validation:,}; with lab it must be at most {most:,}.")
         self._plan = plan
         self._samples = lab.build()
         self._scans = LabMixture(self._samples, lab.scans, seed=plan.seed)
