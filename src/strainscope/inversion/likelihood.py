@@ -10,6 +10,9 @@ from strainscope.scan import Scan, estimate_counts_per_unit
 
 Floats = NDArray[np.float64]
 
+# A model of fewer counts than this at a point is taken as it: what is measured there rules it out in any case.
+_LEAST_EXPECTED = 1e-3
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Likelihood:
@@ -19,18 +22,24 @@ class Likelihood:
               g(N) = \frac{2}{f} \operatorname{arsinh}\!\left(f \sqrt{N + 3/8}\right), \qquad
               g'(N) \approx (N + f^2 N^2)^{-1/2}
 
-    Few counts are compared as square roots (Anscombe), many as logarithms over f; zeros need no exception.
+    Few counts are compared as square roots (Anscombe), many as logarithms over f; zeros need no exception. Without a
+    model error residuals are the signed roots of Poisson's deviance, half the sum of whose squares is minus the
+    log-likelihood up to a constant:
+
+    .. math:: r^2 = 2 N \ln\frac{N}{μ} - 2 (N - μ), \qquad \mathrm{sign}\, r = \mathrm{sign}(N - μ)
+
     A point with a standard deviation σ of its own counts as N = I²/σ² counts.
 
     Attributes:
         intensity: Measured, shape (point,).
         sigma: Standard deviations or None.
         counts_per_unit: Counts for one unit of intensity.
-        model_error: f, relative error [1] that the model is granted everywhere.
+        model_error: f, relative error [1] that the model is granted everywhere; 0 for none.
         description: How the counts are known, in words.
 
     References:
-        Anscombe, Biometrika 35 (1948) 246, doi:10.1093/biomet/35.3-4.246
+        Anscombe, Biometrika 35 (1948) 246, doi:10.1093/biomet/35.3-4.246; McCullagh & Nelder, Generalized Linear
+        Models (1989), on the deviance
     """
 
     intensity: Floats
@@ -58,14 +67,31 @@ class Likelihood:
         return 2 / f * np.arcsinh(f * root), 1 / (root * np.sqrt(1 + (f * root) ** 2))
 
     def residuals(self, model: Floats) -> tuple[Floats, Floats]:
-        """Residuals (point,) of a model intensity (point,), and their derivatives in it."""
+        """Residuals (*, point) of model intensities (*, point), and their derivatives in them."""
+        if not self.model_error:
+            return self._deviances(model)
         value, slope = self._transform(model * self._counts)
         return self._measured - value, -slope * self._counts
+
+    def _deviances(self, model: Floats) -> tuple[Floats, Floats]:
+        """Signed roots of Poisson's deviance, and their derivatives."""
+        counts = self.intensity * self._counts
+        expected = np.maximum(model * self._counts, _LEAST_EXPECTED)
+        excess = counts - expected
+        deviance = 2 * (counts * np.log1p(np.maximum(excess / expected, -1 + 1e-15)) - excess)
+        linear = np.abs(excess) / np.sqrt(expected)
+        # Where both agree the difference has no digits left.
+        near = np.abs(excess) < 1e-8 * expected
+        size = np.where(near, linear, np.sqrt(np.maximum(deviance, 0.0)))
+        slope = np.where(near, 1 / np.sqrt(expected), np.abs(excess) / (np.where(near, 1.0, size) * expected))
+        return np.copysign(size, excess), -slope * self._counts
 
 
 def likelihood_of(scan: Scan, model_error: float) -> Likelihood:
     """The likelihood that a scan allows: its own sigma, its counts, or counts estimated from its scatter."""
     floor = f", a model error of {100 * model_error:g} %, and residuals beyond 2 sd counted by their size (soft-l1)"
+    if not model_error:
+        floor = ", no model error"
     found = counts_per_unit(scan)
     # A curve without scatter (simulated or smoothed): only the floor tells how far to trust a point.
     per_unit = 1e9 / float(scan.intensity.max()) if found is None else found

@@ -96,7 +96,8 @@ def refine(problem: Problem, start: Floats, *, most_evaluations: int, tolerance:
         bounds=(0.0, 1.0),
         method="trf",
         x_scale="jac",
-        loss="soft_l1",
+        # What the counts alone explain has no outliers.
+        loss="soft_l1" if problem.likelihood.model_error else "linear",
         f_scale=ROBUST_SCALE,
         ftol=tolerance,
         xtol=1e-10,

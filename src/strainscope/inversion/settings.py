@@ -42,7 +42,7 @@ class SearchSettings:
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} = {getattr(self, name)}; it must be >= {least}.")
-        if not 0 < self.model_error < 1:
-            raise ValueError(f"model_error = {self.model_error:g}; it must lie between 0 and 1 (relative).")
+        if not 0 <= self.model_error < 1:
+            raise ValueError(f"model_error = {self.model_error:g}; it must be >= 0 and below 1 (relative).")
         if self.splines and not 3 <= self.splines <= 40:
             raise ValueError(f"splines = {self.splines}; use 3 to 40 weights, or 0 for none.")

@@ -54,7 +54,7 @@ class SampleSettings(CrystalSettings):
     background: Literal["constant", "linear"] = "constant"
     bragg_law: Literal["exact", "linear"] = "exact"
     tolerance: Annotated[float, Field(gt=0, le=0.01)] = 3e-4
-    model_error: Annotated[float, Field(gt=0, lt=1)] = 0.07
+    model_error: Annotated[float, Field(ge=0, lt=1)] = 0.07
     fit: dict[str, FitSettings] = {}
 
     @cached_property
