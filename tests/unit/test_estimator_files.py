@@ -210,6 +210,15 @@ def test_other_angles_and_samples_are_refused():
     about = {"angle_arcsec": [0.0, 5.0, 10.0], "sample": sample}
     check_asked(about, angle_arcsec=np.array([0.0, 5.001, 10.0]), sample=sample)
     check_asked({}, angle_arcsec=np.array([1.0, 2.0]), sample=sample)
+    check_asked(
+        about | {"told": ["step"]}, angle_arcsec=np.array([0.0, 5.001, 10.0]), sample=sample, scans=True
+    )
+    with pytest.raises(
+        ValueError, match="the set holds scans with counting noise; the estimator reads noise-free"
+    ):
+        check_asked(about, angle_arcsec=np.array([0.0, 5.001, 10.0]), sample=sample, scans=True)
+    with pytest.raises(ValueError, match="the set holds noise-free curves; the estimator reads scans"):
+        check_asked(about | {"told": ["step"]}, angle_arcsec=np.array([0.0, 5.001, 10.0]), sample=sample)
     with pytest.raises(
         ValueError, match="have 2 points from 0 to 5 arcsec; the estimator knows 3 points from 0"
     ):

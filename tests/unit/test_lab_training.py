@@ -114,7 +114,7 @@ def test_the_frozen_set_is_the_simulator_s(tmp_path):
     frozen = evaluation.frozen_set("lab")
     parameters = frozen.parameters()
     batch = LabSimulator(load_sample("ggg444"), LabSettings(), seed=LAB_SEED).scans(300, 310)
-    np.testing.assert_allclose(parameters[300:310], batch.values[:, :9], rtol=1e-6)
+    np.testing.assert_allclose(parameters[300:310], batch.values[:, :13], rtol=1e-6)
     rows = frozen.simulate(parameters, 300, 310)
     np.testing.assert_array_equal(rows, rows_of(batch))
     counts = frozen.seen_columns(rows)["log10_peak_counts"]

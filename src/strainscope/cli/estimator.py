@@ -74,6 +74,9 @@ def evaluate(
     size: Annotated[
         int | None, typer.Option(min=1, help="The first curves of the set; by default all.")
     ] = None,
+    draws: Annotated[
+        int, typer.Option(min=2, max=100_000, help="Of each posterior, where the estimator has them.")
+    ] = 256,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -90,12 +93,22 @@ def evaluate(
     weights = estimator_path(estimator)
     loaded = load_estimator(weights)
     asked = evaluation.frozen_set(test_set)
-    check_asked(loaded.about, angle_arcsec=asked.angle_arcsec, sample=asked.identity.get("sample"))
+    check_asked(
+        loaded.about,
+        angle_arcsec=asked.angle_arcsec,
+        sample=asked.identity.get("sample"),
+        scans="scans" in asked.identity,
+    )
     with progress_bar("simulating") as bar:
         frozen = evaluation.load_test_set(test_set, size=size, progress=bar)
     with progress_bar("evaluating") as bar:
         found = evaluation.evaluate(
-            loaded, frozen, name=weights.stem, cramer_rao=evaluation.bounds_of(frozen), progress=bar
+            loaded,
+            frozen,
+            name=weights.stem,
+            draws=draws,
+            cramer_rao=evaluation.bounds_of(frozen),
+            progress=bar,
         )
     if out is not None:
         evaluation.write_evaluation(found, out, force=force, command=context.obj)

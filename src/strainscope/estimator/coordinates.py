@@ -1,8 +1,8 @@
-r"""Parameters as a network sees them: lattice units, then coordinates in which every value obeys the constraints.
+"""Parameters as a network sees them: coordinates in which every value obeys bounds and constraints.
 
-Depths count lattice planes, so that a curve depends on the crystal only through its coupling and absorption (see
-`lattice`). Within the bounds and constraints the unit coordinates of `prior` place
-each parameter between what the others leave it; their logits, standardised, are unconstrained.
+The unit coordinates of `prior` place each parameter between what the others leave it; their logits, standardised, are
+unconstrained. Units are those of the bounds; as the coordinates are relative to these, lengths in Å and in lattice
+planes give the same ones.
 """
 
 from collections.abc import Mapping, Sequence

@@ -31,7 +31,11 @@ def checked_curves(curves: NDArray[np.floating], row: int, *, what: str = "curve
 
 
 def check_asked(
-    about: Mapping[str, Any], *, angle_arcsec: Floats, sample: Mapping[str, Any] | None = None
+    about: Mapping[str, Any],
+    *,
+    angle_arcsec: Floats,
+    sample: Mapping[str, Any] | None = None,
+    scans: bool = False,
 ) -> None:
     """Raise unless an estimator knows some angles and sample; what its file does not say is not checked.
 
@@ -39,10 +43,18 @@ def check_asked(
         about: What its file says of it.
         angle_arcsec: Points of the curves it is asked about [arcsec], shape (angle,).
         sample: Settings of the sample that they come from.
+        scans: Whether they are scans with counting noise, not noise-free curves.
 
     Raises:
-        ValueError: other angles, or another crystal, reflection, wavelength, incidence or films.
+        ValueError: scans for one that reads curves or the like, other angles, or another
+            crystal, reflection, wavelength, incidence or films.
     """
+    if ("told" in about) != scans:
+        kinds = ("noise-free curves", "scans with counting noise")
+        raise ValueError(
+            f"the set holds {kinds[scans]}; the estimator reads {kinds[not scans]}. Choose a set of its kind, or "
+            "another estimator."
+        )
     if "angle_arcsec" in about:
         known = np.asarray(about["angle_arcsec"], dtype=np.float64)
         asked = np.asarray(angle_arcsec, dtype=np.float64)

@@ -4,7 +4,7 @@ Estimators are anything with `names`, `point` and perhaps `sample`; nothing here
 """
 
 from strainscope.evaluation.document import evaluation_document
-from strainscope.evaluation.estimates import PointEstimator, PosteriorEstimator
+from strainscope.evaluation.estimates import PointEstimator, Sampling
 from strainscope.evaluation.evaluate import Evaluation, evaluate
 from strainscope.evaluation.exclusion import excluded
 from strainscope.evaluation.lab_set import LAB_SEED, rows_of
@@ -26,7 +26,7 @@ __all__ = [
     "FrozenTestSet",
     "LoadedTestSet",
     "PointEstimator",
-    "PosteriorEstimator",
+    "Sampling",
     "bounds_of",
     "check_evaluation_target",
     "evaluate",

@@ -203,11 +203,18 @@ class Coverage:
         """Where coverage is further from nominal than so many percentage points, and than chance, in words."""
         found = []
         for level, shares in self.of.items():
-            chance = 100 * _SIGMAS * np.sqrt(level * (1 - level) / self.number)
             for name, share in [*shares.items(), ("all together (TARP)", self.joint[level])]:
-                if abs(share - level) * 100 > max(points, chance):
+                if abs(share - level) * 100 > max(points, self._chance(level)):
                     found.append(f"{name}: {100 * share:.1f} % at {100 * level:.0f} %")
         return found
+
+    def allowed(self, points: float) -> float:
+        """How far coverage may be from nominal at any level [percentage points]."""
+        return max(points, *(self._chance(level) for level in self.of))
+
+    def _chance(self, level: float) -> float:
+        """What chance may do to so few curves [percentage points]."""
+        return float(100 * _SIGMAS * np.sqrt(level * (1 - level) / self.number))
 
 
 def coverage(

@@ -28,7 +28,7 @@ class PointEstimator(Protocol):
         """Estimates, shape (curve, parameter)."""
 
 
-class PosteriorEstimator(PointEstimator, Protocol):
+class Sampling(PointEstimator, Protocol):
     """One that gives draws, too; by default they have equal weights."""
 
     def sample(self, curves: Curves, draws: int, seed: int, /) -> Sampled:

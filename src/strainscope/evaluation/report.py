@@ -150,7 +150,8 @@ def _verdict(evaluation: Evaluation) -> tuple[str, str, list[str]]:
     reasons += [f"Coverage of {problem}." for problem in calibration.problems]
     if bad_bins:
         reasons.append(
-            f"In {len(bad_bins)} of {len(e.bins)} bins coverage is more than {BIN_POINTS:g} points from nominal."
+            f"In {len(bad_bins)} of {len(e.bins)} bins coverage is more than {BIN_POINTS:g} points from nominal, and "
+            "more than chance allows."
         )
     if not calibration.control_fails:
         reasons.append(
@@ -160,7 +161,11 @@ def _verdict(evaluation: Evaluation) -> tuple[str, str, list[str]]:
     reasons.append("Control: posteriors of half the width fail the same test, as they must.")
     if calibration.problems or bad_bins:
         return "bad", "Not calibrated", reasons
-    return "good", f"Calibrated: coverage within {OVERALL_POINTS:g} points of nominal", reasons
+    return (
+        "good",
+        f"Calibrated: coverage within {calibration.coverage.allowed(OVERALL_POINTS):.3g} points of nominal",
+        reasons,
+    )
 
 
 def _facts(evaluation: Evaluation) -> list[tuple[str, str, str]]:
@@ -228,7 +233,11 @@ def _coverage_cells(coverage: Coverage, name: str | None) -> list[str]:
 
 
 def _bin_row(result: BinResult) -> dict[str, Any]:
-    worst = "" if result.coverage is None else (", ".join(result.problems) or f"within {BIN_POINTS:g} points")
+    worst = (
+        ""
+        if result.coverage is None
+        else (", ".join(result.problems) or f"within {result.coverage.allowed(BIN_POINTS):.3g} points")
+    )
     return {
         "range": f"{number_text(result.bin.low)} to {number_text(result.bin.high)}",
         "number": f"{result.bin.number:,}",

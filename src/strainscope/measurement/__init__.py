@@ -20,7 +20,7 @@ from strainscope.measurement.measured import GriddedScan, grid_scan
 from strainscope.measurement.mixture import LabMixture
 from strainscope.measurement.scans import Instruments
 from strainscope.measurement.settings import LabSettings
-from strainscope.measurement.simulate import BLOCK, LATTICE, LabSimulator, profile_block
+from strainscope.measurement.simulate import BLOCK, LATTICE, LabSimulator, drawn_block
 from strainscope.measurement.targets import Targets
 
 __all__ = [
@@ -46,6 +46,6 @@ __all__ = [
     "lattice_angle",
     "lattice_of",
     "to_lattice",
-    "profile_block",
+    "drawn_block",
     "told_of",
 ]

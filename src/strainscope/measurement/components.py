@@ -38,7 +38,7 @@ class Components:
     Attributes:
         profile: Parameters of the profiles, shape (scan, parameter).
         reflectivity: Sigma and pi [1] at the simulated angles, shape (scan, 2, node).
-        disorder: Histogram of disorder over strain [Å], see `diffuse.DiffuseSpread`, shape (scan, layer, bin).
+        disorder: Histogram of disorder over strain [Å], see `experiment.DiffuseSpread`, shape (scan, layer, bin).
         maximum_strain: Largest strain [1], shape (scan,).
         largest_disorder: Largest 1 - E [1] (K where disorder is tied to strain), shape (scan,).
     """

@@ -287,9 +287,22 @@ class LabSimulator:
         return np.concatenate([components.profile, np.stack(others, axis=1)], axis=1)
 
 
-def profile_block(sample: Sample, *, seed: int, block: int) -> Floats:
-    """Profiles of a block of a sample's simulator with that seed, shape (BLOCK, parameter), without the simulator."""
-    return draw_profiles(sample.experiment(), sample.prior(), BLOCK, rng=_source(seed, _PROFILES, block))
+def drawn_block(
+    sample: Sample, settings: LabSettings, *, seed: int, block: int
+) -> tuple[Floats, Floats, Instruments]:
+    """What a sample's simulator with that seed draws for a block, without simulating anything.
+
+    Returns:
+        Profiles (BLOCK, parameter), their largest strains (BLOCK,), and how they are measured.
+    """
+    experiment, prior = sample.experiment(), sample.prior()
+    family = experiment.profile.strain
+    profile = draw_profiles(experiment, prior, BLOCK, rng=_source(seed, _PROFILES, block))
+    strain = np.asarray(family.maximum(profile[:, : len(family.parameters)])[0], dtype=np.float64)
+    width = prior.parameters[prior.names.index(WIDTH)]
+    angle = angle_of(strain / (1 + strain), experiment.stack)
+    rng = _source(seed, _INSTRUMENTS, block, 0)
+    return profile, strain, draw_instruments(settings, (width.lower, width.upper), angle, rng=rng)
 
 
 def _source(seed: int, kind: int, *place: int) -> np.random.Generator:
