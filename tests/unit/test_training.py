@@ -510,6 +510,8 @@ def test_the_command_trains_and_goes_on(data_folder, tmp_path):
         ({"curriculum": {"share": 1.5}}, r"curriculum\.share = 1\.5"),
         ({"curriculum": {"quantity": "Dmax"}}, r"curriculum\.quantity = 'Dmax'.*Did you mean Dmax1"),
         ({"minutes": 0}, "minutes = 0"),
+        # Its scaled gradients go neither with clipping nor with the fused optimiser.
+        ({"precision": "16-mixed"}, "precision = '16-mixed'; it must be '32-true' or 'bf16-mixed'"),
         ({"ensemble": 6}, "ensemble = 6"),
         ({"window": -1}, "window = -1"),
         ({"window": 690}, "window = 690 leaves 11 of 701 points; posterior needs at least 20"),

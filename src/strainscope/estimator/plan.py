@@ -94,7 +94,7 @@ class TrainingPlan(Settings):
     point_weight: Annotated[float, Field(ge=0)] = 20.0
     average: Annotated[float, Field(ge=0, lt=1)] | None = None
     clip: Positive | None = None
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
     seed: Annotated[int, Field(ge=0)] = 0
     validation: Annotated[int, Field(ge=64)] = 4096
     validate_every: Count = 200_000

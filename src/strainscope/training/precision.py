@@ -15,9 +15,8 @@ class _WholeInputs(MixedPrecision):
 
 
 def fabric_of(precision: str) -> Fabric:
-    """The fastest device there is, at "32-true", "bf16-mixed" or "16-mixed"."""
+    """The fastest device there is, at "32-true" or "bf16-mixed"."""
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if precision == "32-true":
         return Fabric(accelerator=device, devices=1, precision="32-true")
-    mixed = _WholeInputs("16-mixed" if precision == "16-mixed" else "bf16-mixed", device)
-    return Fabric(accelerator=device, devices=1, plugins=mixed)
+    return Fabric(accelerator=device, devices=1, plugins=_WholeInputs("bf16-mixed", device))
