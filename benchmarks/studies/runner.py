@@ -16,12 +16,13 @@ from benchmarks.studies.table import MEAN, WEIGHTED_MEAN, Study, Variant
 from strainscope import training
 from strainscope.estimator.ensemble import ensemble_of
 from strainscope.estimator.load import load_estimator
+from strainscope.estimator.losses import RECIPES
 from strainscope.estimator.plan import TrainingPlan, checked_training
 from strainscope.estimator.posterior import PosteriorEstimator
 from strainscope.evaluation import LoadedTestSet, evaluate, evaluation_document
 from strainscope.evaluation.published import V2_ERRORS
 
-# Curves a second on two cores, roughly: they say which budgets end before an epoch, and where checkpoints are.
+# Curves a second on two cores, roughly: they say how many epochs a budget has, and where checkpoints are.
 RATES = {"posterior": 5_000, "v1": 250, "v2": 85, "v3": 20, "cnn2023": 1_700}
 _CHECKPOINT_SECONDS = 60
 # Time ends a training, never the number of curves; a look at fewer held-out curves is enough.
@@ -91,7 +92,9 @@ def plan_of(variant: Variant, settings: Settings, member: int = 0) -> TrainingPl
     model = document.get("model", "posterior")
     if model != "posterior":
         document.pop("network", None)
-        if 60 * minutes * RATES[model] < settings.curves:
+        # Before this the published rates cannot fall for the first time.
+        epochs = RECIPES[model].plateau_patience + 2
+        if 60 * minutes * RATES[model] < epochs * settings.curves:
             document["schedule"] = "cosine"
     return checked_training(document, source=variant.label)
 

@@ -227,8 +227,8 @@ _MODELS = Study(
     ),
     remarks=(
         "The published networks are trained with their own losses, optimisers and batches. Their learning rates fall "
-        "when the validation loss stands still for epochs; where the budget ends before one epoch they would never "
-        "fall, so there they fall as half a cosine, as ours do (column schedule).",
+        "when the validation loss stands still for some epochs; where the budget ends before that many they would "
+        "never fall, so there they fall as half a cosine, as ours do (column schedule).",
         "A small budget says which network learns most in a short time, not where each ends: v2 and v3 were trained "
         "for a day.",
     ),
