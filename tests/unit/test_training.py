@@ -209,6 +209,42 @@ def test_a_loss_that_is_no_number_stops_and_names_the_sample(data_folder, tmp_pa
     assert f"Dmax1 = {seen[2][5, 0]:g}, " in str(error.value)
 
 
+@pytest.mark.parametrize(("model", "clip"), [("posterior", 1.0), ("v1", None), ("v1", 1.0)])
+def test_a_gradient_that_is_no_number_stops_before_the_step(data_folder, tmp_path, monkeypatch, model, clip):
+    from strainscope.training.baseline_task import BaselineTask
+    from strainscope.training.posterior_task import PosteriorTask
+
+    marked, whole, step = [], {}, Run.step
+
+    def with_root(self, network, curves, target):
+        """The loss, and the root of a zero for one curve: its value is finite, its gradient is not."""
+        loss, shown = whole[type(self)](self, network, curves, target)
+        if not marked:
+            return loss, shown
+        here = (target == torch.from_numpy(self.target(marked[0][None]))).all(dim=1)
+        weight = next(network.parameters()).square().sum()
+        return loss + torch.where(here, 0 * weight, weight).sqrt().mean(), shown
+
+    def marking(self, curves, values):
+        if self.steps == 3:
+            marked.append(values[11])
+        step(self, curves, values)
+
+    for task in (PosteriorTask, BaselineTask):
+        whole[task] = task.loss
+        monkeypatch.setattr(task, "loss", with_root)
+    monkeypatch.setattr(Run, "step", marking)
+    plan, folder = short_plan(data_folder, model, clip=clip, samples=640), tmp_path / "run"
+    with pytest.raises(
+        ValueError, match="the gradient's length is nan at step 3, from the sample .* is kept"
+    ) as error:
+        training.train(plan, folder, data_folder=data_folder, checkpoint_every=full_plan(plan).batch)
+    assert f"L1 = {marked[0][2]:g}," in str(error.value)
+    state = torch.load(folder / training.CHECKPOINT, weights_only=True)
+    assert state["steps"] == 3
+    assert all(torch.isfinite(t).all() for t in state["network"].values())
+
+
 # Tasks ------------------------------------------------------------------------------------------------------
 
 

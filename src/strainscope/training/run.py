@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -73,7 +73,7 @@ class Run:
         """One step of the optimiser.
 
         Raises:
-            ValueError: a curve or the loss is no number.
+            ValueError: a curve, the loss or its gradient is no number; the weights are as before.
         """
         broken = ~np.isfinite(curves).all(axis=1)
         if broken.any():
@@ -85,10 +85,9 @@ class Run:
         if not bool(torch.isfinite(loss)):
             worst = self.task.worst(self.network, own, target)
             self._stop(f"the loss is {loss.item()}", values[worst])
-        self.optimiser.zero_grad()
-        self.fabric.backward(loss)
-        if self.plan.clip is not None:
-            self.fabric.clip_gradients(self.objective, self.optimiser, max_norm=self.plan.clip)
+        norm = self._gradient(loss)
+        if not math.isfinite(norm):
+            self._stop(f"the gradient's length is {norm}", values[self._offender(own, target)])
         self.optimiser.step()
         self._average_in()
         self._losses = [*self._losses[1 - _SHOWN_LOSSES :], float(shown)]
@@ -96,7 +95,33 @@ class Run:
         self.steps += 1
         self._count_time()
 
-    def _stop(self, what: str, values: Floats) -> None:
+    def _gradient(self, loss: torch.Tensor) -> float:
+        """Fill in the gradient, clipped where the plan says so; its length before that."""
+        self.optimiser.zero_grad()
+        self.fabric.backward(loss)
+        norm = self.fabric.clip_gradients(
+            self.objective,
+            self.optimiser,
+            max_norm=math.inf if self.plan.clip is None else self.plan.clip,
+            error_if_nonfinite=False,
+        )
+        assert norm is not None
+        return norm.item()
+
+    def _offender(self, curves: torch.Tensor, target: torch.Tensor) -> int:
+        """Which curve of a batch has a gradient that is no number by itself; the worst one where none has."""
+        self.objective.eval()  # normalisation over the batch would mix its curves
+        left = torch.arange(len(curves))
+        while len(left) > 1:
+            halves = left.tensor_split(2)
+            norms = [self._gradient(self.objective(curves[half], target[half])[0]) for half in halves]
+            broken = [half for half, norm in zip(halves, norms, strict=True) if not math.isfinite(norm)]
+            if not broken:
+                return self.task.worst(self.network, curves, target)
+            left = broken[0]
+        return int(left)
+
+    def _stop(self, what: str, values: Floats) -> NoReturn:
         sample = ", ".join(f"{name} = {v:g}" for name, v in zip(self.task.names, values, strict=True))
         raise ValueError(
             f"{what} at step {self.steps}, from the sample {sample}; the last checkpoint is kept. "
