@@ -1,5 +1,6 @@
 """Training: it learns, goes on where it was, and does what the plan's options say."""
 
+import errno
 import itertools
 import json
 from dataclasses import replace
@@ -19,6 +20,8 @@ from strainscope.estimator.load import load_estimator
 from strainscope.estimator.losses import RECIPES
 from strainscope.estimator.plan import TrainingPlan, checked_training, load_training_plan
 from strainscope.estimator.weights import load_weights
+from strainscope.training.board import Board
+from strainscope.training.checkpoint import append_log, claim, load_checkpoint, save_checkpoint
 from strainscope.training.data import Curriculum, DatasetSource, Stream, readers_of
 from strainscope.training.run import Run
 from strainscope.training.settings import full_plan
@@ -161,6 +164,58 @@ def test_a_damaged_checkpoint_is_said_so(data_folder, tmp_path, content):
     (folder / training.CHECKPOINT).write_bytes(content)
     with pytest.raises(ValueError, match=r"checkpoint\.pt: is no whole checkpoint .* delete it and resume"):
         training.train(plan, folder, data_folder=data_folder, resume=True)
+
+
+def test_a_checkpoint_is_loaded_on_the_processor(tmp_path, monkeypatch):
+    """Other devices may have no float64, which the left-over values of a stream are."""
+    asked, load = [], torch.load
+
+    def loading(path, **options):
+        asked.append(options["map_location"])
+        return load(path, **options)
+
+    monkeypatch.setattr(torch, "load", loading)
+    save_checkpoint(tmp_path / "c.pt", {"left": torch.arange(3.0, dtype=torch.float64)})
+    assert load_checkpoint(tmp_path / "c.pt")["left"].dtype == torch.float64
+    assert asked == ["cpu"]
+
+
+_FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def _full(*_, **__):
+    raise _FULL
+
+
+def test_a_full_disk_at_the_log_is_said_so(tmp_path, monkeypatch):
+    log = tmp_path / "log.jsonl"
+    log.symlink_to("/dev/full")
+    message = r"log\.jsonl: the log could not be written \(No space left on device\); .* is lost\. .*--resume"
+    with pytest.raises(OSError, match=message):
+        append_log(log, {"seen": 1})
+
+
+def test_a_full_disk_at_the_checkpoint_or_plan_leaves_nothing_behind(data_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.replace", _full)
+    with pytest.raises(OSError, match=r"c\.pt: the checkpoint .* is kept\. Free space.* --resume"):
+        save_checkpoint(tmp_path / "c.pt", {"seen": 1})
+    plan = full_plan(short_plan(data_folder))
+    with pytest.raises(
+        OSError, match=r"plan\.json: could not be written \(No space.*; nothing is lost\. .*--resume"
+    ):
+        claim(tmp_path / "run", plan, resume=False)
+    assert [path.name for path in tmp_path.rglob("*")] == ["run"]
+
+
+def test_a_full_disk_at_the_board_is_said_so(tmp_path, monkeypatch):
+    board = Board(tmp_path, seen=0)
+    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter.add_scalar", _full)
+    with pytest.raises(OSError, match=r"TensorBoard's log could not be written \(No space.*; .* is lost\. "):
+        board.write(1, {"loss": 1.0})
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.utils.tensorboard.SummaryWriter.close", _full)
+        board.close()
+    board.close()
 
 
 @pytest.mark.parametrize("model", ["posterior", "v1"])

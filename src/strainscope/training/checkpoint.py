@@ -16,6 +16,9 @@ from strainscope.training.settings import FullPlan, full_plan
 
 WEIGHTS, CHECKPOINT, LOG, PLAN = "estimator.safetensors", "checkpoint.pt", "log.jsonl", "plan.json"
 
+GO_ON = "Free space, or mend what else is wrong with the disk, and go on with --resume."
+LOST = "what was trained since the last checkpoint is lost"
+
 
 def claim(folder: Path, plan: FullPlan, *, resume: bool) -> None:
     """Make the run's folder, or check that what is there is of the same plan.
@@ -59,20 +62,20 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
         os.replace(fresh, path)
     except (OSError, RuntimeError) as error:
         raise OSError(
-            f"{path}: the checkpoint could not be written ({error}); the one before is kept."
+            f"{path}: the checkpoint could not be written ({error}); the one before is kept. {GO_ON}"
         ) from None
     finally:
         fresh.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
-    """A state, its tensors on a device; loading executes nothing.
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A state, its tensors on the processor, as not every device has float64; loading executes nothing.
 
     Raises:
         ValueError: it is not whole.
     """
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     # Torch says in many ways that a file is none of its own.
     except (
         RuntimeError,
@@ -93,9 +96,18 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 def append_log(path: Path, row: Mapping[str, float]) -> None:
-    """One more line in the log."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(dict(row)) + "\n")
+    """One more line in the log.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dict(row)) + "\n")
+    except OSError as error:
+        raise OSError(
+            f"{path}: the log could not be written ({error.strerror or error}); {LOST}. {GO_ON}"
+        ) from None
 
 
 def cut_log(path: Path, seen: int) -> None:
@@ -115,5 +127,12 @@ def cut_log(path: Path, seen: int) -> None:
 
 def _replace(path: Path, text: str) -> None:
     fresh = path.with_name(f".{path.name}.partial")
-    fresh.write_text(text, encoding="utf-8")
-    os.replace(fresh, path)
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        os.replace(fresh, path)
+    except OSError as error:
+        raise OSError(
+            f"{path}: could not be written ({error.strerror or error}); nothing is lost. {GO_ON}"
+        ) from None
+    finally:
+        fresh.unlink(missing_ok=True)

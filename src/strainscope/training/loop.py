@@ -143,7 +143,7 @@ def _train_one(plan: FullPlan, folder: Path, data: Path, habits: _Habits) -> Non
     run = Run(plan, task, task.build(), source, fabric)
     checkpoint = folder / CHECKPOINT
     if checkpoint.exists():
-        run.restore(load_checkpoint(checkpoint, fabric.device))
+        run.restore(load_checkpoint(checkpoint))
     cut_log(folder / LOG, run.seen)
     board = Board(folder, seen=run.seen)
     try:
