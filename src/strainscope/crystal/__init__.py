@@ -10,11 +10,13 @@ References:
 from strainscope.crystal.bragg import ARCSEC, Incidence, Polarization, Reflection, reflection
 from strainscope.crystal.builtin import builtin_crystal, builtin_crystals
 from strainscope.crystal.cif import crystal_from_cif
+from strainscope.crystal.elastic import ELASTIC_GPA, check_constants, expansion_ratio
 from strainscope.crystal.structure import Crystal, Hkl, Site
 from strainscope.crystal.wavelength import HC_KEV_ANGSTROM, emission_lines, parse_wavelength
 
 __all__ = [
     "ARCSEC",
+    "ELASTIC_GPA",
     "HC_KEV_ANGSTROM",
     "Crystal",
     "Hkl",
@@ -24,8 +26,10 @@ __all__ = [
     "Site",
     "builtin_crystal",
     "builtin_crystals",
+    "check_constants",
     "crystal_from_cif",
     "emission_lines",
+    "expansion_ratio",
     "parse_wavelength",
     "reflection",
 ]
