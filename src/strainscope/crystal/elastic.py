@@ -5,7 +5,7 @@ it expands the more along the normal; no force acts on the surface. With the nor
 
 .. math:: \sum_k C_{i3k3}\, (1 + [k \ne 3])\, ε_{k3} = ε_f \sum_k C_{i3kk}
 
-and ε_33 is the strain that a diffractometer sees. For the (001) surface of a cubic crystal ε_33 = ε_f (C11 + 2 C12)/C11.
+and ε_33 is the strain that a diffractometer sees: ε_f (C11 + 2 C12)/C11 for the (001) surface of a cubic crystal.
 
 References:
     J. F. Nye, Physical Properties of Crystals (Oxford, 1985), chapter 8
