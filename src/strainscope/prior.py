@@ -1,7 +1,7 @@
 """Named parameters with bounds and constraints, and the coordinates in which they are free.
 
 The unit coordinates t in [0, 1] place every parameter between the bounds that the constraints leave it, given
-those before it: any t obeys every constraint. Their logits are unconstrained.
+those before it: any t obeys every constraint. In them the prior is uniform. Their logits are unconstrained.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from strainscope.profile import Constraint, ParameterSpec
 
 Floats = NDArray[np.float64]
-# Batches of draws after which the constraints count as leaving no room.
-_MOST_BATCHES = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prior:
-    """Uniform between bounds, where the constraints hold; some parameters may be held at a value.
+    """Spread between bounds, where the constraints hold; some parameters may be held at a value.
+
+    Each parameter is spread by its own shape between what those placed before it leave.
 
     Attributes:
         parameters: All parameters; their bounds are the prior's.
@@ -123,7 +123,7 @@ class Prior:
                     low[..., i] = np.maximum(low[..., i], limit)
             if self.names[i] in self.held:
                 low[..., i] = high[..., i] = lower[i]
-            values[..., i] = low[..., i] + unit[..., i] * (high[..., i] - low[..., i])
+            values[..., i] = self.parameters[i].shape.quantile(unit[..., i], low[..., i], high[..., i])
             used += matrix[:, i] * values[..., i, None] - best[:, i]
         return values, low, high
 
@@ -137,10 +137,7 @@ class Prior:
         unit = np.full(values.shape, 0.5)
         for i in self._order:
             _, low, high = self._place(unit)
-            room = high[..., i] - low[..., i]
-            unit[..., i] = np.where(
-                room > 0, (values[..., i] - low[..., i]) / np.where(room > 0, room, 1), 0.5
-            )
+            unit[..., i] = self.parameters[i].shape.cumulative(values[..., i], low[..., i], high[..., i])
         return unit
 
     def rooms(self, unit: Floats) -> Floats:
@@ -161,23 +158,5 @@ class Prior:
         return np.asarray((values[:n] - values[n:]).T / (2 * step))
 
     def sample(self, n: int, *, rng: np.random.Generator) -> Floats:
-        """Draws from the prior, shape (n, parameter): uniform in the bounds, where the constraints hold.
-
-        Raises:
-            ValueError: the constraints leave (almost) no room.
-        """
-        lower, upper = self._box
-        matrix, side = self._rows
-        kept: list[Floats] = []
-        found = 0
-        for _ in range(_MOST_BATCHES):
-            values = rng.uniform(lower, upper, (max(2 * n, 256), len(lower)))
-            values = values[(values @ matrix.T <= side).all(axis=-1)]
-            kept.append(values)
-            found += len(values)
-            if found >= n:
-                return np.concatenate(kept)[:n]
-        raise ValueError(
-            f"only {found} of {_MOST_BATCHES * max(2 * n, 256)} draws obey the constraints "
-            f"({'; '.join(map(str, self.constraints))}); widen the bounds or free a held parameter."
-        )
+        """Draws from the prior, shape (n, parameter): uniform in the unit coordinates."""
+        return self.from_unit(rng.random((n, len(self.names))))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 
 from strainscope.prior import Prior
 from strainscope.profile import (
@@ -15,8 +16,11 @@ from strainscope.profile import (
     Constraint,
     DepthProfile,
     DoubleGaussian,
+    Falling,
+    LogUniform,
     ParameterSpec,
     TiedDisorder,
+    Uniform,
 )
 
 FAMILIES = {
@@ -237,43 +241,57 @@ def test_samples_lie_inside_are_as_many_as_asked_for_and_repeat_with_the_seed():
     assert not np.array_equal(values, prior.sample(3000, rng=np.random.default_rng(4)))
 
 
-def test_samples_are_uniform_where_the_constraints_hold():
-    # a <= b on the unit square: a triangle, in which the marginal density of b is 2 b and that of a 2 (1 - a).
+def test_samples_are_uniform_in_the_unit_coordinates():
+    # a <= b: b is placed first, anywhere, then a below it.
     prior = Prior(parameters=(spec("a", 0.0, 1.0), spec("b", 0.0, 1.0)), constraints=chain("ab"), held={})
     n = 20_000
     a, b = prior.sample(n, rng=np.random.default_rng(5)).T
-    deviation = np.sqrt(1 / 18 / n)
-    assert a.mean() == pytest.approx(1 / 3, abs=4.5 * deviation)
-    assert b.mean() == pytest.approx(2 / 3, abs=4.5 * deviation)
-    # Unit coordinates are not: there the mean of a would be 1/4.
-    placed = prior.from_unit(np.random.default_rng(5).uniform(size=(n, 2)))
-    assert abs(placed[:, 0].mean() - 1 / 3) > 20 * deviation
+    deviation = np.sqrt(1 / 12 / n)
+    assert b.mean() == pytest.approx(1 / 2, abs=4.5 * deviation)
+    assert a.mean() == pytest.approx(1 / 4, abs=4.5 * deviation)
+    assert (a / b).mean() == pytest.approx(1 / 2, abs=4.5 * deviation)
 
 
-class Impatient:
-    """A generator that gives up where another would go on for ever."""
+# Shapes -----------------------------------------------------------------------------------------------------
 
-    def __init__(self):
-        self.rng, self.calls = np.random.default_rng(0), 0
-
-    def uniform(self, *args):
-        self.calls += 1
-        if self.calls > 300:
-            pytest.fail("sample() rejects for ever")
-        return self.rng.uniform(*args)
+SHAPES = [Uniform(), LogUniform(), LogUniform(0.1), Falling(6.0), Falling(1.0)]
 
 
-@pytest.mark.parametrize(
-    "held",
-    [
-        pytest.param({"L2": 7000.0}, id="a-held-value-on-the-end-of-another-range"),
-        pytest.param({"D01": 0.02, "Dmax1": 0.01}, id="two-held-values-that-break-a-constraint"),
-    ],
-)
-def test_sampling_without_room_ends(held):
-    try:
-        prior = prior_of(FAMILIES["tied"], held=held)
-        values = prior.sample(10, rng=Impatient())
-    except ValueError:
-        return
-    assert_obeys(prior, values)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_shapes_fill_the_bounds_and_come_back(shape):
+    unit = np.linspace(0, 1, 41)
+    value = shape.quantile(unit, 0.5, 8.0)
+    assert value[[0, -1]] == pytest.approx([0.5, 8.0])
+    assert (np.diff(value) > 0).all()
+    np.testing.assert_allclose(shape.cumulative(value, 0.5, 8.0), unit, atol=1e-9)
+    # No room: any value, and the middle.
+    assert shape.quantile(0.3, 2.0, 2.0) == pytest.approx(2.0)
+    assert shape.cumulative(2.0, 2.0, 2.0) == 0.5
+    assert shape.cumulative(0.3, 0.5, 8.0) <= 0
+
+
+def test_shapes_have_the_densities_that_they_say():
+    rng = np.random.default_rng(6)
+    unit = rng.random(40_000)
+    log = np.log10(LogUniform().quantile(unit, 1e-3, 10.0))
+    assert stats.kstest(log, stats.uniform(-3, 4).cdf).pvalue > 1e-4
+    share = Falling(6.0).quantile(unit, 0.0, 1.0)
+    assert stats.kstest(share, stats.beta(1, 6).cdf).pvalue > 1e-4
+    # Below the shift values count as alike, far above it every factor.
+    shifted = LogUniform(1e-3).quantile(unit, 0.0, 10.0)
+    low = shifted[shifted < 1e-4]
+    assert stats.kstest(low, stats.uniform(0, 1e-4).cdf).pvalue > 1e-4
+    counts = [((shifted > a) & (shifted < 10 * a)).sum() for a in (0.05, 0.5)]
+    assert counts[0] == pytest.approx(counts[1], rel=0.06)
+
+
+def test_a_shaped_parameter_s_prior_is_uniform_in_its_unit_coordinate_and_has_its_slope():
+    shaped = replace(spec("c", 1e-3, 10.0), shape=LogUniform())
+    prior = Prior(
+        parameters=(spec("a", 0.0, 1.0), spec("b", 0.0, 1.0), shaped), constraints=chain("ab"), held={}
+    )
+    unit = np.random.default_rng(7).random((50, 3))
+    values = prior.from_unit(unit)
+    np.testing.assert_allclose(prior.to_unit(values), unit, atol=1e-9)
+    slope = prior.unit_jacobian(unit[0])
+    assert slope[2, 2] == pytest.approx(values[0, 2] * np.log(1e4), rel=1e-6)

@@ -7,16 +7,29 @@ import numpy as np
 
 from strainscope.diffraction import BRAGG_LAWS, Stack
 from strainscope.instrument import Resolution, Spectrum
-from strainscope.profile import Constraint, DepthProfile, ParameterSpec
+from strainscope.profile import UNIFORM, Constraint, DepthProfile, LogUniform, ParameterSpec, PriorShape
 
 
-def _spec(name: str, unit: str, lower: float, upper: float, description: str) -> ParameterSpec:
-    return ParameterSpec(name=name, unit=unit, lower=lower, upper=upper, description=description)
+def _spec(
+    name: str, unit: str, lower: float, upper: float, description: str, shape: PriorShape = UNIFORM
+) -> ParameterSpec:
+    return ParameterSpec(name=name, unit=unit, lower=lower, upper=upper, description=description, shape=shape)
+
+
+# Amplitudes below this share of the usual ones are as good as none.
+_NEGLIGIBLE_AMPLITUDE = 1e-4
 
 
 DIFFUSE_PARAMETERS = (
-    _spec("diffuse_amplitude", "1", 0.0, 10.0, "strength of the diffuse scattering of the disordered layer"),
-    _spec("correlation_length", "Å", 20.0, 2000.0, "correlation length of the disorder"),
+    _spec(
+        "diffuse_amplitude",
+        "1",
+        0.0,
+        10.0,
+        "strength of the diffuse scattering of the disordered layer",
+        LogUniform(_NEGLIGIBLE_AMPLITUDE),
+    ),
+    _spec("correlation_length", "Å", 20.0, 2000.0, "correlation length of the disorder", LogUniform()),
 )
 SCALE_PARAMETERS = (
     _spec("offset_arcsec", "arcsec", -60.0, 60.0, "position of the scan's zero on the angle of incidence"),

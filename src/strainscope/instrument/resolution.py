@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from strainscope.instrument.grid import Floats
 from strainscope.profile.family import ParameterSpec, Parametrised, require
+from strainscope.profile.shape import Falling
 
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 _LN2 = math.log(2.0)
@@ -252,8 +253,15 @@ def fwhm_spec(name: str, limits: tuple[float, float], description: str) -> Param
     return ParameterSpec(name=name, unit="arcsec", lower=limits[0], upper=limits[1], description=description)
 
 
+# Density of a Lorentzian share: a third lies below 0.07, a tenth above 0.32.
+_SHARE_SHAPE = Falling(6.0)
+
+
 def share_spec(name: str, description: str) -> ParameterSpec:
-    return ParameterSpec(name=name, unit="1", lower=0.0, upper=1.0, description=description)
+    """The parameter that is the share of a Lorentzian or of wings: rather small than large."""
+    return ParameterSpec(
+        name=name, unit="1", lower=0.0, upper=1.0, description=description, shape=_SHARE_SHAPE
+    )
 
 
 def _require_widths(resolution: Resolution, named: dict[str, Floats]) -> None:

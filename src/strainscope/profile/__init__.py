@@ -16,10 +16,12 @@ from strainscope.profile.family import Constraint, ParameterSpec, Parametrised, 
 from strainscope.profile.gaussian import DoubleGaussian
 from strainscope.profile.pair import DepthProfile
 from strainscope.profile.pseudo_voigt import AsymmetricPseudoVoigt
+from strainscope.profile.shape import UNIFORM, Falling, LogUniform, PriorShape, Uniform
 from strainscope.profile.spline import CubicBSpline
 from strainscope.profile.tabulated import Tabulated
 
 __all__ = [
+    "UNIFORM",
     "AmorphousLayer",
     "AsymmetricPseudoVoigt",
     "Constraint",
@@ -27,12 +29,16 @@ __all__ = [
     "DepthProfile",
     "DoubleGaussian",
     "ExponentialDisorder",
+    "Falling",
+    "LogUniform",
     "NoDisorder",
     "ParameterSpec",
     "Parametrised",
+    "PriorShape",
     "Profile",
     "StrainProfile",
     "Tabulated",
     "TiedDerivatives",
     "TiedDisorder",
+    "Uniform",
 ]

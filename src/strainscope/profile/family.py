@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from strainscope.profile.shape import UNIFORM, LogUniform, PriorShape
+
 Floats = NDArray[np.float64]
 
 THINNEST = 1e-6
@@ -17,13 +19,14 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterSpec:
-    """One named parameter: its unit ("1", "Å" or "arcsec") and the default range of its prior."""
+    """One named parameter: its unit ("1", "Å" or "arcsec"), the default range of its prior, and the prior's shape."""
 
     name: str
     unit: str
     lower: float
     upper: float
     description: str
+    shape: PriorShape = UNIFORM
 
     def __post_init__(self) -> None:
         if self.unit not in ("1", "Å", "arcsec"):
@@ -32,6 +35,8 @@ class ParameterSpec:
             raise ValueError(
                 f"{self.name} = {self.lower:g} to {self.upper:g}; its lower bound must be < the upper."
             )
+        if isinstance(self.shape, LogUniform) and not self.lower + self.shape.shift > 0:
+            raise ValueError(f"{self.name} = {self.lower:g} to {self.upper:g}; its lower bound must be > 0.")
 
 
 @dataclass(frozen=True, kw_only=True)

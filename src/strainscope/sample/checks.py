@@ -7,7 +7,7 @@ import numpy as np
 
 from strainscope.experiment import Experiment
 from strainscope.prior import Prior
-from strainscope.profile import ParameterSpec, Parametrised, Tabulated
+from strainscope.profile import UNIFORM, ParameterSpec, Parametrised, Tabulated
 from strainscope.sample.base import LARGEST_STRAIN, strain_problem
 from strainscope.sample.messages import at_key, with_unit
 from strainscope.sample.parts import FitSettings
@@ -80,7 +80,7 @@ def check_value(spec: ParameterSpec, value: float, prior: Prior, experiment: Exp
 
 def _check_alone(spec: ParameterSpec, value: float, prior: Prior, experiment: Experiment) -> None:
     """Raise if the profile is undefined at that value of one parameter, whatever the others are."""
-    free = tuple(replace(s, lower=-UNBOUNDED, upper=UNBOUNDED) for s in prior.parameters)
+    free = tuple(replace(s, lower=-UNBOUNDED, upper=UNBOUNDED, shape=UNIFORM) for s in prior.parameters)
     here = Prior(parameters=free, constraints=prior.constraints, held={spec.name: value})
     values = here.from_unit(np.full(len(prior.names), 0.5))
     try:

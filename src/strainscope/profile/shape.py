@@ -1,0 +1,76 @@
+"""How a parameter's prior is spread between its bounds."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class PriorShape(Protocol):
+    """A distribution between two bounds; all arrays broadcast."""
+
+    def quantile(self, unit: Floats, low: Floats, high: Floats) -> Floats:
+        """The value below which lies a share `unit` [0, 1]."""
+
+    def cumulative(self, value: Floats, low: Floats, high: Floats) -> Floats:
+        """The share that lies below a value: the inverse of `quantile`, also a little outside the bounds."""
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """The same density everywhere."""
+
+    def quantile(self, unit: Floats, low: Floats, high: Floats) -> Floats:
+        """low + unit (high - low)."""
+        return np.asarray(low + unit * (high - low))
+
+    def cumulative(self, value: Floats, low: Floats, high: Floats) -> Floats:
+        """(value - low)/(high - low); 0.5 where there is no room."""
+        room = np.asarray(high - low)
+        return np.where(room > 0, (value - low) / np.where(room > 0, room, 1.0), 0.5)
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """Density as 1/(value + shift): the same for every factor, of quantities of which only the order is known.
+
+    Attributes:
+        shift: Below it values count as alike; 0 needs a lower bound above 0.
+    """
+
+    shift: float = 0.0
+
+    def quantile(self, unit: Floats, low: Floats, high: Floats) -> Floats:
+        """(low + shift) ((high + shift)/(low + shift))^unit - shift."""
+        start = low + self.shift
+        return np.asarray(start * ((high + self.shift) / start) ** unit - self.shift)
+
+    def cumulative(self, value: Floats, low: Floats, high: Floats) -> Floats:
+        """Logarithms of the distances' ratios; 0.5 where there is no room."""
+        start = low + self.shift
+        room = np.log((high + self.shift) / start)
+        beyond = np.log(np.maximum(value + self.shift, 1e-300) / start)
+        return np.where(room > 0, beyond / np.where(room > 0, room, 1.0), 0.5)
+
+
+@dataclass(frozen=True)
+class Falling:
+    """Density as (high - value)^(power - 1): most of it near the lower bound. The beta distribution (1, power)."""
+
+    power: float
+
+    def quantile(self, unit: Floats, low: Floats, high: Floats) -> Floats:
+        """high - (high - low) (1 - unit)^(1/power)."""
+        return np.asarray(high - (high - low) * np.maximum(1 - unit, 0.0) ** (1 / self.power))
+
+    def cumulative(self, value: Floats, low: Floats, high: Floats) -> Floats:
+        """1 - ((high - value)/(high - low))^power; 0.5 where there is no room."""
+        room = np.asarray(high - low)
+        share = np.maximum((high - value) / np.where(room > 0, room, 1.0), 0.0)
+        return np.where(room > 0, 1 - share**self.power, 0.5)
+
+
+UNIFORM = Uniform()
