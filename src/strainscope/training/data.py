@@ -13,6 +13,7 @@ from strainscope.dataset.generate import generate
 from strainscope.dataset.reader import ShuffledReader
 from strainscope.dataset.simulate import Curves, Simulator
 from strainscope.evaluation import excluded
+from strainscope.training.held_out import held_out_values
 from strainscope.training.settings import FullPlan
 
 Floats = NDArray[np.float64]
@@ -20,8 +21,6 @@ Batch = tuple[Curves, Floats]
 Admits = Callable[[Floats], NDArray[np.bool_]]
 
 _STANDARDISED_BY = 20_000
-# Of held-out curves: the plan's own seed is added.
-VALIDATION_SEED = 7_000_000
 
 
 def readers_of(plan: FullPlan, folder: Path, tell: Callable[[str, int, int], None]) -> list[ShuffledReader]:
@@ -47,11 +46,21 @@ class DatasetSource:
 
     Args:
         plan: What to train.
+
+    Raises:
+        ValueError: a batch larger than one of them, or no curves left to hold out.
     """
 
     def __init__(self, plan: FullPlan) -> None:
         first = plan.plans[0]
+        for i, data in enumerate(plan.plans):
+            if plan.batch > data.size:
+                raise ValueError(
+                    f"batch = {plan.batch:,}; data[{i}] holds {data.size:,} curves. Use a smaller batch, or raise "
+                    f"data[{i}].size."
+                )
         self._plan = plan
+        self._held_out = held_out_values(plan)
         self._readers: list[ShuffledReader] = []
         self.names = first.names
         self.bounds: Mapping[str, tuple[float, float]] = plan.bounds()
@@ -72,12 +81,9 @@ class DatasetSource:
         return Stream(self._readers, self._plan, self.names, admits)
 
     def held_out(self) -> tuple[NDArray[np.float32], Floats]:
-        """Curves of the first dataset's plan with a seed of their own."""
-        plan = self._plan
-        own = plan.plans[0].with_options(seed=VALIDATION_SEED + plan.seed, size=plan.validation)
-        values = own.draws.values(0, plan.validation)
-        curves = Simulator(own).simulate(values)
-        return np.ascontiguousarray(curves[:, : curves.shape[1] - plan.window]), values
+        """Curves of the first dataset's plan that are in no dataset and in no frozen test set."""
+        curves = Simulator(self._plan.plans[0]).simulate(self._held_out)
+        return np.ascontiguousarray(curves[:, : curves.shape[1] - self._plan.window]), self._held_out
 
     def about(self) -> dict[str, Any]:
         """Angles, window and sample."""

@@ -50,8 +50,12 @@ class LabSource:
     """
 
     def __init__(self, plan: FullPlan, lab: LabData) -> None:
-        if plan.seed == LAB_SEED:
-            raise ValueError(f"seed = {plan.seed} is that of the test set lab; use another.")
+        _check_batch(plan.batch)
+        # Members of an ensemble count up from the plan's seed.
+        if plan.seed <= LAB_SEED < plan.seed + plan.ensemble:
+            raise ValueError(
+                f"seed = {plan.seed}, ensemble = {plan.ensemble}: {LAB_SEED} is that of the test set lab; use another."
+            )
         most = _FIRST * BLOCK - _HELD_OUT
         if plan.validation > most:
             raise ValueError(f"validation = {plan.validation:,}; with lab it must be at most {most:,}.")
@@ -68,7 +72,7 @@ class LabSource:
         """Nothing is kept on the disk."""
 
     def examples(self) -> torch.Tensor:
-        """The first scans of the training."""
+        """Scans of the first blocks, which come before those that are held out."""
         return torch.from_numpy(rows_of(self._scans.scans(0, _STANDARDISED_BY)))
 
     def batches(self, admits: Admits) -> "LabStream":
@@ -76,7 +80,7 @@ class LabSource:
         return LabStream(self._scans, batch=self._plan.batch, seed=self._plan.seed, first=_FIRST)
 
     def held_out(self) -> tuple[NDArray[np.float32], Floats]:
-        """Scans of blocks that come before those of the training."""
+        """Scans of blocks between those of the examples and of the training, the few beyond the prior left out."""
         batch = self._scans.scans(_HELD_OUT, _HELD_OUT + self._plan.validation)
         return _within_bounds(batch, self.bounds)
 
@@ -103,8 +107,15 @@ def _within_bounds(batch: LabBatch, bounds: Mapping[str, tuple[float, float]]) -
     return rows_of(batch)[inside], batch.values[inside]
 
 
+def _check_batch(batch: int) -> None:
+    if batch % BLOCK or not BLOCK <= batch <= ROUND * BLOCK:
+        raise ValueError(
+            f"batch = {batch}; for simulated scans it must be a multiple of {BLOCK}, at most {ROUND * BLOCK}."
+        )
+
+
 class LabStream:
-    """Whole batches of scans, without end.
+    """Batches of scans, without end; the rare scan beyond the estimator's prior is left out, and not replaced.
 
     A round of samples is reflected, then measured `REPEATS` times over, with other instruments and noise each time and
     in another order; then the next round follows. Which scans a batch holds depends on scans, seed and its number
@@ -121,10 +132,7 @@ class LabStream:
     """
 
     def __init__(self, scans: LabMixture, *, batch: int, seed: int, first: int = 0) -> None:
-        if batch % BLOCK or not BLOCK <= batch <= ROUND * BLOCK:
-            raise ValueError(
-                f"batch = {batch}; for simulated scans it must be a multiple of {BLOCK}, at most {ROUND * BLOCK}."
-            )
+        _check_batch(batch)
         self._scans, self._batch, self._seed, self._first = scans, batch, seed, first
         self._read = 0
         self.epoch_size = ROUND * BLOCK * REPEATS

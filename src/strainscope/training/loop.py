@@ -102,14 +102,15 @@ def train(
         OSError: it cannot be written.
     """
     whole = full_plan(plan)
-    task = task_of(whole, source_of(whole))
+    source = source_of(whole)
+    task = task_of(whole, source)
     task.build()  # fails on what does not fit together before anything is written or simulated
     claim(folder, whole, resume=resume)
     data = data_folder or folder / "data"
     weights = folder / WEIGHTS
     habits = _Habits(checkpoint_every=checkpoint_every, tell=tell, tell_step=tell_step, tell_data=tell_data)
     if whole.ensemble == 1:
-        _train_one(whole, folder, data, habits)
+        _train_one(whole, source, task, folder, data, habits)
         return weights
     paths = []
     for i in range(whole.ensemble):
@@ -118,7 +119,9 @@ def train(
         claim(place, member, resume=resume)
         paths.append(place / WEIGHTS)
         if not paths[-1].exists():
-            _train_one(member, place, data, replace(habits, tell=_told_of(i, whole.ensemble, tell)))
+            source = source_of(member)
+            told = replace(habits, tell=_told_of(i, whole.ensemble, tell))
+            _train_one(member, source, task_of(member, source), place, data, told)
     save_ensemble(weights, paths)
     return weights
 
@@ -133,12 +136,10 @@ def task_of(plan: FullPlan, source: Source) -> Task:
     return PosteriorTask(plan, source) if plan.model == "posterior" else BaselineTask(plan)
 
 
-def _train_one(plan: FullPlan, folder: Path, data: Path, habits: _Habits) -> None:
+def _train_one(plan: FullPlan, source: Source, task: Task, folder: Path, data: Path, habits: _Habits) -> None:
     """Train one network in a folder that is claimed, from its checkpoint on if it has one."""
-    source = source_of(plan)
     source.make(data, habits.tell_data)
     fabric = fabric_of(plan.precision)
-    task = task_of(plan, source)
     torch.manual_seed(plan.seed)
     run = Run(plan, task, task.build(), source, fabric)
     checkpoint = folder / CHECKPOINT
