@@ -54,6 +54,7 @@ class Run:
         self.seconds, self.core_seconds = 0.0, 0.0
         self.next_validation = plan.validate_every
         self.best, self.waited = math.inf, 0
+        self.best_look: dict[str, Any] | None = None
         self.figures: dict[str, float] = {}
         self._losses: list[float] = []
         self.pause_over()
@@ -163,6 +164,9 @@ class Run:
         if self._epoch_is_over():
             self.schedule.after_epoch(loss)
             self.epochs = self.seen // self.stream.epoch_size
+        if loss < self.best and self.plan.patience is not None:
+            weights = {name: tensor.clone() for name, tensor in self.average.state_dict().items()}
+            self.best_look = {"average": weights, "figures": dict(self.figures)}
         self.waited = 0 if loss < self.best else self.waited + 1
         self.best = min(self.best, loss)
         return self.figures
@@ -186,14 +190,18 @@ class Run:
         return self.share() >= 1 or (patience is not None and self.waited >= patience)
 
     def estimator(self, about: Mapping[str, Any]) -> Savable:
-        """The averaged network as an estimator; `about` is what is known besides."""
+        """The averaged network as an estimator, with patience that of the best look; `about` is known besides."""
+        average, figures = copy.deepcopy(self.average), self.figures
+        if self.best_look is not None:
+            average.load_state_dict(self.best_look["average"])
+            figures = self.best_look["figures"]
         known = {
             "seen": self.seen,
             "training_seconds": round(self.seconds, 3),
             "core_seconds": round(self.core_seconds, 3),
-            "validation": self.figures,
+            "validation": figures,
         }
-        return self.task.estimator(copy.deepcopy(self.average), {**about, **known})
+        return self.task.estimator(average, {**about, **known})
 
     def state(self) -> dict[str, Any]:
         """All that a training needs to go on where it is."""
@@ -212,6 +220,7 @@ class Run:
             "next_validation": self.next_validation,
             "best": self.best,
             "waited": self.waited,
+            "best_look": self.best_look,
             "figures": dict(self.figures),
             "losses": list(self._losses),
             "random": torch.get_rng_state(),
@@ -237,6 +246,8 @@ class Run:
         self.seconds, self.core_seconds = state["seconds"], state["core_seconds"]
         self.next_validation = state["next_validation"]
         self.best, self.waited = state["best"], state["waited"]
+        # Earlier checkpoints have none.
+        self.best_look = state.get("best_look")
         self.figures, self._losses = dict(state["figures"]), list(state["losses"])
         self._rate_from = (self.seen, self.seconds)
         torch.set_rng_state(state["random"].cpu())
