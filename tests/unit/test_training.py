@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from rich.progress import Progress
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
 
@@ -20,9 +21,12 @@ from strainscope.estimator.load import load_estimator
 from strainscope.estimator.losses import RECIPES
 from strainscope.estimator.plan import TrainingPlan, checked_training, load_training_plan
 from strainscope.estimator.weights import load_weights
+from strainscope.evaluation import LAB_SEED, excluded
+from strainscope.sample import preset_text
 from strainscope.training.board import Board
 from strainscope.training.checkpoint import append_log, claim, load_checkpoint, save_checkpoint
 from strainscope.training.data import Curriculum, DatasetSource, Stream, readers_of
+from strainscope.training.held_out import held_out_values
 from strainscope.training.run import Run
 from strainscope.training.settings import full_plan
 
@@ -300,6 +304,76 @@ def test_a_gradient_that_is_no_number_stops_before_the_step(data_folder, tmp_pat
     assert all(torch.isfinite(t).all() for t in state["network"].values())
 
 
+# What is held out --------------------------------------------------------------------------------------------
+
+
+def grid_plan(folder, *, datasets=({"size": 300},), stop=1000, validation=64, **changes):
+    """A plan on a grid of few combinations, which its datasets share."""
+    data = load_plan("uniform-1m").model_dump(mode="json")
+    held = {"Dmax1": 0.01, "D01": 0.005, "D02": 0.005, "L2": 500.0, "Rp2": 0.0}
+    parameters = {name: {"start": 500, "stop": stop, "step": 10} for name in ("L1", "Rp1")}
+    data |= {"parameters": parameters, "fixed": held, "angles": {"first": -900.0, "step": 30, "number": 24}}
+    data |= changes
+    place = folder / f"grid-{stop}.yaml"
+    place.write_text(yaml.safe_dump(data))
+    entries = [{"plan": str(place)} | entry for entry in datasets]
+    settings = {"data": entries, "network": SMALL, "samples": 128, "batch": 64, "validation": validation}
+    return full_plan(checked_training(settings, source="test"))
+
+
+def rows_set(values):
+    return set(map(tuple, values.tolist()))
+
+
+@pytest.mark.parametrize(
+    ("datasets", "sampling"),
+    [
+        ([{"size": 600}], {}),  # goes on behind its dataset
+        ([{"size": 600}, {"size": 500, "seed": 3}], {}),  # which another dataset may hold
+        ([{"size": 459}], {}),  # too few are left: another seed, all but those in use
+        ([{"size": 600}], {"replacement": True}),
+    ],
+)
+def test_no_curve_of_a_grid_is_trained_on_and_held_out(tmp_path, datasets, sampling):
+    plan = grid_plan(
+        tmp_path,
+        datasets=datasets,
+        sampling={"method": "random", **sampling},
+        stratify={"Rp1": 3} if datasets[0]["size"] == 459 else {},
+    )
+    source = DatasetSource(plan)
+    curves, values = source.held_out()
+    assert curves.shape == (64, 24)
+    trained = np.concatenate([data.draws.values(0, data.size) for data in plan.plans])
+    other = plan.plans[0].with_options(seed=7_000_000).draws.values(0, 64)
+    assert rows_set(other) & rows_set(trained)
+    assert not rows_set(values) & rows_set(trained)
+
+
+def test_held_out_curves_are_in_no_frozen_test_set():
+    """Samples of balanced-1m from 2,700,000 on are the frozen set itself."""
+    plan = TrainingPlan(data=[{"plan": "balanced-1m", "size": 2_699_990}], validation=100)
+    values = held_out_values(full_plan(plan))
+    assert len(values) == 100
+    assert not excluded(values, plan.plans[0].names).any()
+    np.testing.assert_array_equal(values[:10], plan.plans[0].draws.values(2_699_990, 2_700_000))
+
+
+def test_too_few_curves_to_hold_out_are_said_so(tmp_path):
+    plan = grid_plan(tmp_path, stop=700, datasets=[{"size": 221}])  # of 231
+    with pytest.raises(ValueError, match=r"validation = 64; data\[0\] leaves 10 curves"):
+        DatasetSource(plan)
+
+
+def test_continuous_curves_that_are_held_out_have_a_seed_of_their_own(data_folder):
+    plan = full_plan(short_plan(data_folder))
+    expected = plan.plans[0].with_options(seed=7_000_000).draws.values(0, plan.validation)
+    np.testing.assert_array_equal(held_out_values(plan), expected)
+    taken = full_plan(training_plan(data_folder, data=[{"plan": plan.data[0].plan, "seed": 7_000_000}]))
+    trained = taken.plans[0].draws.values(0, taken.plans[0].size)
+    assert not rows_set(held_out_values(taken)) & rows_set(trained)
+
+
 # Tasks ------------------------------------------------------------------------------------------------------
 
 
@@ -459,6 +533,27 @@ def test_a_curriculum_goes_on_where_it_was(data_folder, tmp_path):
     assert_same(weights_of(tmp_path / "parts"), weights_of(tmp_path / "whole"))
 
 
+def test_a_batch_larger_than_a_dataset_is_refused_before_anything_is_written(data_folder, tmp_path):
+    plan = short_plan(data_folder, batch=65)
+    with pytest.raises(ValueError, match=r"batch = 65; data\[0\] holds 64 curves"):
+        training.train(plan, tmp_path / "run", data_folder=tmp_path / "data")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch": 300}, "batch = 300"),
+        ({"seed": LAB_SEED - 1, "ensemble": 2}, f"{LAB_SEED} is that of the test set lab"),
+    ],
+)
+def test_scans_of_no_use_are_refused_before_anything_is_written(tmp_path, change, message):
+    settings = {"lab": {"sample": "ggg444"}, "network": SMALL, "batch": 512}
+    with pytest.raises(ValueError, match=message):
+        training.train(checked_training(settings | change, source="test"), tmp_path / "run")
+    assert not any(tmp_path.iterdir())
+
+
 def test_data_of_which_nothing_may_be_used_are_said_so(data_folder):
     plan = full_plan(short_plan(data_folder))
     readers = readers_of(plan, data_folder, lambda name, done, total: None)
@@ -561,6 +656,68 @@ def test_patience_ends_a_training(data_folder, tmp_path, monkeypatch):
     assert [p.seen for p in told] == [64, 128, 192]
 
 
+def test_patience_keeps_the_weights_of_the_best_look(data_folder, tmp_path, monkeypatch):
+    from strainscope.training.posterior_task import PosteriorTask
+
+    losses = {64: 3.0, 128: 1.0, 192: 2.0, 256: 2.0}
+    averages, looks, validate = {}, [], Run.validate
+
+    def noted(self):
+        averages[self.seen] = {name: t.clone() for name, t in self.average.state_dict().items()}
+        looks.append(self.seen)
+        return validate(self)
+
+    monkeypatch.setattr(PosteriorTask, "figures", lambda *_: {"validation_loss": losses[looks[-1]]})
+    monkeypatch.setattr(Run, "validate", noted)
+    plan = short_plan(data_folder, patience=2, validate_every=64)
+    path = training.train(plan, tmp_path / "whole", data_folder=data_folder)
+    assert looks == [64, 128, 192, 256]
+    estimator = load_estimator(path)
+    assert estimator.about["validation"] == {"validation_loss": 1.0}
+    weights = weights_of(tmp_path / "whole")
+    for name, tensor in averages[128].items():
+        assert (weights[name] == tensor.to(weights[name].dtype)).all()
+    assert any(
+        (weights[name] != tensor.to(weights[name].dtype)).any() for name, tensor in averages[256].items()
+    )
+    # Also where it was interrupted behind the best look.
+    interrupted(plan, tmp_path / "parts", data_folder, looks=4, checkpoint_every=64)
+    assert torch.load(tmp_path / "parts" / training.CHECKPOINT, weights_only=True)["seen"] == 192
+    training.train(plan, tmp_path / "parts", data_folder=data_folder, resume=True)
+    assert_same(weights_of(tmp_path / "parts"), weights)
+
+
+def test_a_checkpoint_without_a_best_look_goes_on(data_folder, tmp_path):
+    plan, folder = short_plan(data_folder, patience=9), tmp_path / "run"
+    interrupted(plan, folder, data_folder, looks=2, checkpoint_every=64)
+    state = torch.load(folder / training.CHECKPOINT, weights_only=True)
+    del state["best_look"]
+    torch.save(state, folder / training.CHECKPOINT)
+    assert training.train(plan, folder, data_folder=data_folder, resume=True).exists()
+
+
+def test_the_bar_tells_simulating_from_training(monkeypatch, capsys):
+    from strainscope.cli import dataset
+
+    ticks = itertools.count()
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(dataset, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    shown = []
+    with dataset.progress_bar("training") as bar:
+        update = Progress.update
+        monkeypatch.setattr(
+            Progress, "update", lambda self, task, **f: (shown.append(f), update(self, task, **f))[1]
+        )
+        for done in (0, 1000, 2000):
+            bar(done, 2000, "simulating a.zarr")
+        for done in (10, 20, 10, 30):  # the second time it is another network
+            bar(done, 40)
+    # Each first one starts the clock, and is looked at a second later.
+    assert [f["rate"] for f in shown] == ["", "500/s", "667/s", "", "5/s", "", "10/s"]
+    assert "simulating a.zarr" in capsys.readouterr().err
+
+
 def test_a_progress_is_of_one_network_by_itself():
     progress = training.Progress(
         seen=1, total=2, loss=0.0, validation={}, learning_rate=1e-3, curves_per_second=1.0
@@ -616,6 +773,31 @@ def test_the_command_trains_and_goes_on(data_folder, tmp_path):
 def test_wrong_plans(change, message):
     with pytest.raises(ValueError, match=message):
         checked_training({"data": [{"plan": "uniform-1m"}]} | change, source="plan.yaml")
+
+
+def test_a_plan_file_of_which_a_key_is_of_another_kind_is_said_so(tmp_path):
+    place = tmp_path / "plan.yaml"
+    for text, message in (("data: 5", "data = 5; it must be a list"), ("lab: 5", "lab = 5")):
+        place.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            load_training_plan(str(place))
+
+
+def test_an_unknown_plan_is_asked_about_once():
+    with pytest.raises(ValueError, match="no file; there are .*Did you mean ggg444-ideal") as error:
+        load_training_plan("ggg444-idea")
+    assert str(error.value).count("Did you mean") == 1
+
+
+def test_samples_are_found_from_the_plan_s_folder(tmp_path):
+    (tmp_path / "own.yaml").write_text(preset_text("ggg444"))
+    place = tmp_path / "plan.yaml"
+    for sample in ("own.yaml", ["own.yaml", "ggg888"]):
+        place.write_text(yaml.safe_dump({"lab": {"sample": sample}}))
+        found = load_training_plan(str(place)).lab.sample
+        assert found == (
+            str(tmp_path / "own.yaml") if isinstance(sample, str) else (str(tmp_path / "own.yaml"), "ggg888")
+        )
 
 
 def test_the_plan_that_ships_loads():

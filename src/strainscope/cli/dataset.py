@@ -346,8 +346,12 @@ def _weights(texts: list[str] | None) -> dict[str, float] | None:
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr with rate and time left, where that is a terminal: call with samples done and their total."""
+def progress_bar(what: str) -> Iterator[Callable[..., None]]:
+    """A bar on stderr with rate and time left, where that is a terminal: call with samples done and their total.
+
+    With a third argument, what is being done, rate and time begin anew whenever that changes; also where samples done
+    become fewer, as with the next one of several networks.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -359,14 +363,16 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    first: list[tuple[float, int]] = []
+    now, began, before, last = what, 0.0, 0, -1
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None, rate="")
 
-        def tell(done: int, total: int) -> None:
-            if not first:
-                first.append((time.perf_counter(), done))
-            began, before = first[0]
+        def tell(done: int, total: int, phase: str = what) -> None:
+            nonlocal now, began, before, last
+            if phase != now or not 0 <= last <= done:
+                now, began, before = phase, time.perf_counter(), done
+                bar.reset(task, description=phase)
+            last = done
             spent = time.perf_counter() - began
             rate = f"{(done - before) / spent:,.0f}/s" if spent > 0 and done > before else ""
             bar.update(task, completed=done, total=total, rate=rate)

@@ -57,7 +57,7 @@ def train(
             data_folder=data,
             tell=tell,
             tell_step=bar,
-            tell_data=lambda name, done, total: bar(done, total),
+            tell_data=lambda name, done, total: bar(done, total, f"simulating {name}"),
         )
     typer.echo(f"{weights}: {weights.stat().st_size / 1e6:.1f} MB")
 

@@ -13,7 +13,7 @@ from strainscope.measurement import LabSettings
 from strainscope.readers import read_text
 from strainscope.sample import Sample, load_sample, parse_yaml
 from strainscope.sample.base import Positive, Settings
-from strainscope.sample.messages import at_key, did_you_mean, first_problem, hint, sentence
+from strainscope.sample.messages import at_key, first_problem, hint, sentence
 
 LARGEST_PLAN_BYTES = 1_000_000
 Count = Annotated[int, Field(ge=1)]
@@ -199,16 +199,22 @@ def load_training_plan(name_or_path: str) -> TrainingPlan:
     path = Path(name_or_path)
     if path.suffix.lower() not in (".yaml", ".yml") and path.parent == Path() and not path.exists():
         raise ValueError(
-            sentence(
-                f"plan = {name_or_path!r} is no file{hint(name_or_path, training_presets())}"
-                f"{did_you_mean(name_or_path, training_presets())}"
-            )
+            sentence(f"plan = {name_or_path!r} is no file{hint(name_or_path, training_presets())}")
         )
     data = parse_yaml(read_text(path, what="plan", limit_bytes=LARGEST_PLAN_BYTES), source=name_or_path)
-    for entry in data.get("data") or ():
-        if isinstance(entry, dict) and (path.parent / str(entry.get("plan"))).is_file():
-            entry["plan"] = str(path.parent / str(entry["plan"]))
+    entries, lab = data.get("data"), data.get("lab")
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and "plan" in entry:
+            entry["plan"] = _beside(path, entry["plan"])
+    if isinstance(lab, dict) and "sample" in lab:
+        names = lab["sample"]
+        lab["sample"] = [_beside(path, n) for n in names] if isinstance(names, list) else _beside(path, names)
     return checked_training(data, source=name_or_path)
+
+
+def _beside(plan: Path, name: object) -> object:
+    """The path of a file that a plan names from its own folder; what is none stays as it is."""
+    return str(plan.parent / name) if isinstance(name, str) and (plan.parent / name).is_file() else name
 
 
 def checked_training(data: Mapping[str, Any], *, source: str) -> TrainingPlan:
