@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strainscope import plots
+from strainscope.inversion.derived import DerivedQuantity
 from strainscope.inversion.result import DepthBands, FittedParameter, Mode, Result, Verdict
 from strainscope.report import (
     FILES,
@@ -72,6 +73,27 @@ def make_parameters():
     )
 
 
+def make_derived():
+    return (
+        DerivedQuantity(
+            name="maximum_strain",
+            unit="1",
+            value=0.0123,
+            interval_68=(0.0121, 0.0124),
+            interval_95=(0.0118, 0.0126),
+            description="largest strain by magnitude",
+        ),
+        DerivedQuantity(
+            name="strain_area",
+            unit="Å",
+            value=41.2,
+            interval_68=(40.9, 41.6),
+            interval_95=(40.1, 42.2),
+            description="strain summed over depth",
+        ),
+    )
+
+
 def make_result(*, modes=2, axis="delta-theta-arcsec", kind="counts", name="GGG 444"):
     grid = np.linspace(-900.0, 300.0, 120)
     expected = 1e4 / (1 + (grid / 15) ** 2) + 2 + np.sin(grid / 40)
@@ -101,6 +123,7 @@ def make_result(*, modes=2, axis="delta-theta-arcsec", kind="counts", name="GGG 
             fitted=expected / unit * (1 + 0.05 * i),
             bands=bands,
             maximum_strain=(float(bands.strain[peak]), float(bands.depth[peak])),
+            derived=make_derived(),
         )
 
     return Result(
@@ -152,15 +175,16 @@ def keys_of(document):
     keys = set()
 
     def walk(value, path):
-        if path == "parameters":
+        if path in ("parameters", "derived"):
             for entry in value.values():
-                walk(entry, "parameters.<name>")
+                walk(entry, f"{path}.<name>")
         elif path == "modes":
             for entry in value:
                 walk(entry, "modes[]")
         elif isinstance(value, dict) and path not in {
             "sample",
             "counters",
+            "modes[].derived",
             "modes[].parameters",
             "modes[].profile",
         }:

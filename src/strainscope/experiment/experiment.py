@@ -52,6 +52,8 @@ class Experiment:
         diffuse: Whether the disordered layer scatters diffusely.
         bragg_law: "exact" or "linear".
         tolerance: rms error of log10 reflectivity that the sublayers may cause.
+        expansion_ratio: Strain of the damaged layer along the normal over its free strain, see `crystal.elastic`; None
+            where elastic constants are not known.
     """
 
     stack: Stack
@@ -62,6 +64,7 @@ class Experiment:
     diffuse: bool = False
     bragg_law: str = "exact"
     tolerance: float = 3e-4
+    expansion_ratio: float | None = None
 
     def __post_init__(self) -> None:
         if self.bragg_law not in BRAGG_LAWS:

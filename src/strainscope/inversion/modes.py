@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from strainscope.experiment import Experiment
+from strainscope.inversion.derived import derived_quantities
 from strainscope.inversion.likelihood import Likelihood, rms_log10
 from strainscope.inversion.refine import Fit
 from strainscope.inversion.result import DepthBands, FittedParameter, Mode
@@ -159,13 +160,10 @@ def _mode(
     degrees: int,
 ) -> Mode:
     n_profile = len(experiment.profile.parameters)
-    family = experiment.profile.strain
     own = np.concatenate([fit.values[None, :n_profile], values[:, :n_profile]])
     strain, factor = experiment.profile.evaluate(np.broadcast_to(depth, (len(own), len(depth))), own)
-    largest, where = family.maximum(fit.values[None, : len(family.parameters)])
-    sign = (
-        float(np.sign(family.evaluate(where[:, None], fit.values[None, : len(family.parameters)])[0, 0]))
-        or 1.0
+    derived = derived_quantities(
+        experiment.profile, own[0], own[1:], expansion_ratio=experiment.expansion_ratio
     )
     return Mode(
         parameters=_parameters(prior, fit, values.std(axis=0), determined),
@@ -186,7 +184,8 @@ def _mode(
             debye_waller_68=_band(factor, 0.16),
             debye_waller_95=_band(factor, 0.025),
         ),
-        maximum_strain=(sign * float(largest[0]), float(where[0])),
+        maximum_strain=(derived[0].value, derived[1].value),
+        derived=derived,
     )
 
 

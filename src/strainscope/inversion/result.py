@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from strainscope.inversion.derived import DerivedQuantity
 from strainscope.scan import Scan
 
 Floats = NDArray[np.float64]
@@ -76,6 +77,7 @@ class Mode:
         fitted: Model at the scan's points, in the scan's intensity unit, shape (point,).
         bands: The profile over depth.
         maximum_strain: Largest strain by magnitude [1] and its depth [Å].
+        derived: What follows from the profile, with its intervals.
     """
 
     parameters: tuple[FittedParameter, ...]
@@ -89,6 +91,7 @@ class Mode:
     fitted: Floats
     bands: DepthBands
     maximum_strain: tuple[float, float]
+    derived: tuple[DerivedQuantity, ...] = ()
 
     def parameter(self, name: str) -> FittedParameter:
         """The parameter of that name."""

@@ -1,6 +1,6 @@
 """Strain and disorder together: what the diffraction engine sees over depth."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,16 +33,7 @@ class DepthProfile(Parametrised):
     @property
     def parameters(self) -> tuple[ParameterSpec, ...]:
         """Those of the strain, then those of the disorder."""
-        disorder = tuple(
-            ParameterSpec(
-                name=self._disorder_name(s.name),
-                unit=s.unit,
-                lower=s.lower,
-                upper=s.upper,
-                description=s.description,
-            )
-            for s in self.disorder.parameters
-        )
+        disorder = tuple(replace(s, name=self._disorder_name(s.name)) for s in self.disorder.parameters)
         return self.strain.parameters + disorder
 
     @property

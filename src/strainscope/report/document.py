@@ -49,6 +49,7 @@ def result_document(result: Result, *, command: str | None = None) -> dict[str, 
         },
         "maximum_strain": best.maximum_strain[0],
         "maximum_strain_depth_A": best.maximum_strain[1],
+        "derived": _derived_document(best),
         "parameters": _parameter_document(best),
         "profile": profile_columns(best.bands),
         "band_meaning": result.band_meaning,
@@ -87,6 +88,19 @@ def _parameter_document(mode: Mode) -> dict[str, Any]:
     }
 
 
+def _derived_document(mode: Mode) -> dict[str, Any]:
+    return {
+        d.name: {
+            "value": d.value,
+            "unit": d.unit,
+            "interval_68": d.interval_68,
+            "interval_95": d.interval_95,
+            "description": d.description,
+        }
+        for d in mode.derived
+    }
+
+
 def _mode_document(rank: int, mode: Mode) -> dict[str, Any]:
     return {
         "rank": rank,
@@ -97,6 +111,7 @@ def _mode_document(rank: int, mode: Mode) -> dict[str, Any]:
         "starts": mode.starts,
         "maximum_strain": mode.maximum_strain[0],
         "maximum_strain_depth_A": mode.maximum_strain[1],
+        "derived": _derived_document(mode),
         "parameters": _parameter_document(mode),
         "fitted_names": mode.fitted_names,
         "covariance": mode.covariance,

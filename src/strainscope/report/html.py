@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 
 from strainscope import plots
+from strainscope.inversion.derived import DerivedQuantity
 from strainscope.inversion.likelihood import counts_per_unit
 from strainscope.inversion.result import FittedParameter, Mode, Result
 from strainscope.report.document import plain_data
@@ -49,6 +50,7 @@ def report_html(result: Result, *, command: str | None = None) -> str:
         figures=figures,
         unit=UNITS[result.scan.axis],
         parameters=[_parameter_row(result.best, p) for p in result.best.parameters],
+        derived=[_derived_row(quantity) for quantity in result.best.derived],
         comparison=_comparison(result),
         modes=[_mode_row(rank, mode) for rank, mode in enumerate(result.modes)],
         largest=largest_strain_text(result.best),
@@ -84,6 +86,22 @@ def _parameter_row(mode: Mode, parameter: FittedParameter) -> dict[str, Any]:
         "upper": number_text(parameter.upper * factor),
         "held": held,
         "flags": flags,
+    }
+
+
+def _derived_row(quantity: DerivedQuantity) -> dict[str, str]:
+    """Lengths in nm, strains in %, their product in % nm; each to a third of half its interval."""
+    scale, unit = (1 / plots.ANGSTROM_PER_NM, "nm") if quantity.unit == "Å" else (plots.PERCENT, "%")
+    if quantity.name == "strain_area":
+        scale, unit = plots.PERCENT * scale, "% nm"
+    value, *narrow = band_text(*(scale * x for x in (quantity.value, *quantity.interval_68)))
+    _, *wide = band_text(*(scale * x for x in (quantity.value, *quantity.interval_95)))
+    return {
+        "meaning": quantity.description[0].upper() + quantity.description[1:],
+        "value": value,
+        "interval_68": " to ".join(narrow),
+        "interval_95": " to ".join(wide),
+        "unit": unit,
     }
 
 

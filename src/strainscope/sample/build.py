@@ -3,7 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from strainscope.crystal import ARCSEC, Reflection, emission_lines, parse_wavelength, reflection
+from strainscope.crystal import (
+    ARCSEC,
+    Reflection,
+    emission_lines,
+    expansion_ratio,
+    parse_wavelength,
+    reflection,
+)
 from strainscope.diffraction import rocking_curve, stack_from_reflections, uniform_sublayers
 from strainscope.experiment import Experiment
 from strainscope.instrument import (
@@ -53,7 +60,18 @@ def build_experiment(sample: SampleSettings) -> Experiment:
         diffuse=sample.diffuse,
         bragg_law=sample.bragg_law,
         tolerance=sample.tolerance,
+        expansion_ratio=_expansion_ratio(sample),
     )
+
+
+def _expansion_ratio(sample: SampleSettings) -> float | None:
+    """Strain along the normal over the free strain, of the uppermost layer; None without elastic constants."""
+    top = sample.films[0] if sample.films else sample
+    constants = top.elastic_constants()
+    if constants is None:
+        return None
+    with at_key("films[0].elastic_GPa" if sample.films else "elastic_GPa"):
+        return expansion_ratio(top.structure(), sample.surface or sample.reflection, constants)
 
 
 def _film(film: FilmSettings, sample: SampleSettings) -> tuple[Reflection, float, float]:

@@ -1,11 +1,12 @@
 """The parts of a sample file: crystal, film, monochromator, spectrum, scan, fit."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from strainscope.crystal import Crystal, builtin_crystal, crystal_from_cif
+from strainscope.crystal import ELASTIC_GPA, Crystal, builtin_crystal, crystal_from_cif
 from strainscope.readers import read_text
 from strainscope.sample.base import FilePath, Miller, Positive, Range, Settings, exactly_one
 from strainscope.sample.messages import at_key
@@ -32,6 +33,7 @@ class CrystalSettings(Settings):
     crystal: str | None = None
     cif: FilePath | None = None
     lattice_A: Lattice | None = None
+    elastic_GPa: dict[str, float] | None = None
 
     @field_validator("crystal")
     @classmethod
@@ -59,6 +61,10 @@ class CrystalSettings(Settings):
                 text = read_text(self.cif, what="CIF", limit_bytes=LARGEST_CIF_BYTES)
                 structure = crystal_from_cif(text, name=Path(self.cif).stem)
         return structure.with_lattice(**self.lattice_A.model_dump()) if self.lattice_A else structure
+
+    def elastic_constants(self) -> Mapping[str, float] | None:
+        """Stiffness [GPa]: as given, or of the built-in crystal; None where neither is known."""
+        return self.elastic_GPa or ELASTIC_GPA.get(self.crystal or "")
 
 
 class FilmSettings(CrystalSettings):
