@@ -14,13 +14,13 @@ import torch
 from benchmarks.aliasing import write_coarse
 from benchmarks.studies.table import MEAN, WEIGHTED_MEAN, Study, Variant
 from strainscope import training
+from strainscope.dataset.published import V2_ERRORS
 from strainscope.estimator.ensemble import ensemble_of
 from strainscope.estimator.load import load_estimator
 from strainscope.estimator.losses import RECIPES
 from strainscope.estimator.plan import TrainingPlan, checked_training
 from strainscope.estimator.posterior import PosteriorEstimator
 from strainscope.evaluation import LoadedTestSet, evaluate, evaluation_document
-from strainscope.evaluation.published import V2_ERRORS
 
 # Curves a second on two cores, roughly: they say how many epochs a budget has, and where checkpoints are.
 RATES = {"posterior": 5_000, "v1": 250, "v2": 85, "v3": 20, "cnn2023": 1_700}

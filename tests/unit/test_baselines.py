@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from strainscope.dataset.plan import load_plan
+from strainscope.dataset.published import PUBLISHED_RANGES, V2_ERRORS
 from strainscope.dataset.simulate import Simulator
 from strainscope.estimator.baselines import BASELINES, ResidualNetwork, baseline_network, weight_count
-from strainscope.estimator.inputs import TARGET_RANGES, TargetScale, network_input
+from strainscope.estimator.inputs import TargetScale, network_input
 from strainscope.estimator.losses import (
     LOSSES,
     PENALTY_SHARE,
     RECIPES,
-    REPORT_WEIGHTS,
     ConstraintPenalty,
     Loss,
 )
@@ -229,7 +229,7 @@ class TestInput:
 
 class TestTargets:
     def test_ends_of_the_ranges(self):
-        ends = torch.tensor([TARGET_RANGES[name] for name in NAMES], dtype=torch.float64).T
+        ends = torch.tensor([PUBLISHED_RANGES[name] for name in NAMES], dtype=torch.float64).T
         np.testing.assert_allclose(SCALE.scaled(ends), [[0] * 7, [1] * 7], atol=1e-15)
 
     def test_inverse(self):
@@ -311,7 +311,7 @@ class TestLosses:
         predicted, target = torch.rand(64, 7), torch.rand(64, 7)
         square = (predicted - target) ** 2  # smooth L1 is half of it below a difference of one
         penalty = ConstraintPenalty(FAMILY.constraints, SCALE)(predicted)
-        weights = torch.tensor([REPORT_WEIGHTS[name] for name in NAMES])
+        weights = torch.tensor([V2_ERRORS[name] for name in NAMES])
         expected = {
             "mse": square.mean(),
             "smooth_l1": 0.5 * square.mean() + PENALTY_SHARE * penalty,

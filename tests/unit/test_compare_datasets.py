@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from strainscope.dataset.compare import DEFAULT_WEIGHTS, compare
+from strainscope.dataset.compare import compare
 from strainscope.dataset.comparison_figures import detail_name
 from strainscope.dataset.comparison_report import (
     COMPARISON_FILES,
@@ -27,6 +27,7 @@ from strainscope.dataset.evenness import (
 )
 from strainscope.dataset.peaks import verify_peaks
 from strainscope.dataset.plan import load_plan
+from strainscope.dataset.published import V2_ERRORS
 
 
 def parameter(name, counts, *, expected=None):
@@ -94,7 +95,7 @@ def test_improvements_and_their_weighted_sum_are_the_published_ones():
 def test_all_parameters_with_an_improvement_are_weighted_unless_some_are_named():
     comparison = compare(*published())
     assert comparison.weighted_names == ("L1", "Rp1", "L2")
-    assert comparison.weights == {name: DEFAULT_WEIGHTS[name] for name in ("L1", "Rp1", "L2", "Rp2")}
+    assert comparison.weights == {name: V2_ERRORS[name] for name in ("L1", "Rp1", "L2", "Rp2")}
     own = compare(*published(), weights={"L1": 2.0})
     assert own.weighted_improvement == pytest.approx(-2 * 21.937, abs=0.01)
 

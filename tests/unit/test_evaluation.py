@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from strainscope.dataset.plan import load_plan
+from strainscope.dataset.published import PUBLISHED_RANGES
 from strainscope.dataset.simulate import Simulator
 from strainscope.evaluation import (
     FrozenTestSet,
@@ -33,7 +34,7 @@ from strainscope.evaluation.calibration import (
     tarp,
     widths_against_bound,
 )
-from strainscope.evaluation.metrics import PREDECESSOR_RANGES, bins, point_metrics, range_widths, violations
+from strainscope.evaluation.metrics import bins, point_metrics, range_widths, violations
 from strainscope.evaluation.report import EVALUATION_FILES
 from strainscope.evaluation.rows import RowSet, rounded
 from strainscope.profile import Constraint
@@ -298,7 +299,7 @@ def test_errors_of_a_case_worked_by_hand():
 def test_errors_are_in_the_predecessors_ranges_where_it_has_them():
     widths = range_widths(("L2", "other"), {"L2": (500, 7000), "other": (1.0, 3.0)})
     assert widths.tolist() == [6000.0, 2.0]
-    assert PREDECESSOR_RANGES["Rp2"] == (-6000, 0)
+    assert PUBLISHED_RANGES["Rp2"] == (-6000, 0)
     with pytest.raises(ValueError, match="thing has no range"):
         range_widths(("thing",), {})
 

@@ -10,20 +10,11 @@ from scipy.stats import chi2 as chi2_distribution
 from strainscope.dataset.caveats import caveats
 from strainscope.dataset.evenness import Evenness, ParameterEvenness
 from strainscope.dataset.judgement import UNLIKELY
+from strainscope.dataset.published import V2_ERRORS
 from strainscope.sample.messages import hint
 
 Side = Literal["first", "second"]
 
-#: Errors of a published model [% of range], by which improvements are weighted unless others are given.
-DEFAULT_WEIGHTS: Mapping[str, float] = {
-    "Dmax1": 2.93,
-    "D01": 3.84,
-    "L1": 3.40,
-    "Rp1": 2.47,
-    "D02": 5.44,
-    "L2": 5.86,
-    "Rp2": 12.36,
-}
 # Differences below so many standard deviations are called chance.
 CLEAR = 3.0
 _PERCENT = 100.0
@@ -120,7 +111,7 @@ def compare(
     Args:
         first: What the improvement starts from.
         second: What it leads to.
-        weights: Of each parameter's improvement; `DEFAULT_WEIGHTS` if not given, or 1 each where none of these fits.
+        weights: Of each parameter's improvement; `V2_ERRORS` if not given, or 1 each where none of these fits.
         weighted_names: Parameters in the weighted improvement; all that have a weight and an improvement if not given.
             An earlier report took L2, L1 and Rp1 alone.
 
@@ -175,7 +166,7 @@ def _checked_weights(
             raise ValueError(f"weight of {name} = {weight:g}; it must be a number >= 0.")
     if weights is not None:
         return dict(weights)
-    known = {name: DEFAULT_WEIGHTS[name] for name in names if name in DEFAULT_WEIGHTS}
+    known = {name: V2_ERRORS[name] for name in names if name in V2_ERRORS}
     return known or dict.fromkeys(names, 1.0)
 
 

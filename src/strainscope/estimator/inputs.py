@@ -2,22 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import torch
 
-TARGET_RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {
-        "Dmax1": (0.002, 0.030),
-        "D01": (0.001, 0.030),
-        "L1": (1000.0, 7000.0),
-        "Rp1": (0.0, 7000.0),
-        "D02": (0.002, 0.030),
-        "L2": (1000.0, 7000.0),
-        "Rp2": (-6000.0, 0.0),
-    }
-)
-"""Ranges that [0, 1] stands for; lengths in Å. Grids may go beyond them (L1 from 500 Å on): outside [0, 1] then."""
+from strainscope.dataset.published import PUBLISHED_RANGES
 
 
 def network_input(curves: torch.Tensor, *, start: int = 0, least: float | None = None) -> torch.Tensor:
@@ -90,7 +78,7 @@ class TargetScale:
 
     @classmethod
     def of(
-        cls, names: Sequence[str], ranges: Mapping[str, tuple[float, float]] = TARGET_RANGES
+        cls, names: Sequence[str], ranges: Mapping[str, tuple[float, float]] = PUBLISHED_RANGES
     ) -> "TargetScale":
         """The scale of parameters with given names; more ranges than names do no harm.
 

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
+from strainscope.dataset.published import V2_ERRORS
 from strainscope.estimator.inputs import TargetScale
 from strainscope.profile import Constraint
 
@@ -17,11 +18,6 @@ LOSSES: tuple[str, ...] = get_args(LossName)
 
 PENALTY_SHARE = 0.1
 """Weight of the penalties beside the smooth L1."""
-
-REPORT_WEIGHTS: Mapping[str, float] = MappingProxyType(
-    {"Dmax1": 2.93, "D01": 3.84, "L1": 3.40, "Rp1": 2.47, "D02": 5.44, "L2": 5.86, "Rp2": 12.36}
-)
-"""Errors of v2 in % of the range: the report weights an improvement of a parameter by them."""
 
 # Scaled parameters are float32 numbers of order 1: what D01 = Dmax1 may miss by after scaling.
 _ROUNDING = 1e-6
@@ -35,12 +31,12 @@ def report_weights(names: Sequence[str]) -> torch.Tensor:
     Raises:
         ValueError: a parameter without a weight.
     """
-    unknown = [name for name in names if name not in REPORT_WEIGHTS]
+    unknown = [name for name in names if name not in V2_ERRORS]
     if unknown:
         raise ValueError(
             f"the report has no weight for {', '.join(unknown)}; train without weights (smooth_l1, loss: default)."
         )
-    weights = torch.tensor([REPORT_WEIGHTS[name] for name in names])
+    weights = torch.tensor([V2_ERRORS[name] for name in names])
     return weights / weights.mean()
 
 

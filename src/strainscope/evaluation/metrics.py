@@ -6,22 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from strainscope.dataset.published import PUBLISHED_RANGES
 from strainscope.profile import Constraint
 from strainscope.profile.family import ROUNDING
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-
-PREDECESSOR_RANGES: Mapping[str, tuple[float, float]] = {
-    "Dmax1": (0.002, 0.030),
-    "D01": (0.001, 0.030),
-    "L1": (1000.0, 7000.0),
-    "Rp1": (0.0, 7000.0),
-    "D02": (0.002, 0.030),
-    "L2": (1000.0, 7000.0),
-    "Rp2": (-6000.0, 0.0),
-}
-"""What "per cent of the range" refers to, so that errors compare with those published; it is no prior."""
 
 WITHIN = 0.10
 """Relative error that counts as right in Boulle & Debelle, doi:10.1088/2632-2153/acab4c."""
@@ -61,7 +51,7 @@ def range_widths(names: Sequence[str], bounds: Mapping[str, tuple[float, float]]
     Raises:
         ValueError: a parameter without either, or with an empty one.
     """
-    pairs = {**bounds, **PREDECESSOR_RANGES}
+    pairs = {**bounds, **PUBLISHED_RANGES}
     for name in names:
         if name not in pairs or not pairs[name][0] < pairs[name][1]:
             raise ValueError(f"{name} has no range to give errors in; state its bounds (lower < upper).")

@@ -8,11 +8,12 @@ from typing import Any
 import jinja2
 
 from strainscope import plots
+from strainscope.dataset.published import V2_ERRORS
 from strainscope.evaluation.calibration import BIN_POINTS, OVERALL_POINTS, Coverage
 from strainscope.evaluation.document import evaluation_document
 from strainscope.evaluation.evaluate import BinResult, Calibration, Evaluation
 from strainscope.evaluation.figures import chance_text, evaluation_figures
-from strainscope.evaluation.published import BALANCED_BARS, BALANCED_SET, V2_ERRORS
+from strainscope.evaluation.published import BALANCED_BARS, BALANCED_SET
 from strainscope.report.document import json_text
 from strainscope.report.numerals import number_text
 from strainscope.report.whole import check_whole, write_whole

@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from strainscope.dataset.published import PUBLISHED_RANGES
 from strainscope.estimator.baselines import baseline_network
-from strainscope.estimator.inputs import TARGET_RANGES, TargetScale
+from strainscope.estimator.inputs import TargetScale
 from strainscope.estimator.losses import RECIPES, Loss, LossName, Recipe
 from strainscope.estimator.regression import RegressionEstimator, regression_input
 from strainscope.training.schedule import CosineSchedule, PlateauSchedule, Schedule
@@ -37,7 +38,7 @@ class BaselineTask:
         data = plan.plans[0]
         self._bounds = plan.bounds()
         self._grid_points = data.angles.number
-        self.scale = TargetScale.of(data.names, {**self._bounds, **TARGET_RANGES})
+        self.scale = TargetScale.of(data.names, {**self._bounds, **PUBLISHED_RANGES})
         self._recipe: Recipe = replace(
             RECIPES[plan.model], learning_rate=plan.learning_rate, weight_decay=plan.weight_decay
         )
