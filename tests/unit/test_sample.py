@@ -319,7 +319,7 @@ def test_command_line_replaces_axis_and_intensity():
         ({"wavelength": 154}, r"wavelength = 154 Å; it must be between"),
         ({"wavelength": True}, r": wavelength = True; give Å or"),
         ({"surface": [1, 0, 0]}, r"planes lie 54\.736° off the surface"),
-        ({"lattice_A": -12}, r"lattice_A\.a = -12 Å; it must be greater than 0 Å\."),
+        ({"lattice_A": -12}, r"lattice_A\.a = -12 Å; it must be greater than or equal to 1 Å\."),
         ({"elastic_GPa": {"C11": 285.7}}, r"elastic_GPa: elastic constants C11; \S+ needs C11, C12, C44"),
         ({"tolerance": 1}, r"tolerance = 1; it must be less than or equal to 0\.01\."),
         ({"title": [1]}, r"title = \[1\]; it must be text"),
@@ -762,7 +762,7 @@ def test_a_relative_scan_that_ends_before_the_peak_is_refused():
         load_sample("ggg444").check_scan(scan)
 
 
-def test_the_free_strain_comes_from_elastic_constants_given_or_built_in():
+def test_the_free_strain_comes_from_elastic_constants_given_or_built_in(load):
     ratio = load_sample("ggg444").experiment().expansion_ratio
     assert ratio == pytest.approx(1.765, abs=0.001)
     own = load(elastic_GPa={"C11": 200.0, "C12": 100.0, "C44": 50.0}).experiment().expansion_ratio

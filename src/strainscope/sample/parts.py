@@ -12,14 +12,17 @@ from strainscope.sample.base import FilePath, Miller, Positive, Range, Settings,
 from strainscope.sample.messages import at_key
 
 LARGEST_CIF_BYTES = 20_000_000
+# Of inorganic crystals; proteins go to 1000 Å.
+CellEdge = Annotated[float, Field(ge=1, le=1000)]
+Stiffness = Annotated[float, Field(ge=-10_000, le=10_000)]
 
 
 class Lattice(Settings):
     """Cell edges [Å]; edges that were equal stay equal unless given."""
 
-    a: Positive | None = None
-    b: Positive | None = None
-    c: Positive | None = None
+    a: CellEdge | None = None
+    b: CellEdge | None = None
+    c: CellEdge | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -33,7 +36,7 @@ class CrystalSettings(Settings):
     crystal: str | None = None
     cif: FilePath | None = None
     lattice_A: Lattice | None = None
-    elastic_GPa: dict[str, float] | None = None
+    elastic_GPa: dict[str, Stiffness] | None = None
 
     @field_validator("crystal")
     @classmethod
