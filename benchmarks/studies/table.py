@@ -234,6 +234,25 @@ _MODELS = Study(
     ),
 )
 
+_SIZE = Study(
+    title="Size of the network at equal time",
+    question="In the same time a small network sees more curves than a large one: which learns more?",
+    variants={
+        "default": Variant(label="width 384, 4 blocks of 1024 (the default)"),
+        "narrow": Variant(label="width 192, 4 blocks of 1024", changes={"network": {"width": 192}}),
+        "wide": Variant(label="width 1024, 4 blocks of 1024", changes={"network": {"width": 1024}}),
+        "shallow": Variant(label="width 384, 2 blocks of 1024", changes={"network": {"blocks": 2}}),
+        "deep": Variant(label="width 384, 8 blocks of 1024", changes={"network": {"blocks": 8}}),
+    },
+    expectations=(
+        Expectation(said="the default was chosen before a wider one", better="default", worse="wide"),
+        Expectation(said="and before a narrower one", better="default", worse="narrow"),
+        Expectation(said="before a shallower one", better="default", worse="shallow"),
+        Expectation(said="and a deeper one", better="default", worse="deep"),
+    ),
+    remarks=("A small budget says which size learns most in a short time, not where each ends.",),
+)
+
 STUDIES: Mapping[str, Study] = {
     "balance": _BALANCE,
     "window": _WINDOW,
@@ -242,4 +261,5 @@ STUDIES: Mapping[str, Study] = {
     "ensemble": _ENSEMBLE,
     "weighted": _WEIGHTED,
     "models": _MODELS,
+    "size": _SIZE,
 }
