@@ -38,7 +38,7 @@ def test_a_set_knows_its_bounds_for_the_first_curves(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("strainscope.evaluation.test_sets.BOUNDED", 2)
     found = bounds_of(load_test_set("lab", size=3))
-    assert found.shape == (3, 9)
+    assert found.shape == (3, 13)
     assert np.isfinite(found[:2]).all()
     assert np.isnan(found[2]).all()
     assert bounds_of(load_test_set("continuous", size=1)) is None

@@ -329,9 +329,9 @@ def test_the_example_of_the_readme_sets_every_parameter_of_the_profile(strainsco
     (line,) = [text for text in readme.splitlines() if text.startswith("strainscope simulate ")]
     code, _, err = strainscope(*shlex.split(line)[1:])
     assert code == 0
-    (note,) = [text for text in err.splitlines() if "middle of their bounds" in text]
+    (note,) = [text for text in err.splitlines() if "middle of their priors" in text]
     # Without diffuse scattering its correlation length has no effect.
-    assert note.endswith("bounds: correlation_length = 1010 Å.")
+    assert note.endswith("priors: correlation_length = 200 Å.")
     assert "outside" not in err
     scan = read_scan("simulated.xy", axis="delta-theta-arcsec", intensity_kind="counts")
     load_sample("ggg444").check_scan(scan)

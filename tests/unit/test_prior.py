@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
@@ -89,7 +89,7 @@ def priors(draw):
         raise
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(prior=priors(), data=st.data())
 def test_every_unit_coordinate_obeys_every_bound_and_constraint(prior, data):
     n = len(prior.names)
@@ -98,7 +98,7 @@ def test_every_unit_coordinate_obeys_every_bound_and_constraint(prior, data):
     assert_obeys(prior, prior.from_unit(np.concatenate([unit, corners])))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(prior=priors(), data=st.data())
 def test_round_trip_of_values_and_of_coordinates(prior, data):
     unit = data.draw(arrays(np.float64, (4, len(prior.names)), elements=st.floats(0.01, 0.99)))
@@ -113,7 +113,7 @@ def test_round_trip_of_values_and_of_coordinates(prior, data):
     np.testing.assert_allclose(back[:, prior.free][wide], unit[:, prior.free][wide], atol=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(prior=priors(), data=st.data())
 def test_unit_jacobian_is_the_finite_difference(prior, data):
     unit = data.draw(arrays(np.float64, len(prior.names), elements=st.floats(0.02, 0.98)))

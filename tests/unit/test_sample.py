@@ -638,7 +638,7 @@ def test_notes_say_what_was_not_set_and_what_was_taken(ggg):
         "log10_background = -5."
     ).replace("lorentz_fraction = 0.2, ", "")
     assert middling == (
-        f"not set, taken as the middle of their bounds: L2 = {values['L2']:.4g} Å, Rp2 = -3005 Å, K = 0.5, n = 4.15."
+        f"not set, taken as the middle of their priors: L2 = {values['L2']:.4g} Å, Rp2 = -3005 Å, K = 0.5, n = 4.15."
     )
     # Of counts the scale is what they make it.
     assert "log10_scale" not in ggg.simulation_notes(values, given=GIVEN, counts=1e4)[0]

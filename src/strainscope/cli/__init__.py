@@ -296,7 +296,7 @@ def simulate(
     """Simulate a scan of a sample.
 
     Parameters that neither --set nor the sample file gives are taken as usual (instrument) or as the middle of
-    their bounds (profile); stderr says which.
+    their priors (profile); stderr says which.
     """
     from strainscope.sample import load_sample
     from strainscope.scan import UNITS

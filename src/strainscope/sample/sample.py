@@ -108,7 +108,7 @@ class Sample(SampleSettings):
         """A value of every parameter: as given, held or started in the file, a usual one or a middling one.
 
         Usual are no diffuse scattering, a Lorentz share of 0.2, no offset, a scale of 1, and a background of
-        1e-5 of the peak, with counts at least one; middling is the middle of the bounds.
+        1e-5 of the peak, with counts at least one; middling is the middle of the prior.
 
         Args:
             given: Values by name.

@@ -91,7 +91,7 @@ def simulation_notes(
     unset = [name for name in prior.names if name not in known]
     kinds = {
         "taken as usual": [name for name in unset if name in USUAL],
-        "taken as the middle of their bounds": [name for name in unset if name not in USUAL],
+        "taken as the middle of their priors": [name for name in unset if name not in USUAL],
     }
     notes = [
         f"not set, {how}: {', '.join(shown[n] for n in names)}." for how, names in kinds.items() if names
