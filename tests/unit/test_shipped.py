@@ -19,7 +19,7 @@ def test_they_load_and_say_how_they_were_made():
         about = load_estimator(estimator_path(name)).about
         plan = load_training_plan(name)
         # Made by `strainscope train NAME`, and its time is stated.
-        for key in ("network", "samples", "title"):
+        for key in ("network", "samples", "annealed_at", "title"):
             assert about["plan"][key] == plan.model_dump(mode="json")[key]
         assert about["core_seconds"] > 0
 
