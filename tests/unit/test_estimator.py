@@ -1,11 +1,13 @@
 """The posterior estimator: coordinates, weights that execute nothing."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from scipy import stats
 
 from strainscope.estimator.coordinates import coordinates_from, coordinates_of
 from strainscope.estimator.draws import draw
@@ -27,11 +29,12 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module")
-def coordinates():
-    return coordinates_of(
+@pytest.fixture(scope="module", params=["probit", "logit"])
+def coordinates(request):
+    probit = coordinates_of(
         [s.name for s in SPECS], {s.name: (s.lower, s.upper) for s in SPECS}, DoubleGaussian().constraints
     )
+    return replace(probit, scale=request.param)
 
 
 # Coordinates ------------------------------------------------------------------------------------------------
@@ -42,7 +45,7 @@ def test_any_coordinates_give_valid_parameters_and_come_back(coordinates):
     values = coordinates.from_free(free)
     assert not DoubleGaussian().violations(values).any()
     # All but those that are as good as on a bound.
-    inside = np.abs(free) < 3.5
+    inside = np.abs(free) < 3.0
     np.testing.assert_allclose(coordinates.to_free(values)[inside], free[inside], atol=1e-6)
 
 
@@ -71,6 +74,21 @@ def test_the_volume_is_that_of_finite_differences(coordinates):
 
 def test_coordinates_survive_plain_data(coordinates):
     assert coordinates_from(json.loads(json.dumps(coordinates.document()))) == coordinates
+
+
+def test_files_without_a_scale_are_of_the_first_version(coordinates):
+    document = coordinates.document()
+    del document["scale"]
+    assert coordinates_from(document) == replace(coordinates, scale="logit")
+
+
+def test_a_flat_prior_is_normal_in_the_coordinates(coordinates):
+    values = coordinates.prior.sample(20_000, rng=np.random.default_rng(2))
+    free = coordinates.to_free(values)
+    np.testing.assert_allclose(free.mean(axis=0), 0, atol=0.08)
+    np.testing.assert_allclose(free.std(axis=0), 1, atol=0.05)
+    chance = min(stats.kstest(column, "norm").pvalue for column in free.T)
+    assert (chance > 1e-4) == (coordinates.scale == "probit")
 
 
 # Weights ----------------------------------------------------------------------------------------------------

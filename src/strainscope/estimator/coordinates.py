@@ -1,16 +1,19 @@
 """Parameters as a network sees them: coordinates in which every value obeys bounds and constraints.
 
-The unit coordinates of `prior` place each parameter between what the others leave it; their logits, standardised, are
-unconstrained. Units are those of the bounds; as the coordinates are relative to these, lengths in Å and in lattice
-planes give the same ones.
+The unit coordinates of `prior` place each parameter between what the others leave it. Their normal quantiles are
+unconstrained, and a parameter that a curve tells nothing of is normally distributed in them, as a flow's base is.
+Early estimators have standardised logits in their place. Units are those of the bounds; as the coordinates are
+relative to these, lengths in Å and in lattice planes give the same ones.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
 from strainscope.prior import Prior
 from strainscope.profile import Constraint, ParameterSpec
@@ -19,8 +22,9 @@ Floats = NDArray[np.float64]
 
 # Closer than this to a bound (in unit coordinates) a value counts as being this far inside.
 _INNERMOST = 1e-3
+Scale = Literal["probit", "logit"]
 # Standard deviation of the logits of a uniform unit coordinate.
-LOGIT_SD = float(np.pi / np.sqrt(3))
+_LOGIT_SD = float(np.pi / np.sqrt(3))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +35,13 @@ class Coordinates:
         names: Parameters, in the order of the columns.
         bounds: Lower and upper of each.
         constraints: Linear inequalities between them.
+        scale: "probit", normal quantiles of the unit coordinates, or "logit".
     """
 
     names: tuple[str, ...]
     bounds: tuple[tuple[float, float], ...]
     constraints: tuple[Constraint, ...]
+    scale: Scale = "probit"
 
     @cached_property
     def prior(self) -> Prior:
@@ -63,17 +69,27 @@ class Coordinates:
                 f"{'; '.join(map(str, self.constraints))}. Leave such samples out, or widen the prior."
             )
         inside = np.clip(unit, _INNERMOST, 1 - _INNERMOST)
-        return np.asarray(np.log(inside / (1 - inside)) / LOGIT_SD)
+        if self.scale == "probit":
+            return np.asarray(ndtri(inside))
+        return np.asarray(np.log(inside / (1 - inside)) / _LOGIT_SD)
 
     def from_free(self, free: Floats) -> Floats:
         """Values (*, parameter) of coordinates (*, parameter): within the bounds, obeying the constraints."""
-        return self.prior.from_unit(1 / (1 + np.exp(-LOGIT_SD * np.asarray(free, dtype=np.float64))))
+        return self.prior.from_unit(self._unit(free))
+
+    def _unit(self, free: Floats) -> Floats:
+        free = np.asarray(free, dtype=np.float64)
+        return np.asarray(ndtr(free) if self.scale == "probit" else 1 / (1 + np.exp(-_LOGIT_SD * free)))
 
     def log_volume(self, free: Floats) -> Floats:
         """log |∂values/∂coordinates|, shape (*): a density in values is one in coordinates less this."""
-        unit = 1 / (1 + np.exp(-LOGIT_SD * np.asarray(free, dtype=np.float64)))
+        free = np.asarray(free, dtype=np.float64)
+        unit = self._unit(free)
         room = self.prior.rooms(unit)
-        slope = np.log(LOGIT_SD) + np.log(unit) + np.log1p(-unit)
+        if self.scale == "probit":
+            slope = -0.5 * free**2 - 0.5 * np.log(2 * np.pi)
+        else:
+            slope = np.log(_LOGIT_SD) + np.log(unit) + np.log1p(-unit)
         return np.asarray((np.log(room) + slope).sum(axis=-1))
 
     def document(self) -> dict[str, object]:
@@ -82,6 +98,7 @@ class Coordinates:
             "names": list(self.names),
             "bounds": [list(pair) for pair in self.bounds],
             "constraints": [{"terms": dict(c.terms), "upper": c.upper} for c in self.constraints],
+            "scale": self.scale,
         }
 
 
@@ -103,4 +120,6 @@ def coordinates_from(document: Mapping[str, object]) -> Coordinates:
         names=tuple(names),
         bounds=tuple((float(low), float(high)) for low, high in bounds),
         constraints=tuple(Constraint(terms=tuple(r["terms"].items()), upper=float(r["upper"])) for r in rows),
+        # Files of the first version do not say it.
+        scale="probit" if document.get("scale") == "probit" else "logit",
     )

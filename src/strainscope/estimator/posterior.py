@@ -11,7 +11,7 @@ import zuko
 from numpy.typing import NDArray
 from torch import nn
 
-from strainscope.estimator.coordinates import LOGIT_SD, Coordinates, coordinates_from
+from strainscope.estimator.coordinates import Coordinates, coordinates_from
 from strainscope.estimator.draws import draw
 from strainscope.estimator.features import CurveFeatures, ScanFeatures
 from strainscope.estimator.grids import checked_curves
@@ -120,15 +120,15 @@ class PosteriorNetwork(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean negative log density of coordinates (batch, parameter), and the point estimate's smooth-L1 loss.
 
-        The latter counts each parameter by its weight, (parameter,), if given.
+        The latter is one of shares of the prior, and counts each parameter by its weight, (parameter,), if given.
         """
         context = self.context(curves).float()
         # Splines need all digits.
         with torch.autocast(curves.device.type, enabled=False):
             density = self.flow(context).log_prob(free)
         gap = nn.functional.smooth_l1_loss(
-            torch.sigmoid(LOGIT_SD * self.point(context)),
-            torch.sigmoid(LOGIT_SD * free),
+            torch.special.ndtr(self.point(context)),
+            torch.special.ndtr(free),
             beta=0.02,
             reduction="none",
         )

@@ -18,7 +18,7 @@ from strainscope.training.source import Source
 from strainscope.training.task import VALIDATION_LOSS, Objective, Savable, Task
 
 _SHOWN_LOSSES = 400
-_FORMAT = 2
+_FORMAT = 3
 
 
 class Run:
