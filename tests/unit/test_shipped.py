@@ -21,6 +21,7 @@ def test_they_load_and_say_how_they_were_made():
         # Made by `strainscope train NAME`, and its time is stated.
         for key in ("network", "samples", "annealed_at", "title"):
             assert about["plan"][key] == plan.model_dump(mode="json")[key]
+        assert load_estimator(estimator_path(name)).coordinates.scale == plan.coordinates
         assert about["core_seconds"] > 0
 
 

@@ -439,6 +439,16 @@ def test_the_rate_falls_to_its_end_twice_where_the_plan_says_so(data_folder, tmp
     np.testing.assert_allclose(rates[5:], 0.5 * (1 + np.cos(np.pi * seen / 6400)), atol=1e-12)
 
 
+def test_either_coordinates_can_be_trained(data_folder, tmp_path):
+    for scale in ("probit", "logit"):
+        plan = training_plan(data_folder, coordinates=scale, samples=640)
+        weights = training.train(plan, tmp_path / scale, data_folder=data_folder)
+        assert load_estimator(weights).coordinates.scale == scale
+    document = training_plan(data_folder).model_dump(mode="json")
+    with pytest.raises(ValueError, match="coordinates goes with model: posterior, not v1; leave it out"):
+        checked_training(document | {"coordinates": "logit", "model": "v1", "network": {}}, source="p")
+
+
 def test_a_rate_that_cannot_fall_before_the_end_is_refused(data_folder):
     document = training_plan(data_folder).model_dump(mode="json")
     with pytest.raises(ValueError, match="annealed_at = 6400; it must lie below samples = 6400"):

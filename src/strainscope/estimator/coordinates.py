@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 _INNERMOST = 1e-3
 Scale = Literal["probit", "logit"]
 # Standard deviation of the logits of a uniform unit coordinate.
-_LOGIT_SD = float(np.pi / np.sqrt(3))
+LOGIT_SD = float(np.pi / np.sqrt(3))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class Coordinates:
         inside = np.clip(unit, _INNERMOST, 1 - _INNERMOST)
         if self.scale == "probit":
             return np.asarray(ndtri(inside))
-        return np.asarray(np.log(inside / (1 - inside)) / _LOGIT_SD)
+        return np.asarray(np.log(inside / (1 - inside)) / LOGIT_SD)
 
     def from_free(self, free: Floats) -> Floats:
         """Values (*, parameter) of coordinates (*, parameter): within the bounds, obeying the constraints."""
@@ -79,7 +79,7 @@ class Coordinates:
 
     def _unit(self, free: Floats) -> Floats:
         free = np.asarray(free, dtype=np.float64)
-        return np.asarray(ndtr(free) if self.scale == "probit" else 1 / (1 + np.exp(-_LOGIT_SD * free)))
+        return np.asarray(ndtr(free) if self.scale == "probit" else 1 / (1 + np.exp(-LOGIT_SD * free)))
 
     def log_volume(self, free: Floats) -> Floats:
         """log |∂values/∂coordinates|, shape (*): a density in values is one in coordinates less this."""
@@ -89,7 +89,7 @@ class Coordinates:
         if self.scale == "probit":
             slope = -0.5 * free**2 - 0.5 * np.log(2 * np.pi)
         else:
-            slope = np.log(_LOGIT_SD) + np.log(unit) + np.log1p(-unit)
+            slope = np.log(LOGIT_SD) + np.log(unit) + np.log1p(-unit)
         return np.asarray((np.log(room) + slope).sum(axis=-1))
 
     def document(self) -> dict[str, object]:
@@ -103,11 +103,16 @@ class Coordinates:
 
 
 def coordinates_of(
-    names: Sequence[str], bounds: Mapping[str, tuple[float, float]], constraints: Sequence[Constraint]
+    names: Sequence[str],
+    bounds: Mapping[str, tuple[float, float]],
+    constraints: Sequence[Constraint],
+    scale: Scale = "probit",
 ) -> Coordinates:
     """The coordinates of some parameters; constraints with others are left out."""
     own = tuple(c for c in constraints if all(name in names for name, _ in c.terms))
-    return Coordinates(names=tuple(names), bounds=tuple(bounds[name] for name in names), constraints=own)
+    return Coordinates(
+        names=tuple(names), bounds=tuple(bounds[name] for name in names), constraints=own, scale=scale
+    )
 
 
 def coordinates_from(document: Mapping[str, object]) -> Coordinates:

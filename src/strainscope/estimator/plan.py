@@ -79,6 +79,7 @@ class TrainingPlan(Settings):
     data: tuple[DataSettings, ...] = ()
     lab: LabData | None = None
     network: NetworkSettings = NetworkSettings()
+    coordinates: Literal["probit", "logit"] = "probit"
     window: Annotated[int, Field(ge=0)] = 0
     loss: Literal["default", "weighted", "penalised"] = "default"
     curriculum: CurriculumSettings | None = None
@@ -169,6 +170,8 @@ class TrainingPlan(Settings):
             )
         if self.model != "posterior" and self.network != NetworkSettings():
             raise ValueError(f"network goes with model: posterior, not {self.model}; leave it out")
+        if self.model != "posterior" and self.coordinates != "probit":
+            raise ValueError(f"coordinates goes with model: posterior, not {self.model}; leave it out")
         least = 171 if self.model == "cnn2023" else 20
         left = data.angles.number - self.window
         if left < least:

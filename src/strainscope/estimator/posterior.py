@@ -1,6 +1,6 @@
 """The posterior estimator: an embedding of curve and settings, then a neural spline flow in free coordinates."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -116,21 +116,23 @@ class PosteriorNetwork(nn.Module):
         return result
 
     def losses(
-        self, curves: torch.Tensor, free: torch.Tensor, weights: torch.Tensor | None = None
+        self,
+        curves: torch.Tensor,
+        free: torch.Tensor,
+        to_unit: Callable[[torch.Tensor], torch.Tensor],
+        weights: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean negative log density of coordinates (batch, parameter), and the point estimate's smooth-L1 loss.
 
-        The latter is one of shares of the prior, and counts each parameter by its weight, (parameter,), if given.
+        The latter is that of unit coordinates, which `to_unit` makes, and counts each parameter by its weight,
+        (parameter,), if given.
         """
         context = self.context(curves).float()
         # Splines need all digits.
         with torch.autocast(curves.device.type, enabled=False):
             density = self.flow(context).log_prob(free)
         gap = nn.functional.smooth_l1_loss(
-            torch.special.ndtr(self.point(context)),
-            torch.special.ndtr(free),
-            beta=0.02,
-            reduction="none",
+            to_unit(self.point(context)), to_unit(free), beta=0.02, reduction="none"
         )
         return -density.mean(), (gap if weights is None else weights * gap).mean()
 

@@ -1,6 +1,6 @@
 """Training of the posterior estimator: density of the parameters, and a point estimate beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from strainscope.estimator.coordinates import Coordinates, coordinates_of
+from strainscope.estimator.coordinates import LOGIT_SD, Coordinates, coordinates_of
 from strainscope.estimator.losses import report_weights
 from strainscope.estimator.posterior import Architecture, PosteriorEstimator, PosteriorNetwork
 from strainscope.training.schedule import CosineSchedule, Schedule
@@ -17,6 +17,10 @@ from strainscope.training.source import Source
 from strainscope.training.task import VALIDATION_LOSS, Floats, Savable, Targets, errors_percent
 
 _VALIDATED_AT_ONCE = 1024
+_TO_UNIT: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "probit": torch.special.ndtr,
+    "logit": lambda free: torch.sigmoid(LOGIT_SD * free),
+}
 
 
 class PosteriorTask:
@@ -32,7 +36,9 @@ class PosteriorTask:
 
     def __init__(self, plan: FullPlan, source: Source) -> None:
         self._plan = plan
-        self.coordinates: Coordinates = coordinates_of(source.names, source.bounds, source.constraints)
+        self.coordinates: Coordinates = coordinates_of(
+            source.names, source.bounds, source.constraints, plan.coordinates
+        )
         self._points, self._told = source.points, source.told
         weighted = plan.loss == "weighted"
         self._weights = report_weights(source.names) if weighted else None
@@ -77,7 +83,7 @@ class PosteriorTask:
         """Negative log density and the point's loss together; the former alone to show."""
         assert isinstance(network, PosteriorNetwork)
         weights = None if self._weights is None else self._weights.to(curves.device)
-        density, point = network.losses(curves, target, weights)
+        density, point = network.losses(curves, target, _TO_UNIT[self.coordinates.scale], weights)
         return density + self._plan.point_weight * point, density.detach()
 
     def worst(self, network: nn.Module, curves: torch.Tensor, target: torch.Tensor) -> int:
