@@ -54,6 +54,16 @@ def test_few_draws_leave_coverage_unbiased(problem):
     assert measures(truth, samples[:, :5])[2].problems(2.0) == []
 
 
+def test_the_exact_posterior_is_calibrated_among_what_it_says_and_not_among_what_is_true(problem):
+    truth, samples = problem
+    medians = np.median(samples, axis=1)
+    for values, holds in ((medians, True), (truth, False)):
+        # The third parameter is hardly determined: most of it is prior.
+        highest = values[:, 2] > np.quantile(values[:, 2], 0.75)
+        covered = measures(truth[highest], samples[highest])[2]
+        assert (covered.problems(6.0) == []) is holds
+
+
 @pytest.mark.parametrize("factor", [0.5, 1.6], ids=["half the width", "1.6 times the width"])
 def test_wrong_widths_fail_every_test(problem, factor):
     truth, samples = problem

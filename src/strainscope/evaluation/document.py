@@ -46,6 +46,7 @@ def evaluation_document(evaluation: Evaluation, *, command: str | None = None) -
         "mean_mae_percent_of_range": e.metrics.mean_mae_percent_of_range,
         **({} if e.calibration is None else _calibration(e.calibration)),
         "bins": _bins(e.bins),
+        "bins_by_estimates": e.estimated,
         "timing_ms_per_curve": {
             "point": e.timing.point_ms,
             "point_one_by_one": e.timing.single_point_ms,

@@ -120,6 +120,7 @@ class Evaluation:
         metrics: Over all curves.
         calibration: None for an estimator without posteriors.
         bins: The same by any quantity.
+        estimated: Quantities of the bins that are those of the estimates, not of the truth.
         timing: Of the estimates.
         seed: Of draws and random points.
         version: Of this package.
@@ -135,6 +136,7 @@ class Evaluation:
     metrics: PointMetrics
     calibration: Calibration | None
     bins: tuple[BinResult, ...]
+    estimated: tuple[str, ...]
     timing: Timing
     seed: int
     version: str
@@ -188,12 +190,15 @@ def evaluate(
     widths = range_widths(names, frozen.bounds)
     estimate, point_ms, single_ms = point_estimates(estimator, test_set, own, names)
     sampler = Sampler(estimator, test_set, own, names, draws=draws, seed=seed)
-    quantities = {**test_set.columns, **(by or {})}
     bound = None if cramer_rao is None else np.asarray(cramer_rao, dtype=np.float64)[:, columns]
     calibration = None
     if callable(getattr(estimator, "sample", None)):
         calibration = _calibration(sampler, frozen, names, truth, widths, bound=bound, progress=progress)
     metrics = point_metrics(names, truth, estimate, widths=widths, constraints=frozen.constraints)
+    # Among curves chosen by their true values even the exact posterior is not calibrated, among those chosen by what
+    # can be seen of them it is.
+    seen = frozen.columns(estimate) if calibration is not None and names == frozen.names else {}
+    quantities = {**test_set.columns, **seen, **(by or {})}
     return Evaluation(
         estimator=name or str(getattr(estimator, "name", type(estimator).__name__)),
         frozen=frozen,
@@ -209,6 +214,7 @@ def evaluate(
             for quantity, values in quantities.items()
             for part in bins(quantity, _column(quantity, values, number), number=number_of_bins)
         ),
+        estimated=tuple(seen),
         timing=Timing(
             point_ms=point_ms,
             single_point_ms=single_ms,

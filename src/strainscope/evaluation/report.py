@@ -107,7 +107,10 @@ def _render(
         coverage=[] if calibration is None else _coverage_rows(evaluation.names, calibration),
         tolerance=f"{OVERALL_POINTS:g}",
         bins=[
-            (q.replace("_", " "), [_bin_row(r) for r in evaluation.bins if r.bin.quantity == q])
+            (
+                q.replace("_", " ") + (" (estimated)" if q in evaluation.estimated else ""),
+                [_bin_row(r) for r in evaluation.bins if r.bin.quantity == q],
+            )
             for q in quantities
         ],
         bounds=[
