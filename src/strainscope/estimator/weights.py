@@ -36,7 +36,10 @@ def save_weights(path: Path, tensors: Mapping[str, torch.Tensor], about: Mapping
         fresh.write_bytes(content)
         os.replace(fresh, path)
     except OSError as error:
-        raise OSError(f"{path}: the weights could not be written ({error.strerror or error}).") from None
+        raise OSError(
+            f"{path}: the weights could not be written ({error.strerror or error}); free space and write them again "
+            "(a training: with --resume)."
+        ) from None
     finally:
         fresh.unlink(missing_ok=True)
 
