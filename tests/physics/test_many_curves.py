@@ -12,10 +12,7 @@ POSITION = np.arange(-2600.0, 300.0, 11.0)
 
 def sample_with(name="ggg444", **changes):
     data = load_sample(name).model_dump(exclude_unset=True)
-    fit = {
-        key: value for key, value in data.get("fit", {}).items() if key in changes.pop("keep", data["fit"])
-    }
-    return validated(data | {"fit": fit} | changes, source="sample", folder=None)
+    return validated(data | changes, source="sample", folder=None)
 
 
 def model_of(sample, **more):

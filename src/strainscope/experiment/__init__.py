@@ -9,7 +9,7 @@ from strainscope.experiment.diffuse_spread import DiffuseSpread
 from strainscope.experiment.experiment import DIFFUSE_PARAMETERS, SCALE_PARAMETERS, Experiment
 from strainscope.experiment.kernel_table import KernelTable
 from strainscope.experiment.many_curves import ManyCurves
-from strainscope.experiment.scan_model import ScanModel
+from strainscope.experiment.scan_model import ScanModel, smearing_on
 
 __all__ = [
     "DIFFUSE_PARAMETERS",
@@ -22,4 +22,5 @@ __all__ = [
     "ScanModel",
     "angle_grid",
     "layer_peaks",
+    "smearing_on",
 ]

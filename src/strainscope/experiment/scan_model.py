@@ -21,6 +21,19 @@ Floats = NDArray[np.float64]
 _FROM_HORIZON = 10.0
 
 
+def smearing_on(grid: AngleGrid, experiment: Experiment) -> Smearing:
+    """An experiment's resolution on a uniform grid."""
+    resolution = experiment.resolution
+    return Smearing(
+        start_arcsec=grid.start_arcsec,
+        step_arcsec=grid.step_arcsec,
+        number=grid.number,
+        resolution=resolution,
+        spectrum=experiment.spectrum,
+        polarization_weights=None if resolution.holds_polarization else experiment.polarization_weights,
+    )
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScanModel:
     """Expected intensity at the points of one scan, with exact derivatives.
@@ -93,17 +106,7 @@ class ScanModel:
     @cached_property
     def smearing(self) -> Smearing:
         """The resolution on the uniform grid."""
-        resolution = self.experiment.resolution
-        return Smearing(
-            start_arcsec=self.grid.start_arcsec,
-            step_arcsec=self.grid.step_arcsec,
-            number=self.grid.number,
-            resolution=resolution,
-            spectrum=self.experiment.spectrum,
-            polarization_weights=None
-            if resolution.holds_polarization
-            else self.experiment.polarization_weights,
-        )
+        return smearing_on(self.grid, self.experiment)
 
     def to_points(self, values: Floats) -> Floats:
         """From reflectivities at the simulated angles to intensities at the points, as one matrix a polarization.

@@ -3,8 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from strainscope.experiment import KernelTable
-from strainscope.instrument import Smearing
+from strainscope.experiment import KernelTable, smearing_on
 from strainscope.instrument import sample as sample_on_grid
 from strainscope.measurement.batch import LabBatch, joined
 from strainscope.measurement.components import PEAK_WINDOW, Components, SampleOptics, draw_profiles
@@ -77,16 +76,7 @@ class LabSimulator:
         width = prior.parameters[prior.names.index(WIDTH)]
         self.fwhm_range = (width.lower, width.upper)
         self._optics = SampleOptics(experiment, prior, self.settings, self.network, self.fwhm_range)
-        weights = None if experiment.resolution.holds_polarization else experiment.polarization_weights
-        smearing = Smearing(
-            start_arcsec=self._optics.angles.start_arcsec,
-            step_arcsec=self._optics.angles.step_arcsec,
-            number=self._optics.angles.number,
-            resolution=experiment.resolution,
-            spectrum=experiment.spectrum,
-            polarization_weights=weights,
-        )
-        self._kernels = KernelTable(smearing, self.fwhm_range)
+        self._kernels = KernelTable(smearing_on(self._optics.angles, experiment), self.fwhm_range)
         self.targets = Targets(
             experiment=experiment,
             prior=prior,
