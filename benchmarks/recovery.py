@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from strainscope.crystal import builtin_crystal, reflection
+from strainscope.dataset.published import PUBLISHED_RANGES
 from strainscope.diffraction import stack_from_reflections
 from strainscope.experiment import Experiment, ScanModel
 from strainscope.instrument import Gaussian
@@ -22,17 +23,8 @@ from strainscope.inversion.search import find_starts
 from strainscope.profile import DepthProfile, DoubleGaussian
 from strainscope.scan import Scan
 
-NAMES = ("Dmax1", "D01", "L1", "Rp1", "D02", "L2", "Rp2")
-RANGES = np.array([0.028, 0.029, 6000.0, 7000.0, 0.028, 6000.0, 6000.0])
-BOUNDS = {
-    "Dmax1": (0.002, 0.030),
-    "D01": (0.001, 0.030),
-    "L1": (1000.0, 7000.0),
-    "Rp1": (0.0, 7000.0),
-    "D02": (0.002, 0.030),
-    "L2": (1000.0, 7000.0),
-    "Rp2": (-6000.0, 0.0),
-}
+NAMES = tuple(PUBLISHED_RANGES)
+RANGES = np.array([high - low for low, high in PUBLISHED_RANGES.values()])
 HELD = {
     "fwhm_arcsec": 25.0,
     "background_slope": 0.0,
@@ -46,7 +38,7 @@ MODEL_ERROR = 1e-3
 def truths(number: int, *, seed: int) -> np.ndarray:
     """Parameters uniform over the ranges where the constraints hold, shape (number, 7)."""
     rng = np.random.default_rng(seed)
-    lower, upper = np.array([BOUNDS[name] for name in NAMES]).T
+    lower, upper = np.array([PUBLISHED_RANGES[name] for name in NAMES]).T
     drawn = np.empty((0, 7))
     while len(drawn) < number:
         values = rng.uniform(lower, upper, (4 * number, 7))
@@ -86,7 +78,7 @@ def recover(number: int = 200, *, seed: int = 20, settings: SearchSettings | Non
         )
         began = time.perf_counter()
         problem = prepare(
-            scan, experiment, bounds=BOUNDS, held=HELD, start={}, model_error=settings.model_error
+            scan, experiment, bounds=PUBLISHED_RANGES, held=HELD, start={}, model_error=settings.model_error
         )
         chosen = find_starts(problem, settings, rng=np.random.default_rng(i))
         fits = refine_all(problem, chosen, settings, lambda share: None)
