@@ -229,6 +229,35 @@ def test_other_angles_and_samples_are_refused():
         check_asked(about, angle_arcsec=np.array([0, 5, 10]), sample=sample | {"reflection": [8, 8, 8]})
 
 
+def test_another_instrument_is_refused():
+    width = {"fwhm_arcsec": {"value": 25.0, "held": True}}
+    free = {"fwhm_arcsec": {"value": 25.0, "held": False}}
+    sample = {"resolution": {"family": "gaussian", "fwhm_range_arcsec": [1.0, 200.0]}, "fit": width}
+    angles = np.array([0.0, 5.0])
+    about = {"angle_arcsec": [0.0, 5.0], "sample": sample}
+    narrower = {"family": "gaussian", "fwhm_range_arcsec": [5.0, 80.0]}
+    check_asked(about, angle_arcsec=angles, sample=sample | {"resolution": narrower})
+    with pytest.raises(ValueError, match="resolution = .*'pseudo-voigt'.* knows .*'gaussian'"):
+        check_asked(about, angle_arcsec=angles, sample=sample | {"resolution": {"family": "pseudo-voigt"}})
+    with pytest.raises(ValueError, match=r"fit.fwhm_arcsec = 12.0; the estimator knows 25.0"):
+        check_asked(
+            about,
+            angle_arcsec=angles,
+            sample=sample | {"fit": {"fwhm_arcsec": {"value": 12.0, "held": True}}},
+        )
+    with pytest.raises(ValueError, match=r"fit.fwhm_arcsec = None; the estimator knows 25.0"):
+        check_asked(about, angle_arcsec=angles, sample=sample | {"fit": free})
+
+
+def test_an_estimator_of_several_samples_knows_each():
+    first, second = {"reflection": [4, 4, 4]}, {"reflection": [8, 8, 8]}
+    about = {"told": [], "sample": first, "other_samples": [second]}
+    for sample in (first, second):
+        check_asked(about, angle_arcsec=np.array([0.0]), sample=sample, scans=True)
+    with pytest.raises(ValueError, match=r"reflection = \[8, 8, 0\]; the estimator knows \[4, 4, 4\]"):
+        check_asked(about, angle_arcsec=np.array([0.0]), sample={"reflection": [8, 8, 0]}, scans=True)
+
+
 def test_evaluate_refuses_a_set_that_the_estimator_does_not_know(tmp_path):
     balanced = evaluation.frozen_set("balanced")
     scale = TargetScale.of(NAMES)

@@ -65,6 +65,18 @@ def test_batches_are_measured_anew_and_go_on_where_they_were(simulator, few):
     assert resumed.state() == {"read": 5}
 
 
+def test_processes_simulate_rounds_in_turn(simulator, few):
+    alone = LabStream(simulator, batch=BLOCK, seed=1, first=3)
+    batches = taken(alone, 12)
+    parts = [LabStream(simulator, batch=BLOCK, seed=1, first=3, rank=rank, size=2) for rank in (0, 1)]
+    assert parts[0].epoch_size == 2 * alone.epoch_size
+    first, second = (taken(part, 5) for part in parts)
+    # Four batches a round: rounds 0 and 2 against round 1.
+    for mine, its in zip([*first, *second[:4]], [*batches[:4], batches[8], *batches[4:8]], strict=True):
+        np.testing.assert_array_equal(mine[0], its[0])
+        np.testing.assert_array_equal(mine[1], its[1])
+
+
 def test_scans_beyond_the_estimator_s_prior_are_left_out(simulator, few):
     narrow = copy(simulator)
     low, high = simulator.bounds["offset_arcsec"]

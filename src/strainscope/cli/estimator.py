@@ -17,6 +17,9 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; by default all.")] = None,
+    devices: Annotated[
+        int, typer.Option(min=1, help="GPUs that share each batch (processes where there is none).")
+    ] = 1,
 ) -> None:
     """Train an estimator on simulated curves, or go on with one.
 
@@ -55,6 +58,7 @@ def train(
             out,
             resume=resume,
             data_folder=data,
+            devices=devices,
             tell=tell,
             tell_step=bar,
             tell_data=lambda name, done, total: bar(done, total, f"simulating {name}"),

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 # Keys of a sample that decide which curve its parameters have; lattice parameters in use differ by too little.
-_PHYSICS = ("crystal", "films", "reflection", "wavelength", "incidence")
+_PHYSICS = (
+    *("crystal", "films", "reflection", "wavelength", "incidence", "debye_waller", "bragg_law"),
+    *("disorder", "diffuse", "spectrum", "monochromator", "resolution", "background"),
+)
 # Angles count as the same within this share of a step.
 _SAME_STEP = 1e-3
 
@@ -46,8 +49,8 @@ def check_asked(
         scans: Whether they are scans with counting noise, not noise-free curves.
 
     Raises:
-        ValueError: scans for one that reads curves or the like, other angles, or another
-            crystal, reflection, wavelength, incidence or films.
+        ValueError: scans for one that reads curves or the like, other angles, or a sample in another instrument, or
+            another sample, than the ones that it knows.
     """
     if ("told" in about) != scans:
         kinds = ("noise-free curves", "scans with counting noise")
@@ -68,13 +71,39 @@ def check_asked(
             )
     if sample is None or "sample" not in about:
         return
-    own = about["sample"]
+    differences = [_difference(own, sample) for own in (about["sample"], *about.get("other_samples", ()))]
+    first = differences[0]
+    if first is not None and all(differences):
+        name, its, other = first
+        raise ValueError(
+            f"the curves are of {name} = {reprlib.repr(other)}; the estimator knows {reprlib.repr(its)}. "
+            "Choose curves of its sample, or train one on theirs."
+        )
+
+
+def _difference(own: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[str, object, object] | None:
+    """The first setting of a sample that differs from another's, and both values."""
     for key in _PHYSICS:
-        if _differ(own.get(key), sample.get(key)):
-            raise ValueError(
-                f"the curves are of {key} = {reprlib.repr(sample.get(key))}; the estimator knows "
-                f"{reprlib.repr(own.get(key))}. Choose curves of its sample, or train one on theirs."
-            )
+        one, other = (_telling(key, sample.get(key)) for sample in (own, asked))
+        if _differ(one, other):
+            return key, one, other
+    held, theirs = (_held(sample) for sample in (own, asked))
+    for key in sorted(held | theirs):
+        if _differ(held.get(key), theirs.get(key)):
+            return f"fit.{key}", held.get(key), theirs.get(key)
+    return None
+
+
+def _telling(key: str, setting: object) -> object:
+    """What of a setting decides about curves: the range of a width is the prior's matter."""
+    if key == "resolution" and isinstance(setting, Mapping):
+        return {name: value for name, value in setting.items() if name != "fwhm_range_arcsec"}
+    return setting
+
+
+def _held(sample: Mapping[str, Any]) -> dict[str, float]:
+    """Values of a sample's parameters that are held."""
+    return {name: own["value"] for name, own in sample.get("fit", {}).items() if own.get("held")}
 
 
 def _differ(one: object, other: object) -> bool:

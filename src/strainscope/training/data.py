@@ -76,9 +76,9 @@ class DatasetSource:
         """Some curves of every dataset."""
         return some_curves(self._readers, self._plan.window)
 
-    def batches(self, admits: Admits) -> "Stream":
-        """Batches of the datasets."""
-        return Stream(self._readers, self._plan, self.names, admits)
+    def batches(self, admits: Admits, *, rank: int = 0, size: int = 1) -> "Stream":
+        """Batches of the datasets; all processes read the same and take turns by the row."""
+        return Stream(self._readers, self._plan, self.names, admits, rank=rank, size=size)
 
     def held_out(self) -> tuple[NDArray[np.float32], Floats]:
         """Curves of the first dataset's plan that are in no dataset and in no frozen test set."""
@@ -103,11 +103,21 @@ class Stream:
         plan: Gives batch, seed and curriculum.
         names: Of the parameters.
         admits: Says which rows of parameters (n, parameter) may be used now; asked once a batch that is read.
+        rank: First row of each batch that is given.
+        size: The others follow in steps of so many.
     """
 
     def __init__(
-        self, readers: Sequence[ShuffledReader], plan: FullPlan, names: Sequence[str], admits: Admits
+        self,
+        readers: Sequence[ShuffledReader],
+        plan: FullPlan,
+        names: Sequence[str],
+        admits: Admits,
+        *,
+        rank: int = 0,
+        size: int = 1,
     ) -> None:
+        self._rank, self._size = rank, size
         self._readers, self._plan, self._names, self._admits = readers, plan, names, admits
         self._sizes = [-(-reader.dataset.size // plan.batch) for reader in readers]
         self._read = 0
@@ -141,7 +151,7 @@ class Stream:
             whole = len(values) >= batch
             self._left = (curves[batch:], values[batch:]) if whole else (curves, values)
             if whole:
-                yield curves[:batch], values[:batch]
+                yield curves[self._rank : batch : self._size], values[self._rank : batch : self._size]
 
     def _parts(self) -> Iterator[Batch]:
         """What the readers give, from the first part that has not been read."""

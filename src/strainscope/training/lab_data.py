@@ -75,9 +75,10 @@ class LabSource:
         """Scans of the first blocks, which come before those that are held out."""
         return torch.from_numpy(rows_of(self._scans.scans(0, _STANDARDISED_BY)))
 
-    def batches(self, admits: Admits) -> "LabStream":
-        """Scans without end; all values are admitted."""
-        return LabStream(self._scans, batch=self._plan.batch, seed=self._plan.seed, first=_FIRST)
+    def batches(self, admits: Admits, *, rank: int = 0, size: int = 1) -> "LabStream":
+        """Scans without end; all values are admitted. Several processes simulate rounds in turn."""
+        batch, seed = self._plan.batch // size, self._plan.seed
+        return LabStream(self._scans, batch=batch, seed=seed, first=_FIRST, rank=rank, size=size)
 
     def held_out(self) -> tuple[NDArray[np.float32], Floats]:
         """Scans of blocks between those of the examples and of the training, the few beyond the prior left out."""
@@ -126,26 +127,32 @@ class LabStream:
         batch: Scans in a batch, a multiple of the simulator's block.
         seed: Of the order.
         first: Block that the first round begins with.
+        rank: The first round that is given.
+        size: The others follow in steps of so many.
 
     Raises:
         ValueError: a batch of no use.
     """
 
-    def __init__(self, scans: LabMixture, *, batch: int, seed: int, first: int = 0) -> None:
+    def __init__(
+        self, scans: LabMixture, *, batch: int, seed: int, first: int = 0, rank: int = 0, size: int = 1
+    ) -> None:
         _check_batch(batch)
         self._scans, self._batch, self._seed, self._first = scans, batch, seed, first
+        self._rank, self._size = rank, size
         self._read = 0
-        self.epoch_size = ROUND * BLOCK * REPEATS
+        self.epoch_size = ROUND * BLOCK * REPEATS * size
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches from where the stream is."""
         each = self._batch // BLOCK
         a_pass = ROUND // each
-        number, inside = divmod(self._read, a_pass * REPEATS)
+        done, inside = divmod(self._read, a_pass * REPEATS)
+        number = self._rank + done * self._size
         with _one_thread() as reflecting, _one_thread() as measuring:
             coming = self._reflect(number, reflecting)
             while True:
-                components, coming = coming, self._reflect(number + 1, reflecting)
+                components, coming = coming, self._reflect(number + self._size, reflecting)
                 turns = [
                     (repeat, blocks)
                     for repeat in range(REPEATS)
@@ -157,7 +164,7 @@ class LabStream:
                         ahead.append(measuring.submit(self._measure, components, number, *turns[i + _AHEAD]))
                     self._read += 1
                     yield ahead.pop(0).result()
-                number, inside = number + 1, 0
+                number, inside = number + self._size, 0
 
     def _order(self, number: int, repeat: int) -> NDArray[np.int64]:
         whole = ROUND // (self._batch // BLOCK) * (self._batch // BLOCK)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from lightning_fabric import Fabric
 
 from strainscope.estimator.ensemble import save_ensemble
 from strainscope.estimator.plan import TrainingPlan
@@ -24,11 +25,11 @@ from strainscope.training.checkpoint import (
 from strainscope.training.data import DatasetSource
 from strainscope.training.lab_data import LabSource
 from strainscope.training.posterior_task import PosteriorTask
-from strainscope.training.precision import fabric_of
 from strainscope.training.run import Run
 from strainscope.training.settings import FullPlan, full_plan
 from strainscope.training.source import Source
 from strainscope.training.task import VALIDATION_LOSS, Task
+from strainscope.training.team import fabric_of, from_first, together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,7 @@ def train(
     *,
     resume: bool = False,
     data_folder: Path | None = None,
+    devices: int = 1,
     checkpoint_every: int = 400_000,
     tell: Callable[[Progress], None] = lambda progress: None,
     tell_step: Callable[[int, int], None] = lambda seen, total: None,
@@ -88,6 +90,7 @@ def train(
         folder: Of the run: checkpoint, log, weights; those of an ensemble's members in `member-0`, … there.
         resume: Go on from the checkpoint in the folder.
         data_folder: Where datasets lie or are made; by default in the run's folder.
+        devices: GPUs that share each batch, or processes where there is none.
         checkpoint_every: Curves between two checkpoints; there is one every ten minutes in any case.
         tell: Called after each validation.
         tell_step: Called after each step with the curves seen, and those of the whole training.
@@ -98,32 +101,46 @@ def train(
 
     Raises:
         FileExistsError: the folder holds a run and `resume` is off.
-        ValueError: it holds another plan's run or a damaged checkpoint, or the loss is no number.
+        ValueError: it holds another plan's run or a damaged checkpoint, the loss is no number, or there are not so many
+            devices.
         OSError: it cannot be written.
     """
     whole = full_plan(plan)
     source = source_of(whole)
     task = task_of(whole, source)
     task.build()  # fails on what does not fit together before anything is written or simulated
-    claim(folder, whole, resume=resume)
+    if whole.batch % devices:
+        raise ValueError(f"batch = {whole.batch}; it must be a multiple of the devices, {devices}.")
+    fabric = fabric_of(whole.precision, devices)
     data = data_folder or folder / "data"
-    weights = folder / WEIGHTS
     habits = _Habits(checkpoint_every=checkpoint_every, tell=tell, tell_step=tell_step, tell_data=tell_data)
-    if whole.ensemble == 1:
-        _train_one(whole, source, task, folder, data, habits)
-        return weights
+    with together(fabric):
+        if fabric.is_global_zero:
+            claim(folder, whole, resume=resume)
+        if whole.ensemble == 1:
+            _train_one(whole, source, task, folder, data, habits, fabric)
+        else:
+            _train_members(whole, folder, data, habits, fabric, resume=resume)
+    return folder / WEIGHTS
+
+
+def _train_members(
+    plan: FullPlan, folder: Path, data: Path, habits: _Habits, fabric: Fabric, *, resume: bool
+) -> None:
+    """Train the networks of an ensemble one after another, each in a folder of its own, and put them together."""
     paths = []
-    for i in range(whole.ensemble):
+    for i in range(plan.ensemble):
         place = folder / f"member-{i}"
-        member = whole.model_copy(update={"ensemble": 1, "seed": whole.seed + i})
-        claim(place, member, resume=resume)
+        member = plan.model_copy(update={"ensemble": 1, "seed": plan.seed + i})
         paths.append(place / WEIGHTS)
-        if not paths[-1].exists():
+        if fabric.is_global_zero:
+            claim(place, member, resume=resume)
+        if not from_first(fabric, paths[-1].exists):
             source = source_of(member)
-            told = replace(habits, tell=_told_of(i, whole.ensemble, tell))
-            _train_one(member, source, task_of(member, source), place, data, told)
-    save_ensemble(weights, paths)
-    return weights
+            told = replace(habits, tell=_told_of(i, plan.ensemble, habits.tell))
+            _train_one(member, source, task_of(member, source), place, data, told, fabric)
+    if fabric.is_global_zero:
+        save_ensemble(folder / WEIGHTS, paths)
 
 
 def source_of(plan: FullPlan) -> Source:
@@ -136,19 +153,27 @@ def task_of(plan: FullPlan, source: Source) -> Task:
     return PosteriorTask(plan, source) if plan.model == "posterior" else BaselineTask(plan)
 
 
-def _train_one(plan: FullPlan, source: Source, task: Task, folder: Path, data: Path, habits: _Habits) -> None:
+def _train_one(
+    plan: FullPlan, source: Source, task: Task, folder: Path, data: Path, habits: _Habits, fabric: Fabric
+) -> None:
     """Train one network in a folder that is claimed, from its checkpoint on if it has one."""
-    source.make(data, habits.tell_data)
-    fabric = fabric_of(plan.precision)
+    if fabric.is_global_zero:
+        source.make(data, habits.tell_data)
+    fabric.barrier()
+    if not fabric.is_global_zero:
+        source.make(data, lambda name, done, total: None)
     torch.manual_seed(plan.seed)
     run = Run(plan, task, task.build(), source, fabric)
     checkpoint = folder / CHECKPOINT
-    if checkpoint.exists():
+    if from_first(fabric, checkpoint.exists):
         run.restore(load_checkpoint(checkpoint))
+    if not fabric.is_global_zero:
+        _loop(run, None, habits)
+        return
     cut_log(folder / LOG, run.seen)
     board = Board(folder, seen=run.seen)
     try:
-        _loop(run, folder, board, habits)
+        _loop(run, _Place(folder=folder, board=board), habits)
     finally:
         board.close()
     save_checkpoint(checkpoint, run.state())
@@ -156,7 +181,15 @@ def _train_one(plan: FullPlan, source: Source, task: Task, folder: Path, data: P
     run.estimator(about).save(folder / WEIGHTS)
 
 
-def _loop(run: Run, folder: Path, board: Board, habits: _Habits) -> None:
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where a run is written; only one of several processes has it."""
+
+    folder: Path
+    board: Board
+
+
+def _loop(run: Run, place: _Place | None, habits: _Habits) -> None:
     """Steps, looks and checkpoints until the training is over."""
     if run.is_over():
         return
@@ -164,21 +197,27 @@ def _loop(run: Run, folder: Path, board: Board, habits: _Habits) -> None:
     run.pause_over()
     for curves, values in run.stream:
         run.step(curves, values)
-        habits.tell_step(run.seen, run.total())
+        if place is not None:
+            habits.tell_step(run.seen, run.total())
         if run.must_validate():
-            _look(run, folder, board, habits.tell)
+            _look(run, place, habits.tell)
         if run.is_over():
             return
+        if place is None:
+            continue
         if run.seen - saved >= habits.checkpoint_every or time.monotonic() - saved_at > _CHECKPOINT_SECONDS:
-            save_checkpoint(folder / CHECKPOINT, run.state())
+            save_checkpoint(place.folder / CHECKPOINT, run.state())
             saved, saved_at = run.seen, time.monotonic()
             run.pause_over()
 
 
-def _look(run: Run, folder: Path, board: Board, tell: Callable[[Progress], None]) -> None:
+def _look(run: Run, place: _Place | None, tell: Callable[[Progress], None]) -> None:
     """Validate, and say so in the log, on the board and to the caller."""
     rate = run.learning_rate()  # the look may lower it
     figures = run.validate()
+    if place is None:
+        run.pause_over()
+        return
     progress = Progress(
         seen=run.seen,
         total=run.total(),
@@ -188,10 +227,10 @@ def _look(run: Run, folder: Path, board: Board, tell: Callable[[Progress], None]
         curves_per_second=run.curves_per_second(),
     )
     rates = {"learning_rate": progress.learning_rate, "curves_per_second": progress.curves_per_second}
-    append_log(folder / LOG, {"seen": run.seen, "loss": progress.loss, **figures, **rates})
+    append_log(place.folder / LOG, {"seen": run.seen, "loss": progress.loss, **figures, **rates})
     errors = {f"error_percent/{name}": e for name, e in figures.items() if name != VALIDATION_LOSS}
     losses = {"loss/training": progress.loss, "loss/validation": figures[VALIDATION_LOSS]}
-    board.write(run.seen, losses | errors | rates)
+    place.board.write(run.seen, losses | errors | rates)
     tell(progress)
     run.pause_over()
 

@@ -16,6 +16,7 @@ from strainscope.training.data import Curriculum, Floats
 from strainscope.training.settings import FullPlan
 from strainscope.training.source import Source
 from strainscope.training.task import VALIDATION_LOSS, Objective, Savable, Task
+from strainscope.training.team import first_said, from_first, summed
 
 _SHOWN_LOSSES = 400
 _FORMAT = 3
@@ -29,7 +30,7 @@ class Run:
         task: How.
         network: With fresh weights.
         source: Of rows and values; its data are made.
-        fabric: Device and precision.
+        fabric: Device, precision, and the other processes where there are any.
     """
 
     def __init__(
@@ -48,7 +49,11 @@ class Run:
         self.network = network
         self.average = copy.deepcopy(network).requires_grad_(False)
         curriculum = Curriculum(plan, task.names)
-        self.stream = source.batches(lambda values: curriculum.admits(values, self.share()))
+        self.stream = source.batches(
+            lambda values: curriculum.admits(values, self.share()),
+            rank=fabric.global_rank,
+            size=fabric.world_size,
+        )
         self._curves, self._values = source.held_out()
         self.seen, self.steps, self.epochs = 0, 0, 0
         self.seconds, self.core_seconds = 0.0, 0.0
@@ -77,22 +82,22 @@ class Run:
             ValueError: a curve, the loss or its gradient is no number; the weights are as before.
         """
         broken = ~np.isfinite(curves).all(axis=1)
-        if broken.any():
-            self._stop("a curve holds what is no number", values[int(broken.argmax())])
+        seen, trouble = summed(self.fabric, len(values), float(broken.any()))
+        if trouble:
+            found = ("a curve holds what is no number", int(broken.argmax())) if broken.any() else None
+            self._stop(found, values)
         self.schedule.before_step(share=self.share(), seen=self.seen)
         own = torch.from_numpy(np.ascontiguousarray(curves)).to(self.fabric.device)
         target = torch.from_numpy(self.task.target(values)).to(self.fabric.device)
         loss, shown = self.objective(own, target)
-        if not bool(torch.isfinite(loss)):
-            worst = self.task.worst(self.network, own, target)
-            self._stop(f"the loss is {loss.item()}", values[worst])
         norm = self._gradient(loss)
-        if not math.isfinite(norm):
-            self._stop(f"the gradient's length is {norm}", values[self._offender(own, target)])
+        minimised, watched = summed(self.fabric, loss.item(), shown.item())
+        if not (math.isfinite(minimised) and math.isfinite(norm)):
+            self._stop(self._steepest(own, target, loss.item()), values)
         self.optimiser.step()
         self._average_in()
-        self._losses = [*self._losses[1 - _SHOWN_LOSSES :], float(shown)]
-        self.seen += len(values)
+        self._losses = [*self._losses[1 - _SHOWN_LOSSES :], watched / self.fabric.world_size]
+        self.seen += round(seen)
         self.steps += 1
         self._count_time()
 
@@ -109,25 +114,46 @@ class Run:
         assert norm is not None
         return norm.item()
 
-    def _offender(self, curves: torch.Tensor, target: torch.Tensor) -> int:
-        """Which curve of a batch has a gradient that is no number by itself; the worst one where none has."""
-        self.objective.eval()  # normalisation over the batch would mix its curves
-        left = torch.arange(len(curves))
-        while len(left) > 1:
-            halves = left.tensor_split(2)
-            norms = [self._gradient(self.objective(curves[half], target[half])[0]) for half in halves]
-            broken = [half for half, norm in zip(halves, norms, strict=True) if not math.isfinite(norm)]
-            if not broken:
-                return self.task.worst(self.network, curves, target)
-            left = broken[0]
-        return int(left)
-
-    def _stop(self, what: str, values: Floats) -> NoReturn:
-        sample = ", ".join(f"{name} = {v:g}" for name, v in zip(self.task.names, values, strict=True))
+    def _stop(self, found: tuple[str, int] | None, values: Floats) -> NoReturn:
+        """Say what is no number, and from which sample; None in a process that does not have the sample."""
+        words = None
+        if found is not None:
+            what, worst = found
+            named = zip(self.task.names, values[worst], strict=True)
+            words = (
+                f"{what} at step {self.steps}, from the sample {', '.join(f'{n} = {v:g}' for n, v in named)}"
+            )
+        words = first_said(self.fabric, words)
         raise ValueError(
-            f"{what} at step {self.steps}, from the sample {sample}; the last checkpoint is kept. "
+            f"{words or f'the gradient is no number at step {self.steps}'}; the last checkpoint is kept. "
             "Look at that sample, or lower learning_rate and begin anew."
         )
+
+    def _steepest(self, curves: torch.Tensor, target: torch.Tensor, loss: float) -> tuple[str, int] | None:
+        """What is no number, and which curve of a batch has it by itself, or the worst; None if it is all well."""
+        if not math.isfinite(loss):
+            return f"the loss is {loss}", self.task.worst(self.network, curves, target)
+        # A copy: what the other processes do must not matter.
+        objective = Objective(copy.deepcopy(self.network), self.task.loss)
+        weights = list(objective.parameters())
+
+        def length(part: torch.Tensor) -> float:
+            with self.fabric.autocast():
+                loss = objective(curves[part], target[part])[0]
+            slopes = torch.autograd.grad(loss, weights, allow_unused=True)
+            return float(nn.utils.get_total_norm([slope for slope in slopes if slope is not None]))
+
+        left = torch.arange(len(curves))
+        norm = length(left)
+        if math.isfinite(norm):
+            return None
+        objective.eval()  # normalisation over the batch would mix its curves
+        while len(left) > 1:
+            broken = [half for half in left.tensor_split(2) if not math.isfinite(length(half))]
+            if not broken:
+                return f"the gradient's length is {norm}", self.task.worst(self.network, curves, target)
+            left = broken[0]
+        return f"the gradient's length is {norm}", int(left)
 
     def _average_in(self) -> None:
         """Exponential average of the weights; the first steps count little by little."""
@@ -141,8 +167,10 @@ class Run:
     def _count_time(self) -> None:
         seconds, core_seconds = self._since
         self.pause_over()
-        self.seconds += self._since[0] - seconds
-        self.core_seconds += self._since[1] - core_seconds
+        mine = self._since[0] - seconds if self.fabric.is_global_zero else 0.0
+        passed, used = summed(self.fabric, mine, self._since[1] - core_seconds)
+        self.seconds += passed
+        self.core_seconds += used
 
     def pause_over(self) -> None:
         """What passed since the last step is not training: a look, a checkpoint, or the beginning."""
@@ -159,7 +187,10 @@ class Run:
         """Figures of the averaged network on held-out curves; the schedule and early stopping look at them."""
         self.next_validation = self.seen + self.plan.validate_every
         self.average.eval()
-        self.figures = self.task.figures(self.average, self._curves, self._values, self.fabric.device)
+        self.figures = from_first(
+            self.fabric,
+            lambda: self.task.figures(self.average, self._curves, self._values, self.fabric.device),
+        )
         loss = self.figures[VALIDATION_LOSS]
         if self._epoch_is_over():
             self.schedule.after_epoch(loss)

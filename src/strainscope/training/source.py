@@ -52,8 +52,8 @@ class Source(Protocol):
     def examples(self) -> torch.Tensor:
         """Some rows (n, row) that inputs are standardised by."""
 
-    def batches(self, admits: Admits) -> Batches:
-        """Batches of rows whose values are admitted."""
+    def batches(self, admits: Admits, *, rank: int = 0, size: int = 1) -> Batches:
+        """Batches of rows whose values are admitted; of `size` processes, the part of the one of that rank."""
 
     def held_out(self) -> tuple[NDArray[np.float32], Floats]:
         """Rows and values that no batch holds."""
