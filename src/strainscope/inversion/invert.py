@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
-from strainscope.inversion.modes import BAND_MEANING, MOST_MODES, describe, gather
+from strainscope.inversion.describe import BAND_MEANING, describe
+from strainscope.inversion.modes import MOST_MODES, gather
+from strainscope.inversion.posterior import posterior_of
 from strainscope.inversion.problem import Problem, prepare
+from strainscope.inversion.proposal import Proposal, proposed_starts
 from strainscope.inversion.refine import Fit, refine_many
 from strainscope.inversion.result import Result
 from strainscope.inversion.search import find_starts
-from strainscope.inversion.settings import SearchSettings
+from strainscope.inversion.settings import PosteriorSettings, SearchSettings
 from strainscope.inversion.splines import spline_experiment, spline_start
 from strainscope.inversion.verdict import judge
 from strainscope.scan import Scan
@@ -26,6 +29,9 @@ Progress = Callable[[str, float], None]
 # Which of the distinct fits go on to the second round.
 _SURVIVING_RATIO = 6.0
 _MOST_SURVIVORS = 7
+_DRAWS = PosteriorSettings()
+# Draws that an estimator is asked for.
+_PROPOSED = 512
 
 
 def invert(
@@ -38,6 +44,8 @@ def invert(
     settings: SearchSettings,
     seed: int,
     sample_settings: Mapping[str, Any],
+    draws: PosteriorSettings = _DRAWS,
+    proposal: Proposal | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Every distinct profile that explains the scan, without a guess.
@@ -51,6 +59,8 @@ def invert(
         settings: How hard to search.
         seed: The same seed gives the same result.
         sample_settings: Plain data for the report.
+        draws: How many draws of the posterior.
+        proposal: What proposes starts in place of the search.
         progress: Called with a stage and the share of the whole that is done.
 
     Raises:
@@ -63,17 +73,24 @@ def invert(
     problem = prepare(
         scan, experiment, bounds=bounds, held=held, start=start, model_error=settings.model_error
     )
-    chosen = find_starts(
-        problem, settings, rng=rng, progress=lambda share: tell("searching", 0.02 + 0.5 * share)
-    )
+    if proposal is None:
+        chosen = find_starts(
+            problem, settings, rng=rng, progress=lambda share: tell("searching", 0.02 + 0.5 * share)
+        )
+    else:
+        tell("asking the estimator", 0.02)
+        chosen = proposed_starts(problem, scan, proposal, draws=_PROPOSED, starts=settings.starts, seed=seed)
     spent: list[int] = []
-    fits = refine_all(problem, chosen, settings, lambda share: tell("refining", 0.52 + 0.4 * share), spent)
+    fits = refine_all(problem, chosen, settings, lambda share: tell("refining", 0.52 + 0.25 * share), spent)
     if settings.splines:
-        tell("free-form refinement", 0.92)
+        tell("free-form refinement", 0.77)
         problem, fits = _free_form(scan, problem, fits, bounds, held, start, settings)
     found = gather(problem.model.experiment, fits)[:MOST_MODES]
-    tell("bands", 0.95)
-    modes = describe(problem.model.experiment, problem.prior, problem.likelihood, found, rng=rng)
+    posterior = posterior_of(
+        problem, found, draws, rng=rng, progress=lambda share: tell("drawing", 0.8 + 0.18 * share)
+    )
+    tell("bands", 0.98)
+    modes = describe(problem, posterior, rng=rng)
     offset = modes[0].parameter("offset_arcsec").value
     angle = scan.angle_from_theta(
         np.array([experiment.stack.incidence_angle + ARCSEC * offset]),
