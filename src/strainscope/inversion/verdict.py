@@ -93,8 +93,8 @@ def _poor_draws(best: Mode) -> list[str]:
     if best.effective_draws >= FEWEST_DRAWS and best.pareto_k <= WORST_PARETO:
         return []
     return [
-        f"The posterior could not be drawn well: {best.effective_draws:.0f} effective draws, shape of the weights' tail "
-        f"{best.pareto_k:.2f} (at least {FEWEST_DRAWS} and at most {WORST_PARETO} are wanted); bands may be too narrow."
+        f"The posterior could not be drawn well: {best.effective_draws:.0f} effective draws, shape of the weights' "
+        f"tail {best.pareto_k:.2f} (at least {FEWEST_DRAWS} and at most {WORST_PARETO} wanted): bands may be too narrow."
     ]
 
 
