@@ -94,7 +94,8 @@ def _poor_draws(best: Mode) -> list[str]:
         return []
     return [
         f"The posterior could not be drawn well: {best.effective_draws:.0f} effective draws, shape of the weights' "
-        f"tail {best.pareto_k:.2f} (at least {FEWEST_DRAWS} and at most {WORST_PARETO} wanted): bands may be too narrow."
+        f"tail {best.pareto_k:.2f} (wanted are at least {FEWEST_DRAWS}, at most {WORST_PARETO}); bands may be too "
+        "narrow."
     ]
 
 
