@@ -25,7 +25,7 @@ _INTENSITIES: Mapping[str, Callable[[Floats], Floats]] = {
 }
 _GRID = 801
 # A fit on a bound begins its way inside so far out; then steps at most, and the gain at which they end.
-_FIRST_REACH, _STEPS, _CLOSE = 2.0, 12, 1e-3
+_FIRST_REACH, _STEPS, _CLOSE = 3.1, 40, 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
