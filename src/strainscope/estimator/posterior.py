@@ -21,7 +21,8 @@ Floats = NDArray[np.float64]
 
 KIND = "posterior"
 _OWN_KEYS = ("kind", "points", "settings", "architecture", "coordinates")
-_CURVES_AT_ONCE = 256
+# Draws that are made together: their numbers stay in the cache.
+_DRAWS_AT_ONCE = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,8 +169,9 @@ class PosteriorEstimator:
         generator = torch.Generator().manual_seed(seed)
         result = np.empty((len(curves), draws, len(self.names)))
         with torch.no_grad():
-            for first in range(0, len(curves), _CURVES_AT_ONCE):
-                block = torch.from_numpy(curves[first : first + _CURVES_AT_ONCE])
+            together = max(1, _DRAWS_AT_ONCE // draws)
+            for first in range(0, len(curves), together):
+                block = torch.from_numpy(curves[first : first + together])
                 base = torch.randn((draws, len(block), len(self.names)), generator=generator)
                 free = draw(list(self.network.flow.transform.transforms), self.network.context(block), base)
                 result[first : first + len(block)] = self.coordinates.from_free(free.movedim(0, 1).numpy())
