@@ -100,6 +100,7 @@ class TrainingPlan(Settings):
     validation: Annotated[int, Field(ge=64)] = 4096
     validate_every: Count = 200_000
     patience: Count | None = None
+    recalibrate: Annotated[int, Field(ge=0, le=32_768)] = 0
 
     @cached_property
     def plans(self) -> tuple[Plan, ...]:
@@ -170,6 +171,8 @@ class TrainingPlan(Settings):
             )
         if self.model != "posterior" and self.network != NetworkSettings():
             raise ValueError(f"network goes with model: posterior, not {self.model}; leave it out")
+        if self.model != "posterior" and self.recalibrate:
+            raise ValueError(f"recalibrate goes with model: posterior, not {self.model}; leave it out")
         if self.model != "posterior" and self.coordinates != "probit":
             raise ValueError(f"coordinates goes with model: posterior, not {self.model}; leave it out")
         least = 171 if self.model == "cnn2023" else 20

@@ -1,6 +1,6 @@
 """The posterior estimator: an embedding of curve and settings, then a neural spline flow in free coordinates."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,20 @@ from strainscope.estimator.coordinates import Coordinates, coordinates_from
 from strainscope.estimator.draws import draw
 from strainscope.estimator.features import CurveFeatures, ScanFeatures
 from strainscope.estimator.grids import checked_curves
+from strainscope.estimator.recalibration import (
+    LEAST_DRAWS,
+    Recalibration,
+    learnt_recalibration,
+    recalibration_from,
+)
 from strainscope.estimator.weights import save_weights
 
 Floats = NDArray[np.float64]
 
 KIND = "posterior"
-_OWN_KEYS = ("kind", "points", "settings", "architecture", "coordinates")
-_CURVES_AT_ONCE = 256
+_OWN_KEYS = ("kind", "points", "settings", "architecture", "coordinates", "recalibration")
+# Draws that are made together: their numbers stay in the cache.
+_DRAWS_AT_ONCE = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,10 +151,18 @@ class PosteriorEstimator:
         network: The network, in evaluation mode.
         coordinates: Of its parameters.
         about: Plan, angles, metrics: what the weights file says.
+        recalibration: Of the posteriors' widths, or None.
     """
 
-    def __init__(self, network: PosteriorNetwork, coordinates: Coordinates, about: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        network: PosteriorNetwork,
+        coordinates: Coordinates,
+        about: dict[str, Any],
+        recalibration: Recalibration | None = None,
+    ) -> None:
         self.network, self.coordinates, self.about = network.eval(), coordinates, about
+        self.recalibration = recalibration
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -165,15 +180,32 @@ class PosteriorEstimator:
             ValueError: curves on another grid than the network knows.
         """
         curves = checked_curves(curves, self.network.row, what="scans" if self.network.settings else "curves")
-        generator = torch.Generator().manual_seed(seed)
         result = np.empty((len(curves), draws, len(self.names)))
+        first = 0
+        for free in self._draws(
+            curves, draws if self.recalibration is None else max(draws, LEAST_DRAWS), seed
+        ):
+            if self.recalibration is not None:
+                free = self.recalibration.apply(free)
+            result[first : first + len(free)] = self.coordinates.from_free(free[:, :draws])
+            first += len(free)
+        return result
+
+    def recalibrate(self, curves: NDArray[np.floating], values: Floats, *, draws: int = 256) -> None:
+        """Make the widths of posteriors right on curves (n, angle) of known values (n, parameter), new to it."""
+        free = np.concatenate(list(self._draws(checked_curves(curves, self.network.row), draws, seed=0)))
+        self.recalibration = learnt_recalibration(free, self.coordinates.to_free(values))
+
+    def _draws(self, curves: NDArray[np.float32], draws: int, seed: int) -> Iterator[Floats]:
+        """Draws in free coordinates (curve, draw, parameter), block by block."""
+        generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            for first in range(0, len(curves), _CURVES_AT_ONCE):
-                block = torch.from_numpy(curves[first : first + _CURVES_AT_ONCE])
+            together = max(1, _DRAWS_AT_ONCE // draws)
+            for first in range(0, len(curves), together):
+                block = torch.from_numpy(curves[first : first + together])
                 base = torch.randn((draws, len(block), len(self.names)), generator=generator)
                 free = draw(list(self.network.flow.transform.transforms), self.network.context(block), base)
-                result[first : first + len(block)] = self.coordinates.from_free(free.movedim(0, 1).numpy())
-        return result
+                yield free.movedim(0, 1).numpy().astype(np.float64)
 
     def save(self, path: Path) -> None:
         """Write weights (matrices in half precision), sizes, coordinates and what is known of them."""
@@ -184,6 +216,7 @@ class PosteriorEstimator:
             "settings": network.settings,
             "architecture": asdict(network.architecture),
             "coordinates": self.coordinates.document(),
+            "recalibration": None if self.recalibration is None else self.recalibration.document(),
             **self.about,
         }
         tensors = {
@@ -203,4 +236,4 @@ def posterior_from(tensors: Mapping[str, torch.Tensor], about: Mapping[str, Any]
         )
     network.load_state_dict(dict(tensors))
     kept = {key: value for key, value in about.items() if key not in _OWN_KEYS}
-    return PosteriorEstimator(network, coordinates, kept)
+    return PosteriorEstimator(network, coordinates, kept, recalibration_from(about.get("recalibration")))

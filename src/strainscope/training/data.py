@@ -82,8 +82,17 @@ class DatasetSource:
 
     def held_out(self) -> tuple[NDArray[np.float32], Floats]:
         """Curves of the first dataset's plan that are in no dataset and in no frozen test set."""
-        curves = Simulator(self._plan.plans[0]).simulate(self._held_out)
-        return np.ascontiguousarray(curves[:, : curves.shape[1] - self._plan.window]), self._held_out
+        return self._simulated(self._held_out), self._held_out
+
+    def fresh(self, number: int) -> tuple[NDArray[np.float32], Floats]:
+        """Curves of the first dataset's plan behind those that are held out."""
+        kept = self._plan.validation
+        values = held_out_values(self._plan.model_copy(update={"validation": kept + number}))[kept:]
+        return self._simulated(values), values
+
+    def _simulated(self, values: Floats) -> NDArray[np.float32]:
+        curves = Simulator(self._plan.plans[0]).simulate(values)
+        return np.ascontiguousarray(curves[:, : curves.shape[1] - self._plan.window])
 
     def about(self) -> dict[str, Any]:
         """Angles, window and sample."""

@@ -56,7 +56,7 @@ class LabSource:
             raise ValueError(
                 f"seed = {plan.seed}, ensemble = {plan.ensemble}: {LAB_SEED} is that of the test set lab; use another."
             )
-        most = _FIRST * BLOCK - _HELD_OUT
+        most = _FIRST * BLOCK - _HELD_OUT - plan.recalibrate
         if plan.validation > most:
             raise ValueError(f"validation = {plan.validation:,}; with lab it must be at most {most:,}.")
         self._plan = plan
@@ -84,6 +84,11 @@ class LabSource:
         """Scans of blocks between those of the examples and of the training, the few beyond the prior left out."""
         batch = self._scans.scans(_HELD_OUT, _HELD_OUT + self._plan.validation)
         return _within_bounds(batch, self.bounds)
+
+    def fresh(self, number: int) -> tuple[NDArray[np.float32], Floats]:
+        """Scans of the blocks between those that are held out and those of the training."""
+        first = _HELD_OUT + self._plan.validation
+        return _within_bounds(self._scans.scans(first, first + number), self.bounds)
 
     def about(self) -> dict[str, Any]:
         """The grid in lattice units, and the sample."""

@@ -35,7 +35,7 @@ class PosteriorTask:
     """
 
     def __init__(self, plan: FullPlan, source: Source) -> None:
-        self._plan = plan
+        self._plan, self._source = plan, source
         self.coordinates: Coordinates = coordinates_of(
             source.names, source.bounds, source.constraints, plan.coordinates
         )
@@ -114,6 +114,9 @@ class PosteriorTask:
         )
 
     def estimator(self, network: nn.Module, about: Mapping[str, Any]) -> Savable:
-        """The network as a posterior estimator."""
+        """The network as a posterior estimator, its widths made right where the plan says so."""
         assert isinstance(network, PosteriorNetwork)
-        return PosteriorEstimator(network, self.coordinates, dict(about))
+        estimator = PosteriorEstimator(network.cpu(), self.coordinates, dict(about))
+        if self._plan.recalibrate:
+            estimator.recalibrate(*self._source.fresh(self._plan.recalibrate))
+        return estimator

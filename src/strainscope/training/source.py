@@ -58,5 +58,8 @@ class Source(Protocol):
     def held_out(self) -> tuple[NDArray[np.float32], Floats]:
         """Rows and values that no batch holds."""
 
+    def fresh(self, number: int) -> tuple[NDArray[np.float32], Floats]:
+        """So many more rows and values that no batch holds, nor `held_out`."""
+
     def about(self) -> dict[str, Any]:
         """What an estimator's file says of the data, as plain data."""
