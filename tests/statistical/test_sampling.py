@@ -8,7 +8,7 @@ from strainscope.inversion.evidence import log_normaliser
 from strainscope.inversion.mixture import effective_size
 from strainscope.inversion.pareto import pareto_shape
 from strainscope.inversion.sampling import sample_around
-from strainscope.inversion.surrogate import QuadraticSurrogate
+from strainscope.inversion.surrogate import PolynomialSurrogate
 from strainscope.inversion.target import log_density
 
 
@@ -93,7 +93,7 @@ def test_the_surrogate_s_gradient_is_that_of_its_density(warp):
     rng = np.random.default_rng(2)
     places = rng.standard_normal((60, 3))
     residuals = np.stack([places[:, 0] * 3, places[:, 1] ** 2 - places[:, 2], np.sin(places[:, 2])], axis=1)
-    surrogate = QuadraticSurrogate(places, residuals, np.ones(60), warp)
+    surrogate = PolynomialSurrogate(places, residuals, np.ones(60), warp)
     # Within and beyond where the polynomial is believed.
     z = np.concatenate([rng.standard_normal((5, 3)), 5 * rng.standard_normal((5, 3))])
     density, gradient = surrogate.log_density(z)
@@ -110,7 +110,7 @@ def test_the_surrogate_s_gradient_is_that_of_its_density(warp):
 def test_quadratic_residuals_are_met_exactly():
     rng = np.random.default_rng(3)
     places = rng.standard_normal((80, 2))
-    surrogate = QuadraticSurrogate(places, banana(places), np.ones(80), unwarped)
+    surrogate = PolynomialSurrogate(places, banana(places), np.ones(80), unwarped)
     z = 0.7 * rng.standard_normal((20, 2))
     np.testing.assert_allclose(surrogate.log_density(z)[0], log_density(z, banana(z)), atol=0.02)
 

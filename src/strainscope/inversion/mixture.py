@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import multivariate_t
 
-from strainscope.inversion.surrogate import QuadraticSurrogate
+from strainscope.inversion.surrogate import PolynomialSurrogate
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ class Walked:
         log_normaliser: ln of the integral of what it was then.
     """
 
-    surrogate: QuadraticSurrogate
+    surrogate: PolynomialSurrogate
     temperature: float
     log_normaliser: float = 0.0
 

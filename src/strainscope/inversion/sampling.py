@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from strainscope.inversion.evidence import log_normaliser
 from strainscope.inversion.mixture import HeavyTailed, Mixture, Walked, WeightedDraws, effective_size
-from strainscope.inversion.surrogate import QuadraticSurrogate
+from strainscope.inversion.surrogate import PolynomialSurrogate
 from strainscope.inversion.target import log_density
+from strainscope.inversion.warp import Warp
 
 Floats = NDArray[np.float64]
 
@@ -20,8 +21,9 @@ _CHAINS = 128
 _EXPLORING, _EXPLORING_TEMPERATURE, _TEMPERATURE = 2, 1.6, 1.1
 # Share of each round that comes from a heavy-tailed distribution, as wide as the posterior so many times.
 _HEAVY_SHARE, _HEAVY_WIDTH = 0.1, 1.2
-# Of places far from the posterior: they keep the surrogate from having modes of its own there.
-_LEAST_COUNT = 1e-3
+# Places far from the posterior keep the surrogate from having modes of its own there; how fast they lose in weight with
+# their distance in log density. Their misfit must not spoil the fit where the posterior is.
+_FALL = 4
 
 
 class Density(Protocol):
@@ -30,8 +32,8 @@ class Density(Protocol):
     def residuals(self, z: Floats) -> Floats:
         """Residuals (n, point) at places (n, d); exp(-½ Σ r² - ½ |z|²) is the density."""
 
-    def warp(self, z: Floats) -> tuple[Floats, Floats]:
-        """Coordinates, one for each of z, of which residuals are more nearly polynomials, and slopes; both (n, d)."""
+    def warp(self, z: Floats) -> Warp:
+        """Coordinates of which residuals around a place (d,) are more nearly polynomials."""
 
 
 def sample_around(
@@ -56,13 +58,11 @@ def sample_around(
         most: Evaluations of the residuals at most; a round that has begun is finished.
         rng: Source of randomness.
     """
-    known, d = _Known(target), len(mean)
-    heavy = HeavyTailed(mean=mean, covariance=_HEAVY_WIDTH**2 * covariance)
-    number = first_round(d)
-    z = heavy.draw(number, rng=rng)
-    mixture = Mixture()
-    mixture.add(heavy, z, known.ask(z))
-    pooled = mixture.together()
+    warp = target.warp(mean)
+    known, number, mixture = _Known(target, warp), first_round(len(mean)), Mixture()
+    # The first places only teach the surrogate: the mixture begins with what it proposes.
+    z = _around(warp, mean, covariance, number, rng)
+    pooled = WeightedDraws(z=z, log_weight=known.ask(z), log_evidence=0.0)
     for rounds in range(most):
         temperature = _EXPLORING_TEMPERATURE if rounds < _EXPLORING else _TEMPERATURE
         walked = Walked(surrogate=known.surrogate(), temperature=temperature)
@@ -87,8 +87,8 @@ def first_round(d: int) -> int:
 class _Known:
     """Where residuals were asked for, and what they are."""
 
-    def __init__(self, target: Density) -> None:
-        self._target = target
+    def __init__(self, target: Density, warp: Warp) -> None:
+        self._target, self._warp = target, warp
         self._places: list[Floats] = []
         self._residuals: list[Floats] = []
         self._density: list[Floats] = []
@@ -106,18 +106,27 @@ class _Known:
         self._density.append(log_density(z, residuals))
         return self._density[-1]
 
-    def surrogate(self) -> QuadraticSurrogate:
+    def surrogate(self) -> PolynomialSurrogate:
         """One fitted to all that is known."""
         places, density = np.concatenate(self._places), np.concatenate(self._density)
         counting = _counting(density, places.shape[1])
-        return QuadraticSurrogate(places, np.concatenate(self._residuals), counting, self._target.warp)
+        return PolynomialSurrogate(places, np.concatenate(self._residuals), counting, self._warp)
+
+
+def _around(warp: Warp, mean: Floats, covariance: Floats, number: int, rng: np.random.Generator) -> Floats:
+    """Places (number, d) around a mode, as if the density were normal in warped coordinates, with heavier tails."""
+    d = len(mean)
+    slopes = warp.pulled(np.broadcast_to(mean, (d, d)), np.eye(d))
+    heavy = HeavyTailed(
+        mean=warp(mean[None])[0], covariance=_HEAVY_WIDTH**2 * slopes @ covariance @ slopes.T
+    )
+    return warp.back(heavy.draw(number, rng=rng))
 
 
 def _counting(density: Floats, d: int) -> Floats:
     """How much places count in the fit: wholly where the posterior is, and the less the lower their density."""
     below = density.max() - density
-    counted = 1 / (1 + np.exp(np.minimum(0.5 * (below - 1.5 * d - 6), 50.0)))
-    return np.asarray(np.maximum(counted, _LEAST_COUNT))
+    return np.asarray(1 / (1 + (below / (1.5 * d + 6)) ** _FALL))
 
 
 def _flattened(pooled: WeightedDraws) -> Floats:

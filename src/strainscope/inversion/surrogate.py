@@ -1,17 +1,20 @@
-r"""A stand-in for the posterior that costs nothing to walk through: residuals as quadratic polynomials.
+r"""A stand-in for the posterior that costs nothing to walk through: residuals as polynomials.
 
-The log-density is exact up to what a second-order expansion of the residuals leaves out, not of the density itself: a
-curved valley stays curved. What is left out, importance weights put right.
+The log-density is exact up to what the expansion of the residuals leaves out, not of the density itself: a curved
+valley stays curved. What is left out, importance weights put right.
 """
 
-from collections.abc import Callable
+from itertools import combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Warp = Callable[[Floats], tuple[Floats, Floats]]
+from strainscope.inversion.warp import Warp
 
+Floats = NDArray[np.float64]
+
+# Directions in which polynomials are of higher order.
+_WIDE = 4
 # Of the trace of the normal equations, added to their diagonal.
 _RIDGE = 1e-6
 # Squared distance from the mean, in standard deviations and over the dimension, beyond which the polynomial is not
@@ -25,25 +28,30 @@ _SETTLING, _STAGE, _BETWEEN = 4, 8, 5
 _TAKEN = (0.65, 0.9)
 
 
-class QuadraticSurrogate:
-    r"""Density exp(-½ Σ r² - ½ |z|²) with residuals r(z) that are quadratic polynomials.
+class PolynomialSurrogate:
+    r"""Density exp(-½ Σ r² - ½ |z|²) with residuals r(z) that are polynomials.
+
+    They are quadratic, and of third and fourth order in those few directions that the residuals leave widest.
 
     Args:
         places: Coordinates z in which the prior is standard normal, shape (n, d).
         residuals: Exact ones there, shape (n, point).
         weights: How much each place counts in the fit, shape (n,).
-        warp: From places to what the polynomials are of, coordinate by coordinate, and its slopes, both (n, d).
+        warp: From places to what the polynomials are of.
     """
 
     def __init__(self, places: Floats, residuals: Floats, weights: Floats, warp: Warp) -> None:
         share = weights / weights.sum()
         self._warp = warp
-        warped = warp(places)[0]
+        warped = warp(places)
         self._mean = share @ warped
         centred = warped - self._mean
         covariance = (share[:, None] * centred).T @ centred
         d = places.shape[1]
         self._spread = np.linalg.cholesky(covariance + 1e-9 * np.trace(covariance) / d * np.eye(d))
+        wide = _widest(covariance, np.sqrt(np.var(warp(np.random.default_rng(0).standard_normal((1000, d))), axis=0)))
+        self._wide = self._spread.T @ wide / np.sqrt(np.einsum("iw,ij,jw->w", wide, covariance, wide))
+        self._powers = _higher_powers(wide.shape[1])
         self._inverse = np.linalg.inv(self._spread)
         self._pairs = np.triu_indices(d)
         features = self._features(self._whitened(warped))
@@ -57,20 +65,21 @@ class QuadraticSurrogate:
 
     def log_density(self, z: Floats) -> tuple[Floats, Floats]:
         """Log density (n,), not normalised, and its gradient (n, d), of places (n, d)."""
-        warped, steepness = self._warp(z)
-        y = self._whitened(warped)
+        y = self._whitened(self._warp(z))
         features = self._features(y)
         slopes = features @ self._form
         d = y.shape[1]
         gradient = -slopes[:, 1 : d + 1]
+        first = d + 1 + len(self._pairs[0])
         pairs = np.zeros((len(y), d, d))
-        pairs[:, self._pairs[0], self._pairs[1]] = -slopes[:, d + 1 :]
+        pairs[:, self._pairs[0], self._pairs[1]] = -slopes[:, d + 1 : first]
         gradient += np.einsum("nij,nj->ni", pairs + pairs.transpose(0, 2, 1), y)
+        gradient -= self._higher_slopes(y, slopes[:, first:]) @ self._wide.T
         beyond = np.maximum((y**2).sum(axis=1) / d - _TRUSTED, 0.0)
         gradient -= (2 * beyond * (2 + beyond) / (1 + beyond) ** 2)[:, None] * y
         density = -0.5 * (features * slopes).sum(axis=1) - 0.5 * (z**2).sum(axis=1)
         density -= d * beyond**2 / (1 + beyond)
-        return density, gradient @ self._inverse * steepness - z
+        return density, self._warp.pulled(z, gradient @ self._inverse) - z
 
     def walk(
         self, start: Floats, number: int, *, rng: np.random.Generator, temperature: float = 1.0
@@ -111,16 +120,52 @@ class QuadraticSurrogate:
         return np.asarray((warped - self._mean) @ self._inverse.T)
 
     def _features(self, y: Floats) -> Floats:
-        """1, each coordinate, each product of two, shape (n, feature)."""
+        """1, each coordinate, each product of two, higher powers of some, shape (n, feature)."""
         products = y[:, self._pairs[0]] * y[:, self._pairs[1]]
-        return np.concatenate([np.ones((len(y), 1)), y, products], axis=1)
+        power = _raised(y @ self._wide)
+        higher = np.ones((len(y), len(self._powers)))
+        for k, exponents in enumerate(self._powers.T):
+            higher *= power[:, k, exponents]
+        return np.concatenate([np.ones((len(y), 1)), y, products, higher], axis=1)
+
+    def _higher_slopes(self, y: Floats, factors: Floats) -> Floats:
+        """Derivatives of Σ factor × higher power by the wide directions, (n, direction)."""
+        power = _raised(y @ self._wide)
+        result = np.empty((len(y), self._powers.shape[1]))
+        for k, own in enumerate(self._powers.T):
+            slopes = factors * own * power[:, k, np.maximum(own - 1, 0)]
+            for j, exponents in enumerate(self._powers.T):
+                if j != k:
+                    slopes *= power[:, j, exponents]
+            result[:, k] = slopes.sum(axis=1)
+        return result
+
+
+def _widest(covariance: Floats, scale: Floats) -> Floats:
+    """The directions that the residuals leave widest in shares of the prior's widths, shape (d, direction)."""
+    values, vectors = np.linalg.eigh(covariance / scale / scale[:, None])
+    widest = np.argsort(values)[::-1][:_WIDE]
+    return np.asarray(vectors[:, widest] / scale[:, None])
+
+
+def _higher_powers(number: int) -> NDArray[np.int64]:
+    """Exponents of every product of three and of four out of so many coordinates, (product, coordinate)."""
+    products = [
+        product for order in (3, 4) for product in combinations_with_replacement(range(number), order)
+    ]
+    return np.array([[product.count(k) for k in range(number)] for product in products])
+
+
+def _raised(t: Floats) -> Floats:
+    """Powers 0 to 4, shape (n, coordinate, power)."""
+    return np.asarray(t[:, :, None] ** np.arange(5))
 
 
 class _Chains:
     """Where the chains of a walk are."""
 
     def __init__(
-        self, surrogate: QuadraticSurrogate, start: Floats, rng: np.random.Generator, temperature: float
+        self, surrogate: PolynomialSurrogate, start: Floats, rng: np.random.Generator, temperature: float
     ) -> None:
         self._surrogate, self._rng, self._temperature = surrogate, rng, temperature
         self.z = start

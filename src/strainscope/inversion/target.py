@@ -13,17 +13,19 @@ from scipy.special import ndtr, ndtri
 from strainscope.experiment import ManyCurves
 from strainscope.inversion.problem import Problem
 from strainscope.inversion.refine import ROBUST_SCALE, Fit
+from strainscope.inversion.warp import FARTHEST, GRID, Warp
 
 Floats = NDArray[np.float64]
 
-# Farther out than this the prior has one part in 10^15.
-_FARTHEST = 8.0
+_AMPLITUDE, _CORRELATION = "diffuse_amplitude", "correlation_length"
 # What is added to the scattered intensity, by parameter.
 _INTENSITIES: Mapping[str, Callable[[Floats], Floats]] = {
-    "diffuse_amplitude": lambda value: value,
+    _AMPLITUDE: lambda value: value,
     "log10_background": lambda value: np.asarray(10.0 ** (value - value.max())),
 }
-_GRID = 801
+# Correlation lengths at which the strength of diffuse scattering is asked for, and the least background [1] it is seen on.
+_LENGTHS: Floats = np.concatenate([[-FARTHEST], np.linspace(-3, 3, 25), [FARTHEST]])
+_LEAST_SEEN = 1e-8
 # A fit on a bound begins its way inside so far out; then steps at most, and the gain at which they end.
 _FIRST_REACH, _STEPS, _CLOSE = 3.1, 40, 1e-3
 
@@ -70,7 +72,7 @@ class Target:
     def values(self, z: Floats) -> Floats:
         """Values of all parameters (n, parameter) of places (n, d)."""
         unit = np.broadcast_to(self._unit, (len(z), len(self._unit))).copy()
-        unit[:, self._free] = ndtr(np.clip(z, -_FARTHEST, _FARTHEST))
+        unit[:, self._free] = ndtr(np.clip(z, -FARTHEST, FARTHEST))
         return self.problem.prior.from_unit(unit)
 
     def place(self, values: Floats) -> Floats:
@@ -86,26 +88,37 @@ class Target:
             found = robust(found)
         return np.asarray(found / np.sqrt(self.spread))
 
-    def warp(self, z: Floats) -> tuple[Floats, Floats]:
-        """Unit coordinates, but intensities where a parameter is one, and their slopes; both (n, d)."""
-        warped, slope = ndtr(z), np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
-        for column, curve in self._intensities.items():
-            inside = np.clip(z[:, column], -_FARTHEST, _FARTHEST)
-            warped[:, column], slope[:, column] = curve(inside), curve(inside, 1)
-        return warped, slope
+    def warp(self, z: Floats) -> Warp:
+        """Unit coordinates, but intensities where a parameter is one; that of diffuse scattering as seen at place (d,)."""
+        return Warp(intensities=self._intensities, strengths=self._diffuse_strength(z))
 
     @cached_property
     def _intensities(self) -> dict[int, CubicSpline]:
         """Those parameters that the expected intensity is linear in, as functions of their coordinates."""
         prior, found = self.problem.prior, {}
-        grid = np.linspace(-_FARTHEST, _FARTHEST, _GRID)
         for column, i in enumerate(self._free):
             if prior.names[i] in _INTENSITIES:
-                unit = np.broadcast_to(self._unit, (_GRID, len(self._unit))).copy()
-                unit[:, i] = ndtr(grid)
+                unit = np.broadcast_to(self._unit, (len(GRID), len(self._unit))).copy()
+                unit[:, i] = ndtr(GRID)
                 values = prior.from_unit(unit)[:, i]
-                found[column] = CubicSpline(grid, _INTENSITIES[prior.names[i]](values))
+                found[column] = CubicSpline(GRID, _INTENSITIES[prior.names[i]](values))
         return found
+
+    def _diffuse_strength(self, z: Floats) -> dict[int, tuple[int, CubicSpline]]:
+        """How far diffuse scattering of unit amplitude stands out of the noise, by the correlation length."""
+        free = [self.problem.prior.names[i] for i in self._free]
+        if _AMPLITUDE not in free or _CORRELATION not in free:
+            return {}
+        amplitude, length = free.index(_AMPLITUDE), free.index(_CORRELATION)
+        places = np.broadcast_to(z, (2 * len(_LENGTHS), len(z))).copy()
+        places[:, length] = np.tile(_LENGTHS, 2)
+        places[:, amplitude] = np.repeat([-FARTHEST, _FIRST_REACH], len(_LENGTHS))
+        expected = self._many.expected(self.values(places))
+        without, with_it = expected[: len(_LENGTHS)], expected[len(_LENGTHS) :]
+        noise = np.sqrt(np.maximum(without, expected.max() * _LEAST_SEEN))
+        strength = np.linalg.norm((with_it - without) / noise, axis=1)
+        logs = np.log(np.maximum(strength, 1e-30))
+        return {amplitude: (length, CubicSpline(_LENGTHS, logs - logs.max()))}
 
     def peak(self, fit: Fit) -> "Peak":
         """The density's own maximum near a fit, and its curvature there.
