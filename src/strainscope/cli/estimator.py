@@ -25,7 +25,8 @@ def train(
 
     The plan says which: the posterior estimator or a published network (v1, v2, v3, cnn2023), for how many curves or
     minutes, on which window of the curves, with which loss, low strain first or not, one network or an ensemble.
-    The folder gets log.jsonl and TensorBoard's logs (tensorboard --logdir FOLDER).
+    The folder gets log.jsonl and TensorBoard's logs (tensorboard --logdir FOLDER). Ctrl-C leaves a checkpoint there,
+    from which --resume goes on.
     """
     from strainscope.cli.dataset import progress_bar
     from strainscope.estimator.plan import load_training_plan
@@ -62,6 +63,7 @@ def train(
             tell=tell,
             tell_step=bar,
             tell_data=lambda name, done, total: bar(done, total, f"simulating {name}"),
+            tell_resumed=lambda seen, total: typer.echo(f"goes on at {seen:,} of {total:,} curves", err=True),
         )
     typer.echo(f"{weights}: {weights.stat().st_size / 1e6:.1f} MB")
 
@@ -69,7 +71,10 @@ def train(
 def evaluate(
     context: typer.Context,
     estimator: Annotated[
-        str, typer.Argument(metavar="ESTIMATOR", help="Name of one that ships, or a weights file.")
+        str,
+        typer.Argument(
+            metavar="ESTIMATOR", help="Name of one that ships, a weights file, or a run's folder."
+        ),
     ],
     test_set: Annotated[str, typer.Option("--set", help="balanced, balanced-film, continuous or lab.")],
     out: Annotated[
