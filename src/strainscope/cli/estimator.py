@@ -76,7 +76,7 @@ def evaluate(
             metavar="ESTIMATOR", help="Name of one that ships, a weights file, or a run's folder."
         ),
     ],
-    test_set: Annotated[str, typer.Option("--set", help="balanced, balanced-film, continuous or lab.")],
+    test_set: Annotated[str, typer.Option("--set", help="balanced, balanced-film, continuous, lab, or own.")],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder for a report; it must not exist.")
     ] = None,
@@ -89,7 +89,7 @@ def evaluate(
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say how good an estimator is on a frozen test set."""
+    """Say how good an estimator is on a frozen test set, or on fresh curves of its own training plan (own)."""
     _require_torch()
     from strainscope import evaluation
     from strainscope.cli.dataset import progress_bar
@@ -101,7 +101,7 @@ def evaluate(
         evaluation.check_evaluation_target(out, force=force)
     weights = estimator_path(estimator)
     loaded = load_estimator(weights)
-    asked = evaluation.frozen_set(test_set)
+    asked = evaluation.set_for(test_set, loaded.about)
     check_asked(
         loaded.about,
         angle_arcsec=asked.angle_arcsec,
@@ -109,7 +109,7 @@ def evaluate(
         scans="scans" in asked.identity,
     )
     with progress_bar("simulating") as bar:
-        frozen = evaluation.load_test_set(test_set, size=size, progress=bar)
+        frozen = evaluation.load_test_set(asked, size=size, progress=bar)
     with progress_bar("evaluating") as bar:
         found = evaluation.evaluate(
             loaded,

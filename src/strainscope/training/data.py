@@ -103,6 +103,7 @@ class DatasetSource:
             "angle_arcsec": first.angle_arcsec.tolist(),
             "window": self._plan.window,
             "sample": first.sample_settings.settings(),
+            "plans": [data.model_dump(mode="json") for data in self._plan.plans],
         }
 
 
