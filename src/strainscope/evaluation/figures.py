@@ -128,7 +128,7 @@ def coverage_figure(names: tuple[str, ...], calibration: Calibration) -> Figure:
     levels = [plots.PERCENT * level for level in calibration.control.of]
     # The control is far off: the axis is linear as far as the posteriors reach, then logarithmic.
     linear = 1.15 * max(2 * OVERALL_POINTS, *(float(np.abs(line).max()) for line in off))
-    reach = 1.2 * max(linear, float(np.abs(control).max()))
+    reach = 1.5 * max(linear, float(np.abs(control).max()))
     ticks = [-30, -10, -2 * OVERALL_POINTS, -OVERALL_POINTS, 0, OVERALL_POINTS, 2 * OVERALL_POINTS, 10, 30]
     with _style():
         figure, panels = _panels(len(names) + 1, height=1.7, sharey=True)
