@@ -466,7 +466,7 @@ def test_refusals_touch_nothing(folder, made, plan_file, digests):
         ([plan_file, "-o", newer, "--resume"], "was begun by strainscope 99.0"),
         (["balanced-2m", "-o", folder / "x.zarr"], "Did you mean balanced-1m?"),
         ([plan_file, "-o", "/proc/x.zarr"], "/proc/x.zarr: cannot be made"),
-        (["sobol-1m", "-o", folder / "x.zarr", "--size", 10**9], "GB are free. Ask for at most"),
+        (["sobol-1m", "-o", folder / "x.zarr", "--size", 10**9], "GB are free. Ask for a size of at most"),
     ]
     for arguments, message in cases:
         refused = command("generate", *arguments)

@@ -122,6 +122,24 @@ def test_a_saved_estimator_is_the_same(estimator, tmp_path):
     assert not list(tmp_path.glob(".*partial"))
 
 
+def test_widths_made_right_are_kept_in_the_file_and_serve_few_draws(estimator, tmp_path):
+    values = estimator.coordinates.from_free(np.random.default_rng(4).normal(size=(300, 7)))
+    before = estimator.sample(curves(), 10, 3)
+    estimator.recalibrate(curves(300, seed=9), values, draws=64)
+    # Ten draws are the first of so many that tell a width.
+    few = estimator.sample(curves(), 10, 3)
+    assert (few != before).any()
+    np.testing.assert_array_equal(few, estimator.sample(curves(), 64, 3)[:, :10])
+    paths = [tmp_path / name for name in ("one.safetensors", "again.safetensors")]
+    estimator.save(paths[0])
+    loaded = load_estimator(paths[0])
+    loaded.save(paths[1])
+    again = load_estimator(paths[1])
+    np.testing.assert_array_equal(again.recalibration.factor, estimator.recalibration.factor)
+    # Matrices are kept in half precision, so what is loaded is compared.
+    np.testing.assert_array_equal(again.sample(curves(), 10, 3), loaded.sample(curves(), 10, 3))
+
+
 def test_samples_obey_the_constraints_and_depend_on_the_seed(estimator):
     found = estimator.sample(curves(), 50, 1)
     assert found.shape == (5, 50, 7)

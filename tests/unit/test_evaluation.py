@@ -12,6 +12,7 @@ from strainscope.dataset.plan import load_plan
 from strainscope.dataset.published import PUBLISHED_RANGES
 from strainscope.dataset.simulate import Simulator
 from strainscope.evaluation import (
+    OWN_SEED,
     FrozenTestSet,
     LoadedTestSet,
     evaluate,
@@ -20,8 +21,10 @@ from strainscope.evaluation import (
     frozen_set,
     frozen_set_names,
     load_test_set,
+    own_set,
     parameters_sha256,
     register,
+    set_for,
     write_evaluation,
 )
 from strainscope.evaluation import test_sets as sets
@@ -34,10 +37,11 @@ from strainscope.evaluation.calibration import (
     tarp,
     widths_against_bound,
 )
-from strainscope.evaluation.metrics import bins, point_metrics, range_widths, violations
+from strainscope.evaluation.metrics import bins, error_ranges, point_metrics, violations
 from strainscope.evaluation.report import EVALUATION_FILES
 from strainscope.evaluation.rows import RowSet, rounded
 from strainscope.profile import Constraint
+from strainscope.sample import load_sample
 
 SEVEN = ("Dmax1", "D01", "L1", "Rp1", "D02", "L2", "Rp2")
 SHIPPED = ("balanced", "balanced-film", "continuous")
@@ -296,12 +300,16 @@ def test_errors_of_a_case_worked_by_hand():
     assert m.mean_mae_percent_of_range == pytest.approx(9.375)
 
 
-def test_errors_are_in_the_predecessors_ranges_where_it_has_them():
-    widths = range_widths(("L2", "other"), {"L2": (500, 7000), "other": (1.0, 3.0)})
-    assert widths.tolist() == [6000.0, 2.0]
-    assert PUBLISHED_RANGES["Rp2"] == (-6000, 0)
-    with pytest.raises(ValueError, match="thing has no range"):
-        range_widths(("thing",), {})
+def test_errors_are_in_the_predecessors_ranges_for_its_sample_alone():
+    bounds = {"L2": (500.0, 7000.0), "other": (1.0, 3.0)}
+    ggg, silicon = (load_sample(name).settings() for name in ("ggg444", "si004"))
+    assert error_ranges(bounds, ggg) == {"L2": (1000.0, 7000.0), "other": (1.0, 3.0)}
+    assert error_ranges(bounds, silicon) == bounds == error_ranges(bounds, None)
+    for name in frozen_set_names():
+        frozen = frozen_set(name)
+        assert {n: frozen.ranges[n] for n in SEVEN} == PUBLISHED_RANGES
+    with pytest.raises(ValueError, match="thing has the bounds 2 to 2; .* lower < upper"):
+        error_ranges({"thing": (2.0, 2.0)}, None)
 
 
 def test_a_value_that_is_not_finite_is_named():
@@ -492,6 +500,68 @@ def test_parameters_that_the_estimator_lacks_are_said(loaded):
     assert result.metrics.violations_of == {}
 
 
+def test_what_an_estimator_says_of_its_training_is_told(loaded, tmp_path):
+    plan = {"title": "two numbers", "model": "v3", "data": [{"plan": "a/mine.yaml"}], "lab": None, "seed": 4}
+    member = {"plan": plan, "seen": 1000, "training_seconds": 1800.0, "core_seconds": 3600.0}
+
+    class Known(Exact):
+        about = {**member, "members": [member, {**member, "plan": {**plan, "seed": 5}}]}
+
+    result = evaluate(Known(), loaded)
+    told = evaluation_document(result)["training"]
+    assert (told["title"], told["data"], told["seeds"]) == ("two numbers", ["mine"], [4, 5])
+    assert (told["curves_seen"], told["hours"], told["core_hours"]) == (2000, 1.0, 2.0)
+    write_evaluation(result, tmp_path / "folder")
+    text = (tmp_path / "folder" / "evaluation.md").read_text(encoding="utf-8")
+    assert "Trained on: 2,000 curves (plan “two numbers”: v3 on mine)" in text
+    assert "Training: 1 h (seeds 4, 5, 2 core-hours)" in text
+    assert evaluation_document(evaluate(Exact(), loaded))["training"] is None
+
+
+def test_a_caveat_stands_beside_the_verdict(loaded, tmp_path):
+    noted = dataclasses.replace(loaded, frozen=dataclasses.replace(loaded.frozen, caveat="Mind the grid."))
+    write_evaluation(evaluate(Wide(), noted, draws=40), tmp_path / "folder")
+    text = (tmp_path / "folder" / "evaluation.md").read_text(encoding="utf-8")
+    assert "**Not calibrated.**" in text
+    assert "- Mind the grid." in text
+
+
+# The set of an estimator's own plan -------------------------------------------------------------------------
+
+
+def test_the_own_set_is_fresh_curves_of_the_plan(tmp_path):
+    data = [{"plan": "balanced-1m", "size": 2000}, {"plan": "uniform-1m", "size": 2000}]
+    about = {"plan": {"data": data, "seed": 0}}
+    own = set_for("own", about)
+    values = own.parameters()
+    assert len(np.unique(values, axis=0)) == 10_000
+    used = [load_plan(entry["plan"], size=2000).draws.values(0, 2000) for entry in data]
+    for table in used:
+        assert not RowSet(rounded(table, sets.DIGITS)).contains(values).any()
+    on_grid = (values[:, 5] % 500 == 0) & (values[:, 2] % 500 == 0)
+    assert 0.45 < on_grid.mean() < 0.55
+    np.testing.assert_array_equal(set_for("own", about).parameters(), values)
+    curves = load_test_set(own, size=3, cached=False).curves
+    np.testing.assert_allclose(curves, Simulator(load_plan("uniform-1m")).simulate(values[:3]), rtol=1e-3)
+    with pytest.raises(ValueError, match="data of the estimator's plan differ"):
+        own_set(about | {"plans": [{}]})
+    with pytest.raises(ValueError, match="does not say what it was trained on"):
+        own_set({})
+    with pytest.raises(ValueError, match="there are balanced, .*, own"):
+        set_for("mine", about)
+
+
+def test_the_own_set_of_scans_has_a_seed_that_no_network_had():
+    about = {"plan": {"lab": {"sample": "ggg444"}, "seed": 0}}
+    member = {"plan": {"lab": {"sample": "ggg444"}, "seed": OWN_SEED}}
+    own, other = own_set(about), own_set(member | {"members": [about, member]})
+    assert own.names == frozen_set("lab").names
+    assert (own.identity["seed"], other.identity["seed"]) == (OWN_SEED, OWN_SEED + 1)
+    assert own.sha256 not in (other.sha256, frozen_set("lab").sha256)
+    with pytest.raises(ValueError, match="sample of the estimator's plan differ"):
+        own_set(about | {"sample": {"fit": {}}})
+
+
 # Report -----------------------------------------------------------------------------------------------------
 
 
@@ -505,7 +575,9 @@ def test_a_folder_has_all_files_and_its_page_loads_nothing(loaded, tmp_path):
     assert "Not calibrated" in page
     assert not re.search(r'(?:src|href)="(?!data:)', page)
     assert "<script" not in page
-    assert page.count("data:image/png;base64,") == 5
+    assert page.count("data:image/png;base64,") == 6
+    assert "whose width is beside them: the bounds of the set’s values" in page
+    assert "v2 of 2025" not in page
     text = (folder / "evaluation.md").read_text(encoding="utf-8")
     pictures = re.findall(r"\]\((.*?)\)", text)
     assert all((folder / name).is_file() for name in pictures)
@@ -519,7 +591,7 @@ def test_a_folder_has_all_files_and_its_page_loads_nothing(loaded, tmp_path):
 def test_point_estimators_have_a_shorter_folder(loaded, tmp_path):
     write_evaluation(evaluate(Exact(), loaded), tmp_path / "folder")
     names = {path.name for path in (tmp_path / "folder").iterdir()}
-    assert names == set(EVALUATION_FILES) - {"coverage.png", "ranks.png"}
+    assert names == set(EVALUATION_FILES) - {"coverage.png", "ranks.png", "widths.png"}
     assert "Calibration" not in (tmp_path / "folder" / "evaluation.md").read_text(encoding="utf-8")
 
 

@@ -90,19 +90,38 @@ def test_scans_beyond_the_estimator_s_prior_are_left_out(simulator, few):
     np.testing.assert_array_equal(values, all_values[kept])
 
 
-def test_held_out_scans_must_not_reach_into_those_of_the_training():
-    with pytest.raises(ValueError, match="validation = 300,000; with lab it must be at most 245,760"):
-        LabSource(full_plan(plan(validation=300_000)), plan().lab)
+def test_held_out_and_fresh_scans_never_reach_into_those_of_the_training(monkeypatch):
+    largest = full_plan(plan(validation=65_536, recalibrate=32_768))
+    asked = []
+    monkeypatch.setattr(LabMixture, "scans", lambda self, first, last: asked.append((first, last)))
+    monkeypatch.setattr(lab_data, "_within_bounds", lambda batch, bounds: None)
+    monkeypatch.setattr(lab_data, "rows_of", lambda batch: np.empty(0))
+    source = LabSource(largest, largest.lab)
+    source.examples()
+    source.held_out()
+    source.fresh(32_768)
+    ends = [0, *itertools.chain(*asked), lab_data._FIRST * BLOCK]
+    assert ends == sorted(ends)
 
 
-def test_training_and_held_out_scans_differ(few):
+def test_training_held_out_and_fresh_scans_differ(few):
     source = LabSource(full_plan(plan()), plan().lab)
-    _, held = source.held_out()
     examples = source.examples()
     assert examples.shape == (300, 2111)
     trained = taken(source.batches(lambda values: np.ones(len(values), dtype=bool)), 1)[0][1]
-    known = set(map(tuple, held[:, :9].tolist()))
-    assert not known & set(map(tuple, trained[:, :9].tolist()))
+    parts = [values[:, :9] for values in (trained, source.held_out()[1], source.fresh(100)[1])]
+    together = np.concatenate(parts)
+    assert len(parts[2]) > 90
+    assert len(np.unique(together, axis=0)) == len(together)
+
+
+def test_samples_that_do_not_go_together_are_said_so():
+    own = full_plan(plan(lab={"sample": ["ggg444", "si004"]}))
+    with pytest.raises(
+        ValueError,
+        match=r"lab: sample\[1\] \(Implanted silicon.*diffuse: false; .* All samples of a network need",
+    ):
+        LabSource(own, own.lab)
 
 
 def test_it_trains_resumes_and_is_evaluated_on_the_lab_set(few, tmp_path, monkeypatch):

@@ -83,5 +83,7 @@ def test_samples_with_other_parameters_are_refused():
     sample = load_sample("ggg444")
     settings = sample.model_dump(exclude_unset=True) | {"disorder": "exponential-double-gaussian", "fit": {}}
     other = type(sample).model_validate(settings, context={"folder": Path()})
-    with pytest.raises(ValueError, match="sample 1 has the parameters .*One network needs the same of all"):
+    with pytest.raises(
+        ValueError, match=r"sample\[1\] has the parameters .*One network needs the same of all"
+    ):
         LabMixture([sample, other], FEW, seed=0)

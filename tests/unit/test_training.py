@@ -3,7 +3,9 @@
 import errno
 import itertools
 import json
+import signal
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,11 +22,13 @@ from strainscope.dataset.plan import load_plan
 from strainscope.estimator.load import load_estimator
 from strainscope.estimator.losses import RECIPES
 from strainscope.estimator.plan import TrainingPlan, checked_training, load_training_plan
+from strainscope.estimator.shipped import estimator_path
 from strainscope.estimator.weights import load_weights
 from strainscope.evaluation import LAB_SEED, excluded
 from strainscope.sample import preset_text
 from strainscope.training.board import Board
-from strainscope.training.checkpoint import append_log, claim, load_checkpoint, save_checkpoint
+from strainscope.training.checkpoint import append_log, load_checkpoint, save_checkpoint
+from strainscope.training.claim import held
 from strainscope.training.data import Curriculum, DatasetSource, Stream, readers_of
 from strainscope.training.held_out import held_out_values
 from strainscope.training.run import Run
@@ -71,7 +75,7 @@ def short_plan(folder, model="posterior", **changes):
     """A network on few curves of few points: an epoch is a step or two."""
     settings = {"points": 172 if model == "cnn2023" else 24, "size": 64, "validation": 64}
     if model == "posterior":
-        settings |= {"samples": 640, "batch": 64, "validate_every": 320}
+        settings |= {"samples": 640, "batch": 64, "validate_every": 320, "warm_up": 64}
     else:
         settings |= {"samples": 256, "batch": 32, "validate_every": 1000}
         settings |= {"network": {}, "learning_rate": None, "warm_up": None}
@@ -157,8 +161,179 @@ def test_a_training_that_is_over_stays_as_it_is(data_folder, tmp_path):
 def test_another_plan_does_not_go_on_in_a_run(trained, data_folder):
     with pytest.raises(FileExistsError, match="--resume"):
         training.train(training_plan(data_folder), trained, data_folder=data_folder)
-    with pytest.raises(ValueError, match="the training of another plan"):
+    with pytest.raises(ValueError, match=r"of another plan \(seed = 0, now 3\); name another folder"):
         training.train(training_plan(data_folder, seed=3), trained, data_folder=data_folder, resume=True)
+
+
+def test_another_sample_behind_the_same_name_does_not_go_on(data_folder, tmp_path, monkeypatch):
+    """Nor another table that the sample names; the same plan from elsewhere, or with defaults written out, does."""
+    own = yaml.safe_load(preset_text("ggg444"))
+    own["resolution"] = {"family": "measured", "path": "resolution.txt"}
+    data = load_plan("uniform-1m").model_dump(mode="json") | {"sample": "own.yaml"}
+    place = tmp_path / "plan.yaml"
+    place.write_text(yaml.safe_dump({"data": [{"plan": "data.yaml", "size": 64}]}))
+    table = tmp_path / "resolution.txt"
+
+    def start(name=place, *, title="one", size=64, stretch=(0.5, 2.0), width=3):
+        table.write_text("\n".join(f"{x} {np.exp(-((x / width) ** 2))}" for x in range(-20, 21)))
+        own["title"], own["resolution"]["stretch_range"] = title, list(stretch)
+        (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+        (tmp_path / "data.yaml").write_text(yaml.safe_dump(data | {"size": size}))
+        with held(tmp_path / "run", full_plan(load_training_plan(str(name))), resume=True):
+            pass
+
+    start()
+    monkeypatch.chdir(tmp_path)
+    start("plan.yaml", title="two")
+    (tmp_path / "inside").mkdir()
+    monkeypatch.chdir("inside")
+    start("../plan.yaml", size=65)  # the training's plan has a size of its own
+    with pytest.raises(
+        ValueError, match=r"data\[0\]\.sample\.resolution\.stretch_range = \[0\.5, 2\.0\], now \[0\.6, 2\.0\]"
+    ):
+        start(stretch=(0.6, 2.0))
+    with pytest.raises(ValueError, match=r"sample\.resolution\.path = .*file of checksum .*, now .*file of"):
+        start(width=4)
+
+
+def test_a_run_of_an_earlier_version_goes_on(data_folder, tmp_path):
+    """Its plan does not say what its files held, and lacks the keys that came later."""
+    plan, folder = short_plan(data_folder), tmp_path / "run"
+    interrupted(plan, folder, data_folder)
+    place = folder / training.PLAN
+    document = json.loads(place.read_text())
+    del document["sources"], document["recalibrate"]
+    place.write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=r"\(samples = 640, now 704\)"):
+        training.train(short_plan(data_folder, samples=704), folder, resume=True)
+    assert training.train(plan, folder, data_folder=data_folder, resume=True).exists()
+
+
+def test_one_training_at_a_time_in_a_folder(data_folder, tmp_path):
+    plan, folder = short_plan(data_folder), tmp_path / "run"
+
+    def another(progress):
+        with pytest.raises(OSError, match="run: another process is writing it"):
+            training.train(plan, folder, data_folder=data_folder, resume=True)
+
+    training.train(plan, folder, data_folder=data_folder, tell=another)
+
+
+def test_ctrl_c_leaves_a_checkpoint_of_the_last_finished_step(data_folder, tmp_path, monkeypatch):
+    plan, folder, step = short_plan(data_folder), tmp_path / "run", Run.step
+    training.train(plan, tmp_path / "whole", data_folder=data_folder)
+
+    def interrupted_step(self, curves, values):
+        if self.steps == 3:
+            signal.raise_signal(signal.SIGINT)
+        step(self, curves, values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "step", interrupted_step)
+        with pytest.raises(KeyboardInterrupt, match="at 256 of 640 curves; --resume goes on from there"):
+            training.train(plan, folder, data_folder=data_folder)
+    resumed = []
+    training.train(
+        plan, folder, data_folder=data_folder, resume=True, tell_resumed=lambda *told: resumed.append(told)
+    )
+    assert resumed == [(256, 640)]
+    assert_same(weights_of(folder), weights_of(tmp_path / "whole"))
+
+
+def test_ctrl_c_while_curves_are_read_takes_none_of_them(data_folder, tmp_path, monkeypatch):
+    plan, folder, whole = short_plan(data_folder), tmp_path / "run", Stream.__iter__
+
+    def reading(self):
+        for batch in whole(self):
+            if self.state()["read"] == 4:
+                raise KeyboardInterrupt
+            yield batch
+
+    training.train(plan, tmp_path / "whole", data_folder=data_folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(Stream, "__iter__", reading)
+        with pytest.raises(KeyboardInterrupt, match="at 192 of 640"):
+            training.train(plan, folder, data_folder=data_folder)
+    training.train(plan, folder, data_folder=data_folder, resume=True)
+    assert_same(weights_of(folder), weights_of(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("empty_before", [False, True])
+def test_a_start_that_fails_leaves_nothing(data_folder, tmp_path, monkeypatch, empty_before):
+    folder = tmp_path / "new" / "run"
+    if empty_before:
+        folder.mkdir(parents=True)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=2**26))
+    plan = short_plan(data_folder, size=10**7)
+    with pytest.raises(
+        OSError, match=r"^data\[0\]: .*10,000,000 samples need .* Ask for a size of at most [\d,]+, or"
+    ):
+        training.train(plan, folder)
+    assert list(tmp_path.rglob("*")) == ([folder.parent, folder] if empty_before else [])
+
+
+def test_what_is_simulated_stays_when_the_training_fails(data_folder, tmp_path, monkeypatch):
+    def fails(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "step", fails)
+    with pytest.raises(KeyboardInterrupt, match="before the first step"):
+        training.train(short_plan(data_folder), tmp_path / "run")
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["data", "plan.json", "tensorboard"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_said_so(data_folder, tmp_path):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(FileExistsError, match="run: is a file; name a folder"):
+        training.train(short_plan(data_folder), tmp_path / "run")
+    with pytest.raises(OSError, match=r"inside: cannot be made \(Not a directory\); choose another place"):
+        training.train(short_plan(data_folder), tmp_path / "run" / "inside")
+    with pytest.raises(OSError, match=r"/proc/run: cannot be made"):
+        training.train(short_plan(data_folder), Path("/proc/run"))
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_what_a_killed_training_left_half_written_is_removed(data_folder, tmp_path):
+    plan, folder = short_plan(data_folder), tmp_path / "run"
+    interrupted(plan, folder, data_folder)
+    (folder / ".checkpoint.pt.0123abcd.partial").write_bytes(b"half")
+    training.train(plan, folder, data_folder=data_folder, resume=True)
+    assert not list(folder.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."
+        ),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee documentation"),
+    ],
+)
+def test_too_little_memory_is_said_so(data_folder, tmp_path, monkeypatch, error):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(Run, "step", fails)
+    with pytest.raises(
+        ValueError, match=r"^out of memory \(.*batch = 64 .*smaller batch or network.*machine\.$"
+    ):
+        training.train(short_plan(data_folder), tmp_path / "run", data_folder=data_folder)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_altered_checkpoint_is_said_so(data_folder, tmp_path):
+    plan, folder = short_plan(data_folder), tmp_path / "run"
+    interrupted(plan, folder, data_folder, checkpoint_every=64)
+    place = folder / training.CHECKPOINT
+    content = bytearray(place.read_bytes())
+    content[len(content) // 2] ^= 1
+    place.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"checkpoint\.pt: is no whole checkpoint \(the checksum of .* differs"
+    ):
+        training.train(plan, folder, data_folder=data_folder, resume=True)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a file", b"text"])
@@ -200,15 +375,24 @@ def test_a_full_disk_at_the_log_is_said_so(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_at_the_checkpoint_or_plan_leaves_nothing_behind(data_folder, tmp_path, monkeypatch):
+    save_checkpoint(tmp_path / "c.pt", {"seen": 1})
     monkeypatch.setattr("os.replace", _full)
-    with pytest.raises(OSError, match=r"c\.pt: the checkpoint .* is kept\. Free space.* --resume"):
-        save_checkpoint(tmp_path / "c.pt", {"seen": 1})
+    with pytest.raises(
+        OSError, match=r"c\.pt: the checkpoint .* \(No space left on device\); the one before is kept\. Free"
+    ):
+        save_checkpoint(tmp_path / "c.pt", {"seen": 2})
+    assert load_checkpoint(tmp_path / "c.pt") == {"seen": 1}
+    with pytest.raises(
+        OSError, match=r"d\.pt: the checkpoint .* \(No space left on device\)\. Free .*--resume"
+    ):
+        save_checkpoint(tmp_path / "d.pt", {"seen": 1})
     plan = full_plan(short_plan(data_folder))
     with pytest.raises(
         OSError, match=r"plan\.json: could not be written \(No space.*; nothing is lost\. .*--resume"
     ):
-        claim(tmp_path / "run", plan, resume=False)
-    assert [path.name for path in tmp_path.rglob("*")] == ["run"]
+        with held(tmp_path / "run", plan, resume=False):
+            pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["c.pt"]
 
 
 def test_a_full_disk_at_the_board_is_said_so(tmp_path, monkeypatch):
@@ -263,7 +447,9 @@ def test_a_loss_that_is_no_number_stops_and_names_the_sample(data_folder, tmp_pa
 
     monkeypatch.setattr(PosteriorTask, "target", target)
     plan = short_plan(data_folder, validation=65)
-    with pytest.raises(ValueError, match="the loss is nan at step 2, from the sample") as error:
+    with pytest.raises(
+        ValueError, match="the loss is nan at step 2, from the sample .*; there is no checkpoint yet"
+    ) as error:
         training.train(plan, tmp_path / "run", data_folder=data_folder)
     assert f"Dmax1 = {seen[2][5, 0]:g}, " in str(error.value)
 
@@ -357,6 +543,26 @@ def test_held_out_curves_are_in_no_frozen_test_set():
     assert len(values) == 100
     assert not excluded(values, plan.plans[0].names).any()
     np.testing.assert_array_equal(values[:10], plan.plans[0].draws.values(2_699_990, 2_700_000))
+
+
+@pytest.mark.parametrize("size", [600, 459])  # goes on behind its dataset, or takes all but those in use
+def test_fresh_curves_are_neither_trained_on_nor_held_out(tmp_path, size):
+    source = DatasetSource(grid_plan(tmp_path, datasets=[{"size": size}]))
+    curves, values = source.fresh(100)
+    assert curves.shape == (100, 24)
+    data = grid_plan(tmp_path, datasets=[{"size": size}]).plans[0]
+    known = np.concatenate([data.draws.values(0, data.size), source.held_out()[1]])
+    assert len(rows_set(values)) == 100
+    assert not rows_set(values) & rows_set(known)
+
+
+def test_a_training_ends_with_its_widths_made_right(data_folder, tmp_path):
+    path = training.train(
+        short_plan(data_folder, samples=128, recalibrate=256), tmp_path / "run", data_folder=data_folder
+    )
+    found = load_estimator(path).recalibration
+    assert found.factor.shape[0] == 7
+    assert (found.factor != 1).any()
 
 
 def test_too_few_curves_to_hold_out_are_said_so(tmp_path):
@@ -468,6 +674,12 @@ def test_a_full_plan_has_the_models_own_values(data_folder):
     assert full_plan(found) == found
     million = TrainingPlan(data=[{"plan": "uniform-1m"}], model="v3")
     assert full_plan(million).batch == RECIPES["v3"].batch_at_a_million
+
+
+def test_the_rate_rises_over_a_part_of_short_trainings_too():
+    plan = TrainingPlan(data=[{"plan": "uniform-1m"}], samples=20_000)
+    assert full_plan(plan).warm_up == 2000
+    assert full_plan(plan.model_copy(update={"samples": 10**7})).warm_up == 50_000
 
 
 @pytest.mark.parametrize(
@@ -750,6 +962,30 @@ def test_the_command_trains_and_goes_on(data_folder, tmp_path):
     assert "--resume" in again.stderr
 
 
+def test_the_command_is_interrupted_in_a_line_and_says_where_it_goes_on(data_folder, tmp_path, monkeypatch):
+    plan = short_plan(data_folder, samples=128)
+    place = tmp_path / "plan.yaml"
+    place.write_text(yaml.safe_dump(plan.model_dump(mode="json", exclude_unset=True)))
+    arguments = ["train", str(place), "-o", str(tmp_path / "run"), "--data", str(data_folder)]
+    step = Run.step
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Run, "step", lambda self, *batch: (signal.raise_signal(signal.SIGINT), step(self, *batch))
+        )
+        found = CliRunner().invoke(app, arguments)
+    assert found.exit_code == 130
+    assert found.stderr == ("strainscope: interrupted at 64 of 128 curves; --resume goes on from there\n")
+    again = CliRunner().invoke(app, [*arguments, "--resume"])
+    assert again.exit_code == 0
+    assert again.stderr.startswith("goes on at 64 of 128 curves\n")
+
+
+def test_an_estimator_is_found_in_the_folder_of_its_training(trained, tmp_path):
+    assert estimator_path(str(trained)) == trained / training.WEIGHTS
+    with pytest.raises(ValueError, match=r"is a folder without estimator\.safetensors; .* it has not ended"):
+        estimator_path(str(tmp_path))
+
+
 # Plans ------------------------------------------------------------------------------------------------------
 
 
@@ -768,6 +1004,12 @@ def test_the_command_trains_and_goes_on(data_folder, tmp_path):
         ({"curriculum": {"share": 1.5}}, r"curriculum\.share = 1\.5"),
         ({"curriculum": {"quantity": "Dmax"}}, r"curriculum\.quantity = 'Dmax'.*Did you mean Dmax1"),
         ({"minutes": 0}, "minutes = 0"),
+        (
+            {"validation": 5_000_000},
+            "validation = 5,000,000; it must be <= 65,536: all of them are simulated",
+        ),
+        ({"samples": 500, "warm_up": 500}, "warm_up = 500; it must lie below samples = 500.*leave it out"),
+        ({"model": "v1", "recalibrate": 256}, "recalibrate goes with model: posterior, not v1; leave it out"),
         # Its scaled gradients go neither with clipping nor with the fused optimiser.
         ({"precision": "16-mixed"}, "precision = '16-mixed'; it must be '32-true' or 'bf16-mixed'"),
         ({"ensemble": 6}, "ensemble = 6"),

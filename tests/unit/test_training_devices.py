@@ -157,7 +157,8 @@ def test_a_sample_of_another_process_is_named(place, tmp_path):
     done = troubled(place, tmp_path / "run", "nan")
     assert done.returncode == 1
     assert "ValueError: a curve holds what is no number at step 0, from the sample Dmax1 = " in done.stderr
-    assert "the last checkpoint is kept" in done.stderr
+    assert "there is no checkpoint yet" in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_batches_are_dealt_out_by_the_row(place):

@@ -51,8 +51,8 @@ class _Commands(TyperGroup):
             return result
         except BrokenPipeError:
             raise
-        except KeyboardInterrupt:
-            typer.echo("strainscope: interrupted", err=True)
+        except KeyboardInterrupt as interrupt:
+            typer.echo(" ".join(["strainscope: interrupted", *interrupt.args]), err=True)
             raise typer.Exit(INTERRUPTED) from None
         except (ValueError, OSError) as error:
             if os.environ.get("STRAINSCOPE_DEBUG") == "1":

@@ -25,7 +25,8 @@ def train(
 
     The plan says which: the posterior estimator or a published network (v1, v2, v3, cnn2023), for how many curves or
     minutes, on which window of the curves, with which loss, low strain first or not, one network or an ensemble.
-    The folder gets log.jsonl and TensorBoard's logs (tensorboard --logdir FOLDER).
+    The folder gets log.jsonl and TensorBoard's logs (tensorboard --logdir FOLDER). Ctrl-C leaves a checkpoint there,
+    from which --resume goes on.
     """
     from strainscope.cli.dataset import progress_bar
     from strainscope.estimator.plan import load_training_plan
@@ -62,6 +63,7 @@ def train(
             tell=tell,
             tell_step=bar,
             tell_data=lambda name, done, total: bar(done, total, f"simulating {name}"),
+            tell_resumed=lambda seen, total: typer.echo(f"goes on at {seen:,} of {total:,} curves", err=True),
         )
     typer.echo(f"{weights}: {weights.stat().st_size / 1e6:.1f} MB")
 
@@ -69,9 +71,12 @@ def train(
 def evaluate(
     context: typer.Context,
     estimator: Annotated[
-        str, typer.Argument(metavar="ESTIMATOR", help="Name of one that ships, or a weights file.")
+        str,
+        typer.Argument(
+            metavar="ESTIMATOR", help="Name of one that ships, a weights file, or a run's folder."
+        ),
     ],
-    test_set: Annotated[str, typer.Option("--set", help="balanced, balanced-film, continuous or lab.")],
+    test_set: Annotated[str, typer.Option("--set", help="balanced, balanced-film, continuous, lab, or own.")],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder for a report; it must not exist.")
     ] = None,
@@ -84,7 +89,7 @@ def evaluate(
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say how good an estimator is on a frozen test set."""
+    """Say how good an estimator is on a frozen test set, or on fresh curves of its own training plan (own)."""
     _require_torch()
     from strainscope import evaluation
     from strainscope.cli.dataset import progress_bar
@@ -96,7 +101,7 @@ def evaluate(
         evaluation.check_evaluation_target(out, force=force)
     weights = estimator_path(estimator)
     loaded = load_estimator(weights)
-    asked = evaluation.frozen_set(test_set)
+    asked = evaluation.set_for(test_set, loaded.about)
     check_asked(
         loaded.about,
         angle_arcsec=asked.angle_arcsec,
@@ -104,7 +109,7 @@ def evaluate(
         scans="scans" in asked.identity,
     )
     with progress_bar("simulating") as bar:
-        frozen = evaluation.load_test_set(test_set, size=size, progress=bar)
+        frozen = evaluation.load_test_set(asked, size=size, progress=bar)
     with progress_bar("evaluating") as bar:
         found = evaluation.evaluate(
             loaded,

@@ -17,6 +17,7 @@ import numpy as np
 from numcodecs import Blosc
 from threadpoolctl import threadpool_limits
 
+from strainscope.dataset.alone import alone
 from strainscope.dataset.plan import Plan
 from strainscope.dataset.simulate import BLOCK, Curves, Simulator
 from strainscope.dataset.store import DamagedRootError, DatasetWriter, Layout, read_attributes, rounded
@@ -56,7 +57,7 @@ def generate(
     layout = Layout(plan=plan)
     writer = DatasetWriter(path, layout)
     _check_target(path, layout, resume)
-    with _alone(path):
+    with alone(path):
         if (path / "zarr.json").exists():
             try:
                 read_attributes(path)
@@ -160,30 +161,6 @@ def _check_same_data(path: Path, layout: Layout) -> None:
         )
 
 
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the folder against a second process that would write it; the hold ends with this process."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"{path}: cannot be made ({error.strerror or error}); choose another place.") from None
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        yield
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise OSError(f"{path}: another process is writing it; wait for it or stop it.") from None
-    try:
-        yield
-    finally:
-        os.close(handle)
-
-
 def _check_room(path: Path, layout: Layout, missing: list[int]) -> None:
     """Refuse before starting what the disk cannot hold, by the size of the first block."""
     simulator = Simulator(layout.plan)
@@ -195,9 +172,10 @@ def _check_room(path: Path, layout: Layout, missing: list[int]) -> None:
     if needed > free:
         with contextlib.suppress(OSError):
             path.rmdir()
+        most = max(0, int((free - _SPARE_BYTES) / each))
         raise OSError(
             f"{path}: {rows:,} samples need about {needed / 1e9:.2f} GB ({each:.0f} bytes each), and {free / 1e9:.2f} "
-            f"GB are free. Ask for at most {max(0, int((free - _SPARE_BYTES) / each)):,} (--size), or use another disk."
+            f"GB are free. Ask for a size of at most {most:,}, or use another disk."
         )
 
 

@@ -276,6 +276,13 @@ class Plan(PlanSettings):
             for name, r in self._ranges()
         }
 
+    def grid_reach(self) -> int | None:
+        """How many samples can be drawn, as far as the smallest stratum goes; None where there is no end."""
+        draws = self.draws
+        if isinstance(draws, GridDraws) and not draws.replacement:
+            return int(draws.space.sizes.min()) * len(draws.space.sizes)
+        return None
+
     def with_held(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values of all parameters of the sample (n, all) from those that vary (n, parameter)."""
         names = list(self.units)

@@ -17,6 +17,7 @@ from strainscope.sample.messages import at_key, first_problem, hint, sentence
 
 LARGEST_PLAN_BYTES = 1_000_000
 Count = Annotated[int, Field(ge=1)]
+_MOST_VALIDATION = 65_536
 
 
 class DataSettings(Settings):
@@ -39,9 +40,13 @@ class LabData(Settings):
 
     def build(self) -> tuple[Sample, ...]:
         """The samples."""
-        names = (self.sample,) if isinstance(self.sample, str) else self.sample
         with at_key("lab.sample"):
-            return tuple(load_sample(name) for name in names)
+            return tuple(load_sample(name) for name in self.names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Presets' names or files' paths of the samples."""
+        return (self.sample,) if isinstance(self.sample, str) else self.sample
 
 
 class NetworkSettings(Settings):
@@ -128,6 +133,16 @@ class TrainingPlan(Settings):
         """Raise ValueError where data do not fit together; the message names the key."""
         if self.annealed_at is not None and not self.annealed_at < self.samples:
             raise ValueError(f"annealed_at = {self.annealed_at}; it must lie below samples = {self.samples}")
+        if self.validation > _MOST_VALIDATION:
+            raise ValueError(
+                f"validation = {self.validation:,}; it must be <= {_MOST_VALIDATION:,}: all of them are simulated "
+                "before the first step and looked at again and again, and more tell the mean errors no better"
+            )
+        if self.warm_up is not None and not self.warm_up < self.samples:
+            raise ValueError(
+                f"warm_up = {self.warm_up:,}; it must lie below samples = {self.samples:,}, or the learning rate never "
+                "reaches its height; lower it, or leave it out"
+            )
         if bool(self.data) == (self.lab is not None):
             raise ValueError("give either data (datasets of curves) or lab (simulated scans), and not both")
         if self.lab is not None:
@@ -219,8 +234,9 @@ def load_training_plan(name_or_path: str) -> TrainingPlan:
 
 
 def _beside(plan: Path, name: object) -> object:
-    """The path of a file that a plan names from its own folder; what is none stays as it is."""
-    return str(plan.parent / name) if isinstance(name, str) and (plan.parent / name).is_file() else name
+    """The whole path of a file that a plan names from its own folder; what is none stays as it is."""
+    place = plan.parent.resolve() / name if isinstance(name, str) else None
+    return str(place) if place is not None and place.is_file() else name
 
 
 def checked_training(data: Mapping[str, Any], *, source: str) -> TrainingPlan:

@@ -3,6 +3,7 @@
 from importlib import resources
 from pathlib import Path
 
+from strainscope.estimator.weights import WEIGHTS
 from strainscope.sample.messages import did_you_mean, sentence
 
 _FOLDER, _SUFFIX = "estimators", ".safetensors"
@@ -18,10 +19,10 @@ def shipped_estimators() -> tuple[str, ...]:
 
 
 def estimator_path(name_or_path: str) -> Path:
-    """The weights file of an estimator that ships, or the path as it is given.
+    """The weights file of an estimator that ships or of a training's folder, or the path as it is given.
 
     Raises:
-        ValueError: neither a name that ships nor anything like a file's path.
+        ValueError: neither a name that ships nor anything like a file's path, or a folder without weights.
     """
     known = shipped_estimators()
     if name_or_path in known:
@@ -34,4 +35,9 @@ def estimator_path(name_or_path: str) -> Path:
                 f"estimator = {name_or_path!r} is no file, nor {listed}{did_you_mean(name_or_path, known)}"
             )
         )
-    return path
+    if path.is_dir() and not (path / WEIGHTS).exists():
+        raise ValueError(
+            f"{path}: is a folder without {WEIGHTS}; name a weights file. If it is a training's, it has not ended: "
+            "go on with strainscope train and --resume."
+        )
+    return path / WEIGHTS if path.is_dir() else path

@@ -12,6 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+WEIGHTS = "estimator.safetensors"
+"""Name of the file in the folder of a training."""
 FORMAT = 1
 _KEY = "strainscope"
 

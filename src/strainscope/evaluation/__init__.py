@@ -8,6 +8,7 @@ from strainscope.evaluation.estimates import PointEstimator, Sampling
 from strainscope.evaluation.evaluate import Evaluation, evaluate
 from strainscope.evaluation.exclusion import excluded
 from strainscope.evaluation.lab_set import LAB_SEED, rows_of
+from strainscope.evaluation.own_set import OWN_SEED, own_set, set_for
 from strainscope.evaluation.report import check_evaluation_target, evaluation_json, write_evaluation
 from strainscope.evaluation.test_sets import (
     FrozenTestSet,
@@ -22,6 +23,7 @@ from strainscope.evaluation.test_sets import (
 
 __all__ = [
     "LAB_SEED",
+    "OWN_SEED",
     "Evaluation",
     "FrozenTestSet",
     "LoadedTestSet",
@@ -36,8 +38,10 @@ __all__ = [
     "frozen_set",
     "frozen_set_names",
     "load_test_set",
+    "own_set",
     "parameters_sha256",
     "register",
     "rows_of",
+    "set_for",
     "write_evaluation",
 ]

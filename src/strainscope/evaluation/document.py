@@ -1,6 +1,7 @@
 """An evaluation as one JSON document, for programs."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from strainscope.evaluation.calibration import (
@@ -28,6 +29,7 @@ def evaluation_document(evaluation: Evaluation, *, command: str | None = None) -
     document = {
         "schema_version": SCHEMA_VERSION,
         "estimator": e.estimator,
+        "training": None if e.training is None else asdict(e.training),
         "test_set": {
             "name": frozen.name,
             "title": frozen.title,
@@ -38,10 +40,13 @@ def evaluation_document(evaluation: Evaluation, *, command: str | None = None) -
             "bounds": {name: list(pair) for name, pair in frozen.bounds.items()},
             "units": dict(zip(frozen.names, frozen.units, strict=True)),
             "constraints": [str(constraint) for constraint in frozen.constraints],
+            "caveat": frozen.caveat or None,
         },
         "parameters": list(e.names),
         "not_estimated": list(e.not_estimated),
+        "range": {name: list(pair) for name, pair in e.ranges.items()},
         "range_width": dict(zip(e.names, e.widths.tolist(), strict=True)),
+        "range_from": {n: "published" if n in e.in_published_ranges else "bounds" for n in e.names},
         **_metrics(e.metrics),
         "mean_mae_percent_of_range": e.metrics.mean_mae_percent_of_range,
         **({} if e.calibration is None else _calibration(e.calibration)),
@@ -64,6 +69,7 @@ def evaluation_document(evaluation: Evaluation, *, command: str | None = None) -
 def _metrics(metrics: PointMetrics) -> dict[str, Any]:
     return {
         "mae_percent_of_range": metrics.mae_percent_of_range,
+        "mae_uncertainty_percent_of_range": metrics.mae_uncertainty_percent,
         "median_percent_of_range": metrics.median_percent_of_range,
         "r2": metrics.r2,
         "within_10_percent": metrics.within_10_percent,

@@ -7,6 +7,7 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
+from strainscope.dataset.published import PUBLISHED_RANGES
 from strainscope.evaluation.calibration import (
     BIN_POINTS,
     OVERALL_POINTS,
@@ -27,10 +28,10 @@ from strainscope.evaluation.metrics import (
     PointMetrics,
     bins,
     point_metrics,
-    range_widths,
     violations,
 )
 from strainscope.evaluation.test_sets import FrozenTestSet, LoadedTestSet
+from strainscope.evaluation.training_facts import Training, training_of
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -48,6 +49,7 @@ class Calibration:
         rank: Of the truth among the draws, shape (curve, parameter).
         distance: TARP's numbers, shape (curve,).
         sd: Of the posteriors, shape (curve, parameter).
+        bound: Cramér-Rao bounds as standard deviations, same shape, NaN where unknown; None if not given.
         coverage: Over all curves.
         rank_tests: Simulation-based calibration, by parameter.
         tarp_test: The same of TARP's numbers.
@@ -61,6 +63,7 @@ class Calibration:
     rank: Floats
     distance: Floats
     sd: Floats
+    bound: Floats | None
     coverage: Coverage
     rank_tests: Mapping[str, RankTest]
     tarp_test: RankTest
@@ -114,7 +117,7 @@ class Evaluation:
         frozen: The test set.
         names: Parameters evaluated: those of the set that the estimator has.
         units: Of these.
-        widths: Of the ranges that errors are given in, shape (parameter,).
+        ranges: What errors are given in % of, by parameter.
         truth: Shape (curve, parameter).
         estimate: Shape (curve, parameter).
         metrics: Over all curves.
@@ -122,6 +125,7 @@ class Evaluation:
         bins: The same by any quantity.
         estimated: Quantities of the bins that are those of the estimates, not of the truth.
         timing: Of the estimates.
+        training: What the estimator says of its training; None if nothing.
         seed: Of draws and random points.
         version: Of this package.
     """
@@ -130,7 +134,7 @@ class Evaluation:
     frozen: FrozenTestSet
     names: tuple[str, ...]
     units: tuple[str, ...]
-    widths: Floats
+    ranges: Mapping[str, tuple[float, float]]
     truth: Floats
     estimate: Floats
     metrics: PointMetrics
@@ -138,8 +142,19 @@ class Evaluation:
     bins: tuple[BinResult, ...]
     estimated: tuple[str, ...]
     timing: Timing
+    training: Training | None
     seed: int
     version: str
+
+    @property
+    def widths(self) -> Floats:
+        """Of the ranges that errors are given in, shape (parameter,)."""
+        return np.array([high - low for low, high in self.ranges.values()])
+
+    @property
+    def in_published_ranges(self) -> tuple[str, ...]:
+        """Parameters whose errors are in % of the published ranges; the others' are in % of the set's bounds."""
+        return tuple(n for n in self.names if self.ranges[n] == PUBLISHED_RANGES.get(n))
 
     @property
     def not_estimated(self) -> tuple[str, ...]:
@@ -187,7 +202,8 @@ def evaluate(
         raise ValueError(f"draws = {draws}; at least 2 are needed for a width.")
     columns = [frozen.names.index(n) for n in names]
     truth = test_set.parameters[:, columns]
-    widths = range_widths(names, frozen.bounds)
+    ranges = {name: frozen.ranges[name] for name in names}
+    widths = np.array([high - low for low, high in ranges.values()])
     estimate, point_ms, single_ms = point_estimates(estimator, test_set, own, names)
     sampler = Sampler(estimator, test_set, own, names, draws=draws, seed=seed)
     bound = None if cramer_rao is None else np.asarray(cramer_rao, dtype=np.float64)[:, columns]
@@ -204,7 +220,7 @@ def evaluate(
         frozen=frozen,
         names=names,
         units=tuple(frozen.units[i] for i in columns),
-        widths=widths,
+        ranges=ranges,
         truth=truth,
         estimate=estimate,
         metrics=metrics,
@@ -221,6 +237,7 @@ def evaluate(
             sample_ms=None if calibration is None else 1000 * sampler.seconds / number,
             single_sample_ms=None if calibration is None else sampler.single_ms(),
         ),
+        training=training_of(getattr(estimator, "about", {})),
         seed=seed,
         version=version("strainscope"),
     )
@@ -274,6 +291,7 @@ def _calibration(
         rank=ranked,
         distance=distances,
         sd=sds,
+        bound=bound,
         coverage=coverage(names, ranked, distances),
         rank_tests={n: rank_test(ranked[:, i]) for i, n in enumerate(names)},
         tarp_test=rank_test(distances),

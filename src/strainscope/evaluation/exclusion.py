@@ -6,9 +6,14 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from strainscope.dataset.draw import Draws
+from strainscope.dataset.plan import Plan
 from strainscope.evaluation.rows import SIGNIFICANT_DIGITS, RowSet, Table
 from strainscope.evaluation.test_sets import frozen_set, frozen_set_names
 
+Floats = NDArray[np.float64]
+
+_CHUNK = 1 << 18  # samples of a dataset that are drawn together
 _SINGLE_DIGITS = 6  # of a float32, without its last one
 
 
@@ -46,6 +51,28 @@ def excluded(values: Table, names: Sequence[str], *, sets: Sequence[str] | None 
         seen.add(what)
         columns = [list(names).index(n) for n in common]
         result |= _rows_of(name, common, single).contains(values[:, columns])
+    return result
+
+
+def in_datasets(values: Floats, plans: Sequence[Plan], *, drawn_by: Draws | None = None) -> NDArray[np.bool_]:
+    """Rows drawn for plans on a grid that one of their datasets holds, shape (n,); continuous values never coincide.
+
+    Args:
+        values: Parameters, shape (n, p).
+        plans: Of the datasets.
+        drawn_by: What drew the rows behind its own dataset, where they do not come again.
+    """
+    result = np.zeros(len(values), dtype=np.bool_)
+    datasets = [plan for plan in plans if plan.on_grid] if plans[0].on_grid else []
+    rows = RowSet(values)
+    for plan in datasets:
+        if plan.draws is drawn_by:
+            continue
+        for first in range(0, plan.size, _CHUNK):
+            theirs = plan.draws.values(first, min(first + _CHUNK, plan.size))
+            common = theirs[rows.contains(theirs)]
+            if len(common):
+                result |= RowSet(common).contains(values)
     return result
 
 

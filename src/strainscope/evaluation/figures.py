@@ -1,4 +1,4 @@
-"""Figures of an evaluation: predicted against true, errors, coverage, ranks, errors in bins."""
+"""Figures of an evaluation: predicted against true, errors, coverage, ranks, widths, errors in bins."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib import colormaps, style
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from strainscope import plots
@@ -46,6 +46,9 @@ def evaluation_figures(evaluation: Evaluation) -> Mapping[str, Figure]:
     if calibration is not None:
         draws["coverage"] = lambda: coverage_figure(evaluation.names, calibration)
         draws["ranks"] = lambda: rank_figure(evaluation.names, calibration)
+        bound = calibration.bound
+        if bound is not None:
+            draws["widths"] = lambda: width_figure(evaluation, calibration.sd, bound)
     if evaluation.bins:
         draws["bins"] = lambda: bin_figure(evaluation)
     return {name: draw() for name, draw in draws.items()}
@@ -91,7 +94,7 @@ def error_figure(evaluation: Evaluation) -> Figure:
     """Histogram of predicted minus true of every parameter, in % of the range."""
     percent = plots.PERCENT * (evaluation.estimate - evaluation.truth) / evaluation.widths
     with _style():
-        figure, panels = _panels(len(evaluation.names), height=1.6)
+        figure, panels = _panels(len(evaluation.names), height=1.7)
         for i, axes in enumerate(panels):
             mean = evaluation.metrics.mae_percent_of_range[evaluation.names[i]]
             reach = max(float(np.quantile(np.abs(percent[:, i]), 0.98)), 1e-3)
@@ -100,7 +103,7 @@ def error_figure(evaluation: Evaluation) -> Figure:
             axes.stairs(counts, edges, fill=True, color=plots.BEST, alpha=0.35)
             axes.stairs(counts, edges, color=plots.BEST, linewidth=0.8)
             axes.axvline(0, color=plots.MEASURED, linewidth=0.6)
-            axes.set_title(f"{evaluation.names[i]}: mean |error| {mean:.3g} %", fontsize=7.5, pad=3)
+            axes.set_title(f"{evaluation.names[i]}\nmean |error| {mean:.3g} %", fontsize=7.5, pad=3)
             axes.set_xlim(-reach, reach)
             axes.set_ylim(0, 1.08 * counts.max())
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -123,9 +126,12 @@ def coverage_figure(names: tuple[str, ...], calibration: Calibration) -> Figure:
         for shares in _control_shares(names, calibration)
     ]
     levels = [plots.PERCENT * level for level in calibration.control.of]
-    reach = 1.15 * max(2 * OVERALL_POINTS, *(float(np.abs(line).max()) for line in off))
+    # The control is far off: the axis is linear as far as the posteriors reach, then logarithmic.
+    linear = 1.15 * max(2 * OVERALL_POINTS, *(float(np.abs(line).max()) for line in off))
+    reach = 1.5 * max(linear, float(np.abs(control).max()))
+    ticks = [-30, -10, -2 * OVERALL_POINTS, -OVERALL_POINTS, 0, OVERALL_POINTS, 2 * OVERALL_POINTS, 10, 30]
     with _style():
-        figure, panels = _panels(len(names) + 1, height=1.6, sharey=True)
+        figure, panels = _panels(len(names) + 1, height=1.7, sharey=True)
         for axes, name, line, wrong in zip(panels, (*names, _TOGETHER), off, control, strict=True):
             axes.fill_between(
                 nominal,
@@ -147,8 +153,7 @@ def coverage_figure(names: tuple[str, ...], calibration: Calibration) -> Figure:
             axes.plot(nominal, line, color=plots.BEST, linewidth=1.1, label="posteriors")
             axes.plot(
                 levels,
-                # The control is far off: where it lies outside, its mark is at the edge.
-                np.clip(wrong, -0.93 * reach, 0.93 * reach),
+                wrong,
                 "v",
                 color=plots.OTHERS[0],
                 markersize=3.5,
@@ -156,9 +161,12 @@ def coverage_figure(names: tuple[str, ...], calibration: Calibration) -> Figure:
             )
             axes.set_title(name, fontsize=8, pad=3)
             axes.set_xlim(0, 100)
+            axes.set_yscale("symlog", linthresh=linear, linscale=2.0)
             axes.set_ylim(-reach, reach)
             axes.xaxis.set_major_locator(MaxNLocator(4))
-            axes.yaxis.set_major_locator(MaxNLocator(6, symmetric=True))
+            axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if abs(tick) < reach]))
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         figure.supxlabel("nominal level (%)", fontsize=8)
         figure.supylabel("coverage − nominal (points)", fontsize=8)
         handles, labels = panels[0].get_legend_handles_labels()
@@ -182,7 +190,7 @@ def rank_figure(names: tuple[str, ...], calibration: Calibration) -> Figure:
     tests: list[tuple[str, RankTest]] = [(name, calibration.rank_tests[name]) for name in names]
     tests.append((_TOGETHER, calibration.tarp_test))
     with _style():
-        figure, panels = _panels(len(tests), height=1.6)
+        figure, panels = _panels(len(tests), height=1.7)
         for axes, (name, test) in zip(panels, tests, strict=True):
             relative = test.counts / (number / RANK_BINS)
             axes.axhspan(
@@ -191,7 +199,7 @@ def rank_figure(names: tuple[str, ...], calibration: Calibration) -> Figure:
             axes.stairs(relative, edges, fill=True, color=plots.BEST, alpha=0.3, zorder=1)
             axes.stairs(relative, edges, color=plots.BEST, linewidth=0.9, zorder=4, label="curves")
             axes.axhline(1, color=plots.MEASURED, linewidth=0.5, zorder=3)
-            axes.set_title(f"{name}: {chance_text(test.ks_p)}", fontsize=7.5, pad=3)
+            axes.set_title(f"{name}\n{chance_text(test.ks_p)}", fontsize=7.5, pad=3)
             axes.set_xlim(0, 1)
             axes.set_ylim(0, max(1.6, 1.15 * float(relative.max())))
             _sparse(axes)
@@ -202,34 +210,58 @@ def rank_figure(names: tuple[str, ...], calibration: Calibration) -> Figure:
     return figure
 
 
+def width_figure(evaluation: Evaluation, sd: Floats, bound: Floats) -> Figure:
+    """Posterior sd against the Cramér-Rao bound of every parameter, both in % of the range; a point a curve."""
+    with _style():
+        figure, panels = _panels(len(evaluation.names), height=1.7)
+        for i, axes in enumerate(panels):
+            x, y = (plots.PERCENT * table[:, i] / evaluation.widths[i] for table in (bound, sd))
+            known = (x > 0) & (y > 0)  # NaN where there is no bound
+            axes.loglog(x[known], y[known], ".", color=plots.BEST, markersize=2.5, alpha=0.6)
+            if known.any():
+                ends = [
+                    0.7 * min(x[known].min(), y[known].min()),
+                    1.4 * max(x[known].max(), y[known].max()),
+                ]
+                axes.plot(ends, ends, color=plots.OTHERS[0], linewidth=0.7)
+            axes.set_title(evaluation.names[i], fontsize=8, pad=3)
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_locator(LogLocator(numticks=4))
+                axis.set_minor_locator(NullLocator())
+        figure.supxlabel("Cramér–Rao bound (% of the range)", fontsize=8)
+        figure.supylabel("sd of the posterior (% of the range)", fontsize=8)
+    return figure
+
+
 def bin_figure(evaluation: Evaluation) -> Figure:
-    """Mean absolute error of every parameter along each quantity that curves are binned by."""
+    """Mean absolute error of every parameter and its standard error, along each quantity that curves are binned by."""
     by: dict[str, list[BinResult]] = {}
     for result in evaluation.bins:
         by.setdefault(result.bin.quantity, []).append(result)
+    names = evaluation.names
+    height = len(by) * (0.35 + 1.5 * _lines(len(names)))
     with _style():
-        figure, panels = _panels(len(evaluation.names), height=1.6)
-        looks = [(plots.BEST, "o"), *zip(plots.OTHERS, "s^Dv", strict=True)]
-        for axes, name in zip(panels, evaluation.names, strict=True):
-            for (quantity, results), (colour, mark) in zip(by.items(), looks, strict=False):
-                errors = [r.metrics.mae_percent_of_range[name] for r in results]
-                axes.plot(
-                    range(1, len(errors) + 1),
-                    errors,
-                    marker=mark,
-                    color=colour,
+        figure = Figure(figsize=(plots.PAGE_IN, height), layout="constrained")
+        parts = figure.subfigures(len(by), 1, squeeze=False)[:, 0]
+        for part, (quantity, results) in zip(parts, by.items(), strict=True):
+            ends = np.array([(r.bin.low, r.bin.high) for r in results]).T
+            for axes, name in zip(_panels_in(part, len(names)), names, strict=True):
+                axes.errorbar(
+                    ends.mean(axis=0),
+                    [r.metrics.mae_percent_of_range[name] for r in results],
+                    xerr=0.5 * (ends[1] - ends[0]),
+                    yerr=[r.metrics.mae_uncertainty_percent[name] for r in results],
+                    fmt="o",
+                    color=plots.BEST,
                     markersize=3,
-                    label=quantity.replace("_", " "),
+                    linewidth=0.9,
                 )
-            axes.set_title(name, fontsize=8, pad=3)
-            axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
-            axes.set_xlim(0.5, max(map(len, by.values())) + 0.5)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.xaxis.set_minor_locator(NullLocator())
-        figure.supxlabel("bin, from the smallest values to the largest", fontsize=8)
-        figure.supylabel("mean |error| (% of the range)", fontsize=8)
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=5)
+                axes.set_title(name, fontsize=8, pad=3)
+                axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
+                _sparse(axes)
+            estimated = " (estimated)" if quantity in evaluation.estimated else ""
+            part.supxlabel(f"{quantity.replace('_', ' ')}{estimated}", fontsize=8)
+            part.supylabel("mean |error| (% of the range)", fontsize=8)
     return figure
 
 
@@ -248,13 +280,21 @@ def _style() -> AbstractContextManager[None]:
 
 def _panels(number: int, *, height: float, sharey: bool = False) -> tuple[Figure, list[Axes]]:
     """A figure at page width with so many panels, four a row."""
-    columns = min(_COLUMNS, number)
-    lines = -(-number // columns)
-    figure = Figure(figsize=(plots.PAGE_IN, 0.55 + height * lines), layout="constrained")
-    panels = list(figure.subplots(lines, columns, squeeze=False, sharey=sharey).ravel())
+    figure = Figure(figsize=(plots.PAGE_IN, 0.55 + height * _lines(number)), layout="constrained")
+    return figure, _panels_in(figure, number, sharey=sharey)
+
+
+def _panels_in(figure: Figure | SubFigure, number: int, *, sharey: bool = False) -> list[Axes]:
+    panels = list(
+        figure.subplots(_lines(number), min(_COLUMNS, number), squeeze=False, sharey=sharey).ravel()
+    )
     for axes in panels[number:]:
         axes.remove()
-    return figure, panels[:number]
+    return panels[:number]
+
+
+def _lines(number: int) -> int:
+    return -(-number // _COLUMNS)
 
 
 def _edges(truth: Floats) -> Floats:

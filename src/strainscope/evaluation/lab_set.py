@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.evaluation.cramer_rao import scan_bounds
-from strainscope.evaluation.test_sets import SIZE, Curves, Floats, FrozenTestSet, register
+from strainscope.evaluation.rows import rounded
+from strainscope.evaluation.test_sets import (
+    DIGITS,
+    SIZE,
+    Curves,
+    Floats,
+    FrozenTestSet,
+    parameters_sha256,
+    register,
+)
 from strainscope.measurement import (
     BLOCK,
     CHANNELS,
@@ -23,7 +32,7 @@ from strainscope.measurement import (
     Targets,
     drawn_block,
 )
-from strainscope.sample import load_sample
+from strainscope.sample import Sample, load_sample
 
 LAB_SEED = 926_311
 """Of the set `lab`; trainings must not use it."""
@@ -38,8 +47,17 @@ def rows_of(batch: LabBatch) -> NDArray[np.float32]:
     return np.concatenate([batch.channels.reshape(len(batch), -1), batch.told], axis=1)
 
 
-def _lab() -> FrozenTestSet:
-    sample, settings = load_sample(_SAMPLE), LabSettings()
+def scan_set(
+    name: str,
+    sample: Sample,
+    settings: LabSettings,
+    *,
+    seed: int,
+    title: str,
+    origin: str,
+    sha256: str | None = None,
+) -> FrozenTestSet:
+    """Scans of a sample as the simulator gives them; see `FrozenTestSet`. Without a hash, that of what is drawn."""
     experiment, prior = sample.experiment(), sample.prior()
     # Heights of the peak set the bounds of scale and background alone.
     targets = Targets(experiment=experiment, prior=prior, settings=settings, peak_heights=(1.0, 1.0))
@@ -49,10 +67,10 @@ def _lab() -> FrozenTestSet:
 
     @cache
     def simulator() -> LabSimulator:
-        return LabSimulator(sample, settings, seed=LAB_SEED)
+        return LabSimulator(sample, settings, seed=seed)
 
     def drawn(block: int) -> Floats:
-        profiles, _, instruments = drawn_block(sample, settings, seed=LAB_SEED, block=block)
+        profiles, _, instruments = drawn_block(sample, settings, seed=seed, block=block)
         others = (
             np.log10(instruments.diffuse_amplitude),
             instruments.correlation_length,
@@ -70,27 +88,40 @@ def _lab() -> FrozenTestSet:
     def columns(parameters: Floats) -> dict[str, Floats]:
         family = experiment.profile.strain
         strain = family.maximum(parameters[:, : len(family.parameters)])[0]
-        return {"maximum_strain": strain, "disorder": parameters[:, names.index("K")]}
+        disorder = {"disorder": parameters[:, names.index("K")]} if "K" in names else {}
+        return {"maximum_strain": strain, **disorder}
 
     def bounds(number: int) -> Floats:
         return scan_bounds(simulator(), number)[:, : len(names)]
 
     return FrozenTestSet(
-        name="lab",
-        title="Implanted GGG 444 as laboratories measure it, with counting noise",
-        origin=f"the first {SIZE:,} simulated scans of the sample {_SAMPLE}, seed {LAB_SEED}",
+        name=name,
+        title=title,
+        origin=origin,
         names=names,
         units=tuple(targets.units[name] for name in names),
         bounds={name: targets.bounds[name] for name in names},
         constraints=experiment.constraints,
         angle_arcsec=grid.at(experiment.stack).centre,
-        sha256=_SHA256,
+        sha256=parameters_sha256(rounded(draw(), DIGITS)) if sha256 is None else sha256,
         draw=draw,
         simulate=simulate,
         columns=columns,
         seen_columns=lambda rows: {"log10_peak_counts": 5 + 2 * rows[:, counts].astype(np.float64)},
         cramer_rao=bounds,
-        identity={"sample": sample.settings(), "scans": settings.model_dump(mode="json"), "seed": LAB_SEED},
+        identity={"sample": sample.settings(), "scans": settings.model_dump(mode="json"), "seed": seed},
+    )
+
+
+def _lab() -> FrozenTestSet:
+    return scan_set(
+        "lab",
+        load_sample(_SAMPLE),
+        LabSettings(),
+        seed=LAB_SEED,
+        title="Implanted GGG 444 as laboratories measure it, with counting noise",
+        origin=f"the first {SIZE:,} simulated scans of the sample {_SAMPLE}, seed {LAB_SEED}",
+        sha256=_SHA256,
     )
 
 

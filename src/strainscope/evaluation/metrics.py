@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ class PointMetrics:
     Attributes:
         number: Curves.
         mae_percent_of_range: Mean absolute error in % of the range.
+        mae_uncertainty_percent: Standard error of that mean in % of the range; NaN for a single curve.
         median_percent_of_range: Median absolute error in % of the range.
         r2: 1 - Σ(estimate - truth)²/Σ(truth - mean)²; NaN where all truths are equal.
         within_10_percent: Share of curves [1] with a relative error of 10 % or less.
@@ -33,6 +35,7 @@ class PointMetrics:
 
     number: int
     mae_percent_of_range: Mapping[str, float]
+    mae_uncertainty_percent: Mapping[str, float]
     median_percent_of_range: Mapping[str, float]
     r2: Mapping[str, float]
     within_10_percent: Mapping[str, float]
@@ -45,17 +48,32 @@ class PointMetrics:
         return float(np.mean(list(self.mae_percent_of_range.values())))
 
 
-def range_widths(names: Sequence[str], bounds: Mapping[str, tuple[float, float]]) -> Floats:
-    """What errors are divided by: the predecessor's range where it has one, else the bounds given; shape (parameter,).
+def error_ranges(
+    bounds: Mapping[str, tuple[float, float]], sample: Mapping[str, Any] | None
+) -> dict[str, tuple[float, float]]:
+    """What errors are given in % of: the published range of its parameters for implanted GGG 444, else the bounds.
+
+    Args:
+        bounds: Smallest and largest value of each parameter by the prior.
+        sample: Settings of the sample; None where there is none.
 
     Raises:
-        ValueError: a parameter without either, or with an empty one.
+        ValueError: an empty range.
     """
-    pairs = {**bounds, **PUBLISHED_RANGES}
-    for name in names:
-        if name not in pairs or not pairs[name][0] < pairs[name][1]:
-            raise ValueError(f"{name} has no range to give errors in; state its bounds (lower < upper).")
-    return np.array([pairs[name][1] - pairs[name][0] for name in names])
+    published = PUBLISHED_RANGES if sample is not None and _is_published(sample) else {}
+    for name, (low, high) in bounds.items():
+        if not low < high:
+            raise ValueError(f"{name} has the bounds {low:g} to {high:g}; errors in % need lower < upper.")
+    return {name: published.get(name, pair) for name, pair in bounds.items()}
+
+
+def _is_published(sample: Mapping[str, Any]) -> bool:
+    """Whether it is the crystal, reflection and family of profiles that the ranges were published for."""
+    return (
+        sample.get("crystal") == "GGG"
+        and list(sample.get("reflection", ())) == [4, 4, 4]
+        and sample.get("strain", {}).get("family") == "double-gaussian"
+    )
 
 
 def checked_table(what: str, table: Floats, names: Sequence[str], number: int) -> Floats:
@@ -116,6 +134,9 @@ def point_metrics(
     return PointMetrics(
         number=number,
         mae_percent_of_range=named(percent.mean(axis=0)),
+        mae_uncertainty_percent=named(
+            percent.std(axis=0, ddof=1) / np.sqrt(number) if number > 1 else np.full(len(names), np.nan)
+        ),
         median_percent_of_range=named(np.median(percent, axis=0)),
         r2=named(r2),
         # Rounding must not decide where the error is 10 % exactly.

@@ -1,6 +1,8 @@
 """What an estimator that ships has to reach."""
 
 BALANCED_SET = "balanced"
+COMPARED_SETS = (BALANCED_SET, "balanced-film", "continuous")
+"""Noise-free, like the curves that the predecessor's errors were measured on."""
 BALANCED_BARS = {
     "Dmax1": 0.6,
     "D01": 1.5,

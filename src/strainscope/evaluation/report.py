@@ -13,10 +13,12 @@ from strainscope.evaluation.calibration import BIN_POINTS, OVERALL_POINTS, Cover
 from strainscope.evaluation.document import evaluation_document
 from strainscope.evaluation.evaluate import BinResult, Calibration, Evaluation
 from strainscope.evaluation.figures import chance_text, evaluation_figures
-from strainscope.evaluation.published import BALANCED_BARS, BALANCED_SET
+from strainscope.evaluation.published import BALANCED_BARS, BALANCED_SET, COMPARED_SETS
+from strainscope.evaluation.training_facts import Training
 from strainscope.report.document import json_text
 from strainscope.report.numerals import number_text
 from strainscope.report.whole import check_whole, write_whole
+from strainscope.sample.messages import with_unit
 
 #: All files that an evaluation's folder can hold; the first tells that a folder is one.
 EVALUATION_FILES = (
@@ -27,6 +29,7 @@ EVALUATION_FILES = (
     "errors.png",
     "coverage.png",
     "ranks.png",
+    "widths.png",
     "bins.png",
 )
 _KIND = "evaluation"
@@ -102,7 +105,8 @@ def _render(
         facts=_facts(evaluation),
         rows=_rows(evaluation),
         bars=_has_bars(evaluation),
-        earlier=any(name in V2_ERRORS for name in evaluation.names),
+        earlier=evaluation.frozen.name in COMPARED_SETS,
+        ranges_from=_ranges_from(evaluation),
         calibration=calibration,
         coverage=[] if calibration is None else _coverage_rows(evaluation.names, calibration),
         tolerance=f"{OVERALL_POINTS:g}",
@@ -164,7 +168,7 @@ def _verdict(evaluation: Evaluation) -> tuple[str, str, list[str]]:
         return "bad", "Calibration not shown", reasons
     reasons.append("Control: posteriors of half the width fail the same test, as they must.")
     if calibration.problems or bad_bins:
-        return "bad", "Not calibrated", reasons
+        return "bad", "Not calibrated", [*reasons, *filter(None, [e.frozen.caveat])]
     return (
         "good",
         f"Calibrated: coverage within {calibration.coverage.allowed(OVERALL_POINTS):.3g} points of nominal",
@@ -189,19 +193,46 @@ def _facts(evaluation: Evaluation) -> list[tuple[str, str, str]]:
         facts.append(
             ("Posterior", f"{_ms(e.timing.sample_ms)} a curve", f"{e.calibration.draws:,} draws{single}")
         )
+    return facts + _training_facts(e.training)
+
+
+def _training_facts(training: Training | None) -> list[tuple[str, str, str]]:
+    if training is None:
+        return []
+    title = f"plan “{training.title}”" if training.title else "plan without a title"
+    data = f"{title}: {training.model} on {', '.join(training.data)}"
+    seen = "unknown" if training.curves_seen is None else f"{training.curves_seen:,} curves"
+    facts = [("Trained on", seen, data)]
+    if training.hours is not None:
+        cores = training.core_hours
+        spent = "" if cores is None else f", {number_text(cores, digits=2)} core-hours"
+        seeds = f"seed{'s' if len(training.seeds) > 1 else ''} {', '.join(map(str, training.seeds))}"
+        facts.append(("Training", f"{number_text(training.hours, digits=2)} h", f"{seeds}{spent}"))
     return facts
+
+
+def _ranges_from(evaluation: Evaluation) -> str:
+    """Where the ranges come from that errors are given in % of."""
+    published, own = evaluation.in_published_ranges, "the bounds of the set’s values"
+    if not published:
+        return own
+    source = "the ranges of the predecessor’s report, which scale errors only"
+    if published == evaluation.names:
+        return source
+    return f"{source}, for {', '.join(published)}, and {own} for the others"
 
 
 def _rows(evaluation: Evaluation) -> list[dict[str, str]]:
     e, metrics = evaluation, evaluation.metrics
     rows = []
-    for name, width, unit in zip(e.names, e.widths, e.units, strict=True):
+    for name, width, unit in zip(e.names, e.widths.tolist(), e.units, strict=True):
         error, bar = metrics.mae_percent_of_range[name], BALANCED_BARS.get(name)
         rows.append(
             {
                 "name": name,
                 "mae": _percent(error),
-                "absolute": f"{number_text(error / 100 * width, digits=3)}{'' if unit == '1' else ' ' + unit}",
+                "range": with_unit(number_text(width, digits=3), unit),
+                "absolute": with_unit(number_text(error / 100 * width, digits=3), unit),
                 "median": _percent(metrics.median_percent_of_range[name]),
                 "r2": f"{metrics.r2[name]:.4f}",
                 "within": f"{100 * metrics.within_10_percent[name]:.1f} %",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from strainscope.dataset.plan import Plan, load_plan
 from strainscope.dataset.simulate import BLOCK, Simulator
 from strainscope.evaluation.curve_cache import kept_curves
+from strainscope.evaluation.metrics import error_ranges
 from strainscope.evaluation.rows import rounded, row_bytes
 from strainscope.profile import Constraint
 from strainscope.sample.messages import hint, sentence
@@ -64,6 +65,7 @@ class FrozenTestSet:
         cramer_rao: Gives the bounds of the first so many curves as standard deviations, (number, parameter); None where
             there is no noise.
         identity: All that decides the curves, as plain data: the key of the cache.
+        caveat: What to know beside a verdict on calibration, a sentence; empty if nothing.
     """
 
     name: str
@@ -82,6 +84,12 @@ class FrozenTestSet:
     seen_columns: Callable[[Curves], Mapping[str, Floats]] = field(repr=False, default=lambda _: {})
     cramer_rao: Callable[[int], Floats] | None = field(repr=False, default=None)
     identity: Mapping[str, Any] = field(repr=False)
+    caveat: str = ""
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """What errors are given in % of, by parameter."""
+        return error_ranges(self.bounds, self.identity.get("sample"))
 
     def parameters(self) -> Floats:
         """Parameters of the whole set, shape (size, parameter); checked.
@@ -227,7 +235,9 @@ def frozen_set(name: str) -> FrozenTestSet:
     return _made(_FACTORIES[name])
 
 
-def from_plan(name: str, plan: Plan, *, first: int, title: str, sha256: str, source: str) -> FrozenTestSet:
+def from_plan(
+    name: str, plan: Plan, *, first: int, title: str, sha256: str, source: str, caveat: str = ""
+) -> FrozenTestSet:
     """Samples first to first + 9,999 of a plan.
 
     Args:
@@ -237,19 +247,49 @@ def from_plan(name: str, plan: Plan, *, first: int, title: str, sha256: str, sou
         title: What it is, in words.
         sha256: Of the parameters.
         source: Name of the plan.
+        caveat: See `FrozenTestSet`.
 
     Raises:
         ValueError: the plan's strata do not hold so many samples.
     """
     # Without replacement, samples of one plan differ from each other as long as no stratum runs out.
     plan.draws.check(first + SIZE)
-    experiment = plan.sample_settings.experiment()
     simulators: list[Simulator] = []
 
     def simulate(parameters: Floats, start: int, stop: int) -> Curves:
         if not simulators:
             simulators.append(Simulator(plan))
         return simulators[0].simulate(parameters[start:stop])
+
+    return curve_set(
+        name,
+        plan,
+        title=title,
+        origin=f"samples {first:,} to {first + SIZE - 1:,} of the plan {source}, seed {plan.seed}",
+        bounds=plan.bounds(),
+        sha256=sha256,
+        draw=lambda: plan.draws.values(first, first + SIZE),
+        simulate=simulate,
+        identity=plan.identity(),
+        caveat=caveat,
+    )
+
+
+def curve_set(
+    name: str,
+    plan: Plan,
+    *,
+    title: str,
+    origin: str,
+    bounds: Mapping[str, tuple[float, float]],
+    sha256: str,
+    draw: Callable[[], Floats],
+    simulate: Callable[[Floats, int, int], Curves],
+    identity: Mapping[str, Any],
+    caveat: str = "",
+) -> FrozenTestSet:
+    """A set of noise-free curves with the parameters, sample and angles of a plan; see `FrozenTestSet` for the rest."""
+    experiment = plan.sample_settings.experiment()
 
     def columns(parameters: Floats) -> Mapping[str, Floats]:
         strain = experiment.profile.strain
@@ -259,20 +299,25 @@ def from_plan(name: str, plan: Plan, *, first: int, title: str, sha256: str, sou
     return FrozenTestSet(
         name=name,
         title=title,
-        origin=f"samples {first:,} to {first + SIZE - 1:,} of the plan {source}, seed {plan.seed}",
+        origin=origin,
         names=plan.names,
         units=tuple(plan.units[n] for n in plan.names),
-        bounds=plan.bounds(),
+        bounds=bounds,
         constraints=tuple(c for c in experiment.constraints if all(n in plan.names for n, _ in c.terms)),
         angle_arcsec=plan.angle_arcsec,
         sha256=sha256,
-        draw=lambda: plan.draws.values(first, first + SIZE),
+        draw=draw,
         simulate=simulate,
         columns=columns,
-        identity=plan.identity(),
+        identity=identity,
+        caveat=caveat,
     )
 
 
+_ON_A_GRID = (
+    "The values of this set lie on a grid. Where an estimator was trained on curves beside the grid, too, even the "
+    "exact posterior is not calibrated on it alone: the sets continuous and own tell."
+)
 _GRID_SHA256 = "28cee56f91435544be49eb56a5dd8e5e4aa5b18cd51bfdd8cf8737ab0764c2b2"
 
 
@@ -284,6 +329,7 @@ def _balanced() -> FrozenTestSet:
         title="Balanced grid, bare GGG 444, noise-free",
         sha256=_GRID_SHA256,
         source="balanced-1m",
+        caveat=_ON_A_GRID,
     )
 
 
@@ -296,6 +342,7 @@ def _balanced_film() -> FrozenTestSet:
         # The same grid, seed and constraints as on bare GGG, so the same parameters.
         sha256=_GRID_SHA256,
         source="balanced-1m-film",
+        caveat=_ON_A_GRID,
     )
 
 

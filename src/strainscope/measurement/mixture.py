@@ -16,6 +16,21 @@ from strainscope.sample import Sample
 
 Floats = NDArray[np.float64]
 
+# What samples of one network have in common; crystal, reflection and bounds may differ.
+_AGREE = "the same families of strain, disorder and resolution, and diffuse: true"
+
+
+def _simulator(samples: Sequence[Sample], i: int, settings: LabSettings, seed: int) -> LabSimulator:
+    """That of one of the samples, which an error names."""
+    try:
+        return LabSimulator(samples[i], settings, seed=seed)
+    except ValueError as error:
+        if len(samples) == 1:
+            raise
+        raise ValueError(
+            f"sample[{i}] ({samples[i].title or 'without title'}): {error} All samples of a network need {_AGREE}."
+        ) from None
+
 
 class LabMixture:
     """Blocks of scans of several samples, which take turns; of one sample it is its simulator.
@@ -41,13 +56,13 @@ class LabMixture:
     def __init__(self, samples: Sequence[Sample], settings: LabSettings, *, seed: int) -> None:
         if not samples:
             raise ValueError("no samples; give at least one.")
-        self.simulators = tuple(LabSimulator(sample, settings, seed=seed) for sample in samples)
+        self.simulators = tuple(_simulator(samples, i, settings, seed) for i in range(len(samples)))
         first = self.simulators[0].targets
         for i, simulator in enumerate(self.simulators):
             if simulator.targets.names != first.names:
                 raise ValueError(
-                    f"sample {i} has the parameters {', '.join(simulator.targets.names)}; sample 0 has "
-                    f"{', '.join(first.names)}. One network needs the same of all."
+                    f"sample[{i}] has the parameters {', '.join(simulator.targets.names)}; sample[0] has "
+                    f"{', '.join(first.names)}. One network needs the same of all: {_AGREE}."
                 )
         self.names = first.names
         self.units = tuple(first.units[name] for name in self.names)

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from strainscope.dataset.published import PUBLISHED_RANGES
 from strainscope.estimator.baselines import baseline_network
 from strainscope.estimator.inputs import TargetScale
 from strainscope.estimator.losses import RECIPES, Loss, LossName, Recipe
 from strainscope.estimator.regression import RegressionEstimator, regression_input
+from strainscope.evaluation.metrics import error_ranges
 from strainscope.training.schedule import CosineSchedule, PlateauSchedule, Schedule
 from strainscope.training.settings import FullPlan
 from strainscope.training.task import VALIDATION_LOSS, Floats, Savable, Targets, errors_percent
@@ -36,9 +36,9 @@ class BaselineTask:
     def __init__(self, plan: FullPlan) -> None:
         self._plan = plan
         data = plan.plans[0]
-        self._bounds = plan.bounds()
+        self._ranges = error_ranges(plan.bounds(), data.sample_settings.settings())
         self._grid_points = data.angles.number
-        self.scale = TargetScale.of(data.names, {**self._bounds, **PUBLISHED_RANGES})
+        self.scale = TargetScale.of(data.names, self._ranges)
         self._recipe: Recipe = replace(
             RECIPES[plan.model], learning_rate=plan.learning_rate, weight_decay=plan.weight_decay
         )
@@ -92,7 +92,7 @@ class BaselineTask:
     def figures(
         self, network: nn.Module, curves: NDArray[np.float32], values: Floats, device: torch.device
     ) -> dict[str, float]:
-        """Mean loss, and errors in % of the parameters' ranges in the data."""
+        """Mean loss, and errors in % of the parameters' ranges."""
         target = torch.from_numpy(self.target(values))
         found = []
         with torch.no_grad():
@@ -102,7 +102,7 @@ class BaselineTask:
         scaled = torch.cat(found)
         loss = float(self._loss.cpu()(scaled, target))
         estimate = self.scale.values(scaled.double()).numpy()
-        return {VALIDATION_LOSS: loss} | errors_percent(self.names, estimate, values, self._bounds)
+        return {VALIDATION_LOSS: loss} | errors_percent(self.names, estimate, values, self._ranges)
 
     def estimator(self, network: nn.Module, about: Mapping[str, Any]) -> Savable:
         """The network as an estimator of parameters, without posteriors."""

@@ -1,53 +1,22 @@
-"""Files of a run: its plan, its checkpoint, which is written whole or not at all, and its log."""
+"""Files of a run: its checkpoint, which is written whole or not at all, and its log."""
 
+import io
 import json
 import os
 import pickle
 import uuid
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 
-from strainscope.estimator.plan import TrainingPlan
-from strainscope.training.settings import FullPlan, full_plan
-
-WEIGHTS, CHECKPOINT, LOG, PLAN = "estimator.safetensors", "checkpoint.pt", "log.jsonl", "plan.json"
+CHECKPOINT, LOG, PLAN = "checkpoint.pt", "log.jsonl", "plan.json"
 
 GO_ON = "Free space, or mend what else is wrong with the disk, and go on with --resume."
 LOST = "what was trained since the last checkpoint is lost"
-
-
-def claim(folder: Path, plan: FullPlan, *, resume: bool) -> None:
-    """Make the run's folder, or check that what is there is of the same plan.
-
-    Raises:
-        FileExistsError: it holds a run and `resume` is off, or something else.
-        ValueError: it holds another plan's run.
-    """
-    place = folder / PLAN
-    if place.exists():
-        if not resume:
-            raise FileExistsError(f"{folder}: holds a training; name another folder, or go on with --resume.")
-        if _document(place) != plan.model_dump(mode="json"):
-            raise ValueError(
-                f"{folder}: holds the training of another plan; name another folder, or use its plan."
-            )
-        return
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder}: holds something else than a training; name another folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    _replace(place, json.dumps(plan.model_dump(mode="json"), sort_keys=True, indent=1))
-
-
-def _document(place: Path) -> dict[str, Any] | None:
-    """The plan in a run's folder, with the defaults of keys that came later; None if it is none."""
-    try:
-        return full_plan(TrainingPlan.model_validate(json.loads(place.read_text()))).model_dump(mode="json")
-    except (ValidationError, ValueError):
-        return None
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
@@ -56,13 +25,17 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     Raises:
         OSError: it cannot be written; the one before is kept.
     """
+    # In memory first: torch does not say why a file cannot be written.
+    content = io.BytesIO()
+    torch.save(dict(state), content)
     fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        torch.save(dict(state), fresh)
+        fresh.write_bytes(content.getbuffer())
         os.replace(fresh, path)
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
+        kept = "; the one before is kept" if path.exists() else ""
         raise OSError(
-            f"{path}: the checkpoint could not be written ({error}); the one before is kept. {GO_ON}"
+            f"{path}: the checkpoint could not be written ({error.strerror or error}){kept}. {GO_ON}"
         ) from None
     finally:
         fresh.unlink(missing_ok=True)
@@ -72,12 +45,24 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """A state, its tensors on the processor, as not every device has float64; loading executes nothing.
 
     Raises:
-        ValueError: it is not whole.
+        OSError: it cannot be read.
+        ValueError: it is not whole, or was altered.
     """
     try:
+        # Torch writes checksums, and does not look at them.
+        with zipfile.ZipFile(path) as file:
+            altered = file.testzip()
+        if altered is not None:
+            raise ValueError(f"the checksum of {altered} differs")
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise OSError(
+            f"{path}: the checkpoint could not be read ({error.strerror or error}). {GO_ON}"
+        ) from None
     # Torch says in many ways that a file is none of its own.
     except (
+        zipfile.BadZipFile,
+        zlib.error,
         RuntimeError,
         EOFError,
         LookupError,
@@ -122,10 +107,15 @@ def cut_log(path: Path, seen: int) -> None:
             continue
         if row["seen"] <= seen:
             kept.append(line + "\n")
-    _replace(path, "".join(kept))
+    replace_text(path, "".join(kept))
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file, all or nothing.
+
+    Raises:
+        OSError: it cannot be written; the one before is kept.
+    """
     fresh = path.with_name(f".{path.name}.partial")
     try:
         fresh.write_text(text, encoding="utf-8")

@@ -13,6 +13,7 @@ from strainscope.dataset.generate import generate
 from strainscope.dataset.reader import ShuffledReader
 from strainscope.dataset.simulate import Curves, Simulator
 from strainscope.evaluation import excluded
+from strainscope.sample.messages import at_key
 from strainscope.training.held_out import held_out_values
 from strainscope.training.settings import FullPlan
 
@@ -28,7 +29,8 @@ def readers_of(plan: FullPlan, folder: Path, tell: Callable[[str, int, int], Non
     readers = []
     for i, (data, own) in enumerate(zip(plan.data, plan.plans, strict=True)):
         path = folder / f"{i}-{Path(data.plan).stem}.zarr"
-        generate(own, path, resume=True, progress=partial(tell, path.name))
+        with at_key(f"data[{i}]"):
+            generate(own, path, resume=True, progress=partial(tell, path.name))
         readers.append(ShuffledReader(path, batch=plan.batch, seed=plan.seed + i, start=plan.window))
     return readers
 
@@ -101,6 +103,7 @@ class DatasetSource:
             "angle_arcsec": first.angle_arcsec.tolist(),
             "window": self._plan.window,
             "sample": first.sample_settings.settings(),
+            "plans": [data.model_dump(mode="json") for data in self._plan.plans],
         }
 
 

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from strainscope.dataset.draw import Draws, GridDraws
+from strainscope.dataset.draw import Draws
 from strainscope.evaluation import excluded
-from strainscope.evaluation.rows import RowSet
+from strainscope.evaluation.exclusion import in_datasets
 from strainscope.training.settings import FullPlan
 
 Floats = NDArray[np.float64]
@@ -16,7 +16,6 @@ Floats = NDArray[np.float64]
 VALIDATION_SEED = 7_000_000
 # Candidates of another seed for each curve that is wanted, before it is given up.
 _MOST_CANDIDATES = 64
-_CHUNK = 1 << 18
 
 
 def held_out_values(plan: FullPlan) -> Floats:
@@ -32,7 +31,7 @@ def held_out_values(plan: FullPlan) -> Floats:
     used = {data.seed for data in plan.plans}
     seed = next(s for s in itertools.count(VALIDATION_SEED + plan.seed) if s not in used)
     found = np.empty((0, len(first.names)))
-    reach = _reach(first.draws)
+    reach = first.grid_reach()
     if reach is not None:
         found = _unused(plan, first.draws, first.size, reach)
     if len(found) < plan.validation:
@@ -48,13 +47,6 @@ def held_out_values(plan: FullPlan) -> Floats:
     return found
 
 
-def _reach(draws: Draws) -> int | None:
-    """How many samples can be drawn, as far as the smallest stratum goes; None where there is no end."""
-    if isinstance(draws, GridDraws) and not draws.replacement:
-        return int(draws.space.sizes.min()) * len(draws.space.sizes)
-    return None
-
-
 def _unused(plan: FullPlan, draws: Draws, first: int, end: int) -> Floats:
     """At most `validation` rows of samples first to end - 1, without those that are in use."""
     found, number = np.empty((0, len(draws.names))), plan.validation
@@ -67,17 +59,4 @@ def _unused(plan: FullPlan, draws: Draws, first: int, end: int) -> Floats:
 
 def _in_use(plan: FullPlan, draws: Draws, values: Floats) -> NDArray[np.bool_]:
     """Which rows drawn are also in a dataset or a frozen test set."""
-    result = excluded(values, plan.plans[0].names)
-    # Continuous values never coincide.
-    datasets = [data for data in plan.plans if data.on_grid] if plan.plans[0].on_grid else []
-    rows = RowSet(values)
-    for data in datasets:
-        # Behind a dataset its own draws do not come again.
-        if data.draws is draws:
-            continue
-        for first in range(0, data.size, _CHUNK):
-            theirs = data.draws.values(first, min(first + _CHUNK, data.size))
-            common = theirs[rows.contains(theirs)]
-            if len(common):
-                result |= RowSet(common).contains(values)
-    return result
+    return excluded(values, plan.plans[0].names) | in_datasets(values, plan.plans, drawn_by=draws)

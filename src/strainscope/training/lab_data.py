@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from strainscope.estimator.plan import LabData
 from strainscope.evaluation import LAB_SEED, rows_of
 from strainscope.measurement import BLOCK, Components, LabBatch, LabMixture, joined
+from strainscope.sample.messages import at_key
 from strainscope.training.data import Admits, Batch
 from strainscope.training.settings import FullPlan
 
@@ -24,7 +25,8 @@ ROUND = 256
 REPEATS = 8
 # Batches that are measured ahead.
 _AHEAD = 4
-# Scans that inputs are standardised by; those that are held out follow, then those of the training.
+# Scans that inputs are standardised by; those that are held out follow, and fresh ones, then, from a block that the
+# longest plan leaves room for, those of the training.
 _STANDARDISED_BY, _HELD_OUT, _FIRST = 8192, 16_384, 1024
 
 
@@ -56,12 +58,10 @@ class LabSource:
             raise ValueError(
                 f"seed = {plan.seed}, ensemble = {plan.ensemble}: {LAB_SEED} is that of the test set lab; use another."
             )
-        most = _FIRST * BLOCK - _HELD_OUT - plan.recalibrate
-        if plan.validation > most:
-            raise ValueError(f"validation = {plan.validation:,}; with lab it must be at most {most:,}.")
         self._plan = plan
         self._samples = lab.build()
-        self._scans = LabMixture(self._samples, lab.scans, seed=plan.seed)
+        with at_key("lab"):
+            self._scans = LabMixture(self._samples, lab.scans, seed=plan.seed)
         self.names, self.bounds = self._scans.names, self._scans.bounds
         self.constraints = self._scans.constraints
         self._first = self._scans.simulators[0]

@@ -1,7 +1,9 @@
 """One visible loop, resumable at any step."""
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,19 +12,20 @@ from lightning_fabric import Fabric
 
 from strainscope.estimator.ensemble import save_ensemble
 from strainscope.estimator.plan import TrainingPlan
+from strainscope.estimator.weights import WEIGHTS
 from strainscope.training.baseline_task import BaselineTask
 from strainscope.training.board import Board
 from strainscope.training.checkpoint import (
     CHECKPOINT,
     LOG,
-    WEIGHTS,
     append_log,
-    claim,
     cut_log,
     load_checkpoint,
     save_checkpoint,
 )
+from strainscope.training.claim import claim, held
 from strainscope.training.data import DatasetSource
+from strainscope.training.interrupts import kept_back
 from strainscope.training.lab_data import LabSource
 from strainscope.training.posterior_task import PosteriorTask
 from strainscope.training.run import Run
@@ -65,10 +68,12 @@ class _Habits:
     tell: Callable[[Progress], None]
     tell_step: Callable[[int, int], None]
     tell_data: Callable[[str, int, int], None]
+    tell_resumed: Callable[[int, int], None]
 
 
 # However slow the network: no more than this is lost [s].
 _CHECKPOINT_SECONDS = 600.0
+_OUT_OF_MEMORY = re.compile("out of memory|not enough memory|allocate memory", re.IGNORECASE)
 
 
 def train(
@@ -82,6 +87,7 @@ def train(
     tell: Callable[[Progress], None] = lambda progress: None,
     tell_step: Callable[[int, int], None] = lambda seen, total: None,
     tell_data: Callable[[str, int, int], None] = lambda name, done, total: None,
+    tell_resumed: Callable[[int, int], None] = lambda seen, total: None,
 ) -> Path:
     """Train an estimator, or go on with one; data that are missing are simulated first.
 
@@ -95,33 +101,56 @@ def train(
         tell: Called after each validation.
         tell_step: Called after each step with the curves seen, and those of the whole training.
         tell_data: Called with a dataset's name, samples done and their total.
+        tell_resumed: Called, where it goes on from a checkpoint, with the curves seen and those of the whole training.
 
     Returns:
         Path of the weights.
 
     Raises:
         FileExistsError: the folder holds a run and `resume` is off.
-        ValueError: it holds another plan's run or a damaged checkpoint, the loss is no number, or there are not so many
-            devices.
-        OSError: it cannot be written.
+        KeyboardInterrupt: as Ctrl-C was pressed; a checkpoint of the last finished step is written.
+        ValueError: it holds another plan's run or a damaged checkpoint, the loss is no number, there are not so many
+            devices, or too little memory.
+        OSError: it cannot be written, or another process is writing it.
     """
     whole = full_plan(plan)
-    source = source_of(whole)
-    task = task_of(whole, source)
-    task.build()  # fails on what does not fit together before anything is written or simulated
-    if whole.batch % devices:
-        raise ValueError(f"batch = {whole.batch}; it must be a multiple of the devices, {devices}.")
-    fabric = fabric_of(whole.precision, devices)
-    data = data_folder or folder / "data"
-    habits = _Habits(checkpoint_every=checkpoint_every, tell=tell, tell_step=tell_step, tell_data=tell_data)
-    with together(fabric):
-        if fabric.is_global_zero:
-            claim(folder, whole, resume=resume)
-        if whole.ensemble == 1:
-            _train_one(whole, source, task, folder, data, habits, fabric)
-        else:
-            _train_members(whole, folder, data, habits, fabric, resume=resume)
+    habits = _Habits(
+        checkpoint_every=checkpoint_every,
+        tell=tell,
+        tell_step=tell_step,
+        tell_data=tell_data,
+        tell_resumed=tell_resumed,
+    )
+    with _memory_explained(whole):
+        source = source_of(whole)
+        task = task_of(whole, source)
+        task.build()  # fails on what does not fit together before anything is written or simulated
+        if whole.batch % devices:
+            raise ValueError(f"batch = {whole.batch}; it must be a multiple of the devices, {devices}.")
+        fabric = fabric_of(whole.precision, devices)
+        data = data_folder or folder / "data"
+        with together(fabric), held(folder, whole, resume=resume) if fabric.is_global_zero else nullcontext():
+            if whole.ensemble == 1:
+                _train_one(whole, source, task, folder, data, habits, fabric)
+            else:
+                _train_members(whole, folder, data, habits, fabric, resume=resume)
     return folder / WEIGHTS
+
+
+@contextmanager
+def _memory_explained(plan: FullPlan) -> Iterator[None]:
+    """Say what to change where memory is too small."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        if not isinstance(error, MemoryError) and not _OUT_OF_MEMORY.search(reason):
+            raise
+        sizes = f" and network.inner = {plan.network.inner:,}" if plan.model == "posterior" else ""
+        raise ValueError(
+            f"out of memory ({reason or 'no more to be had'}), with batch = {plan.batch:,}{sizes}. Begin anew with a "
+            "smaller batch or network, or on a larger machine."
+        ) from None
 
 
 def _train_members(
@@ -156,7 +185,7 @@ def task_of(plan: FullPlan, source: Source) -> Task:
 def _train_one(
     plan: FullPlan, source: Source, task: Task, folder: Path, data: Path, habits: _Habits, fabric: Fabric
 ) -> None:
-    """Train one network in a folder that is claimed, from its checkpoint on if it has one."""
+    """Train one network in a folder that is held, from its checkpoint on if it has one."""
     if fabric.is_global_zero:
         source.make(data, habits.tell_data)
     fabric.barrier()
@@ -170,15 +199,38 @@ def _train_one(
     if not fabric.is_global_zero:
         _loop(run, None, habits)
         return
+    if run.has_checkpoint:
+        habits.tell_resumed(run.seen, run.total())
     cut_log(folder / LOG, run.seen)
-    board = Board(folder, seen=run.seen)
+    with _saved_when_interrupted(run, checkpoint):
+        board = Board(folder, seen=run.seen)
+        try:
+            _loop(run, _Place(folder=folder, board=board), habits)
+        finally:
+            board.close()
+        _save(run, checkpoint)
+        about = {"plan": plan.model_dump(mode="json"), **source.about()}
+        run.estimator(about).save(folder / WEIGHTS)
+
+
+@contextmanager
+def _saved_when_interrupted(run: Run, checkpoint: Path) -> Iterator[None]:
+    """Leave a checkpoint of the last step where Ctrl-C is pressed."""
     try:
-        _loop(run, _Place(folder=folder, board=board), habits)
-    finally:
-        board.close()
+        yield
+    except KeyboardInterrupt:
+        if not run.seen:
+            raise KeyboardInterrupt("before the first step; nothing is trained yet") from None
+        with kept_back():
+            _save(run, checkpoint)
+        raise KeyboardInterrupt(
+            f"at {run.seen:,} of {run.total():,} curves; --resume goes on from there"
+        ) from None
+
+
+def _save(run: Run, checkpoint: Path) -> None:
     save_checkpoint(checkpoint, run.state())
-    about = {"plan": plan.model_dump(mode="json"), **source.about()}
-    run.estimator(about).save(folder / WEIGHTS)
+    run.has_checkpoint = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,17 +248,18 @@ def _loop(run: Run, place: _Place | None, habits: _Habits) -> None:
     saved, saved_at = run.seen, time.monotonic()
     run.pause_over()
     for curves, values in run.stream:
-        run.step(curves, values)
-        if place is not None:
-            habits.tell_step(run.seen, run.total())
-        if run.must_validate():
-            _look(run, place, habits.tell)
+        with kept_back():
+            run.step(curves, values)
+            if place is not None:
+                habits.tell_step(run.seen, run.total())
+            if run.must_validate():
+                _look(run, place, habits.tell)
         if run.is_over():
             return
         if place is None:
             continue
         if run.seen - saved >= habits.checkpoint_every or time.monotonic() - saved_at > _CHECKPOINT_SECONDS:
-            save_checkpoint(place.folder / CHECKPOINT, run.state())
+            _save(run, place.folder / CHECKPOINT)
             saved, saved_at = run.seen, time.monotonic()
             run.pause_over()
 

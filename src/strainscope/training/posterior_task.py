@@ -11,6 +11,7 @@ from torch import nn
 from strainscope.estimator.coordinates import LOGIT_SD, Coordinates, coordinates_of
 from strainscope.estimator.losses import report_weights
 from strainscope.estimator.posterior import Architecture, PosteriorEstimator, PosteriorNetwork
+from strainscope.evaluation.metrics import error_ranges
 from strainscope.training.schedule import CosineSchedule, Schedule
 from strainscope.training.settings import FullPlan
 from strainscope.training.source import Source
@@ -39,6 +40,7 @@ class PosteriorTask:
         self.coordinates: Coordinates = coordinates_of(
             source.names, source.bounds, source.constraints, plan.coordinates
         )
+        self._ranges = error_ranges(source.bounds, source.about()["sample"])
         self._points, self._told = source.points, source.told
         weighted = plan.loss == "weighted"
         self._weights = report_weights(source.names) if weighted else None
@@ -108,10 +110,8 @@ class PosteriorTask:
                 density.append(-network.flow(context).log_prob(own).mean().item())
                 found.append(network.point(context).cpu().numpy())
         estimate = self.coordinates.from_free(np.concatenate(found))
-        bounds = dict(zip(self.names, self.coordinates.bounds, strict=True))
-        return {VALIDATION_LOSS: float(np.mean(density))} | errors_percent(
-            self.names, estimate, values, bounds
-        )
+        errors = errors_percent(self.names, estimate, values, self._ranges)
+        return {VALIDATION_LOSS: float(np.mean(density))} | errors
 
     def estimator(self, network: nn.Module, about: Mapping[str, Any]) -> Savable:
         """The network as a posterior estimator, its widths made right where the plan says so."""

@@ -31,6 +31,9 @@ class Run:
         network: With fresh weights.
         source: Of rows and values; its data are made.
         fabric: Device, precision, and the other processes where there are any.
+
+    Attributes:
+        has_checkpoint: Whether a state of it was written, or it goes on from one.
     """
 
     def __init__(
@@ -62,6 +65,8 @@ class Run:
         self.best_look: dict[str, Any] | None = None
         self.figures: dict[str, float] = {}
         self._losses: list[float] = []
+        self._stream_state = self.stream.state()
+        self.has_checkpoint = False
         self.pause_over()
         self._rate_from = (0, 0.0)
 
@@ -99,6 +104,8 @@ class Run:
         self._losses = [*self._losses[1 - _SHOWN_LOSSES :], watched / self.fabric.world_size]
         self.seen += round(seen)
         self.steps += 1
+        # What is read ahead of the next step does not belong to this one.
+        self._stream_state = self.stream.state()
         self._count_time()
 
     def _gradient(self, loss: torch.Tensor) -> float:
@@ -124,8 +131,9 @@ class Run:
                 f"{what} at step {self.steps}, from the sample {', '.join(f'{n} = {v:g}' for n, v in named)}"
             )
         words = first_said(self.fabric, words)
+        kept = "the last checkpoint is kept" if self.has_checkpoint else "there is no checkpoint yet"
         raise ValueError(
-            f"{words or f'the gradient is no number at step {self.steps}'}; the last checkpoint is kept. "
+            f"{words or f'the gradient is no number at step {self.steps}'}; {kept}. "
             "Look at that sample, or lower learning_rate and begin anew."
         )
 
@@ -235,14 +243,14 @@ class Run:
         return self.task.estimator(average, {**about, **known})
 
     def state(self) -> dict[str, Any]:
-        """All that a training needs to go on where it is."""
+        """All that a training needs to go on after its last step."""
         return {
             "format": _FORMAT,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimiser.state_dict(),
             "schedule": self.schedule.state(),
-            "stream": self.stream.state(),
+            "stream": self._stream_state,
             "seen": self.seen,
             "steps": self.steps,
             "epochs": self.epochs,
@@ -273,6 +281,7 @@ class Run:
         self.optimiser.load_state_dict(state["optimizer"])
         self.schedule.restore(state["schedule"])
         self.stream.restore(state["stream"])
+        self._stream_state, self.has_checkpoint = state["stream"], True
         self.seen, self.steps, self.epochs = state["seen"], state["steps"], state["epochs"]
         self.seconds, self.core_seconds = state["seconds"], state["core_seconds"]
         self.next_validation = state["next_validation"]

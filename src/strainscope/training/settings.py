@@ -7,10 +7,10 @@ _POSTERIOR = {
     "batch": 512,
     "learning_rate": 1e-3,
     "weight_decay": 1e-4,
-    "warm_up": 50_000,
     "average": 0.999,
     "clip": 1.0,
 }
+_WARM_UP = 50_000
 
 
 class FullPlan(TrainingPlan):
@@ -28,7 +28,7 @@ def full_plan(plan: TrainingPlan) -> FullPlan:
     if isinstance(plan, FullPlan):
         return plan
     if plan.model == "posterior":
-        own = dict(_POSTERIOR)
+        own = _POSTERIOR | {"warm_up": min(_WARM_UP, plan.samples // 10)}
     else:
         recipe = RECIPES[plan.model]
         own = {

@@ -1,5 +1,6 @@
 """Processes that share a training's batches, one for each device: what they agree on, and how they end."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -49,6 +50,9 @@ def together(fabric: Fabric) -> Iterator[None]:
     Where the first one fails it ends the others: it alone says why.
     """
     fabric.launch()
+    if not fabric.is_global_zero:
+        # Ctrl-C reaches all of them; the first one saves what is trained, and needs the others to end its step.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
         fabric.barrier()
