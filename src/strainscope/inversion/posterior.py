@@ -89,12 +89,14 @@ def posterior_of(
     heavy = [k for k, mass in enumerate(rough) if mass >= logsumexp(rough) + np.log(_LEAST_WEIGHT)]
     fits = [fit for fit, _ in found]
     drawn: dict[int, _Drawn] = {}
-    for i, k in enumerate(heavy):
-        drawn[k] = _draw(target, fits, k, peaks[k], settings, rng)
+    for i, k in enumerate(sorted(heavy, key=lambda k: -rough[k])):
+        # What the draws around another fit reach needs none of its own.
+        if not any(own.share_of([k]) > _SHARED for own in drawn.values()):
+            drawn[k] = _draw(target, fits, k, peaks[k], settings, rng)
         progress((i + 1) / len(heavy))
-    groups = _groups(drawn)
+    groups = _groups(heavy, drawn)
     logs = {group[0]: _log_evidence(group, drawn) for group in groups}
-    light = [k for k in range(len(found)) if k not in drawn]
+    light = [k for k in range(len(found)) if k not in heavy]
     total = logsumexp([*logs.values(), *(rough[k] for k in light)])
     result = [_mode(found, group, drawn, float(np.exp(logs[group[0]] - total))) for group in groups] + [
         _rough(target, found[k], peaks[k], float(np.exp(rough[k] - total)), rng) for k in light
@@ -118,15 +120,15 @@ def _draw(
     return _Drawn(draws=draws, values=values, nearest=nearest)
 
 
-def _groups(drawn: dict[int, _Drawn]) -> list[list[int]]:
+def _groups(fits: Sequence[int], drawn: dict[int, _Drawn]) -> list[list[int]]:
     """Fits whose posteriors run into one another, each group with its best first."""
+
+    def reaches(k: int, j: int) -> bool:
+        return k in drawn and drawn[k].share_of([j]) > _SHARED
+
     groups: list[list[int]] = []
-    for k in sorted(drawn):
-        joined = [
-            group
-            for group in groups
-            if any(drawn[k].share_of([j]) > _SHARED or drawn[j].share_of([k]) > _SHARED for j in group)
-        ]
+    for k in fits:
+        joined = [group for group in groups if any(reaches(k, j) or reaches(j, k) for j in group)]
         groups = [group for group in groups if group not in joined]
         groups.append(sorted([k, *(j for group in joined for j in group)]))
     return sorted(groups)
@@ -134,7 +136,9 @@ def _groups(drawn: dict[int, _Drawn]) -> list[list[int]]:
 
 def _fullest(group: Sequence[int], drawn: dict[int, _Drawn]) -> int:
     """The fit of a group around which most effective draws lie within the group."""
-    return max(group, key=lambda k: drawn[k].draws.effective * drawn[k].share_of(group))
+    return max(
+        (k for k in group if k in drawn), key=lambda k: drawn[k].draws.effective * drawn[k].share_of(group)
+    )
 
 
 def _log_evidence(group: Sequence[int], drawn: dict[int, _Drawn]) -> float:

@@ -15,7 +15,7 @@ FARTHEST = 8.0
 # Places at which intensities are known.
 GRID: Floats = np.linspace(-FARTHEST, FARTHEST, 801)
 # Inside the ends of a coordinate, in units of its range, is where places are taken back to.
-_EDGE = 1e-4
+_EDGE = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,12 +48,12 @@ class Warp:
         inside = np.clip(z, -FARTHEST, FARTHEST)
         result = gradient * np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
         for column, own in self.intensities.items():
-            result[:, column] = gradient[:, column] * own(inside[:, column], 1)
+            result[:, column] = gradient[:, column] * _slope(own, z[:, column])
             if column in self.strengths:
                 other, logs = self.strengths[column]
                 strength = np.exp(logs(inside[:, other]))
                 result[:, column] *= strength
-                slope = own(inside[:, column]) * strength * logs(inside[:, other], 1)
+                slope = own(inside[:, column]) * strength * _slope(logs, z[:, other])
                 result[:, other] += gradient[:, column] * slope
         return result
 
@@ -70,6 +70,11 @@ class Warp:
             known = values(GRID)
             z[:, column] = np.interp(_reflected(own, known[0], known[-1]), known, GRID)
         return z
+
+
+def _slope(curve: CubicSpline, z: Floats) -> Floats:
+    """Derivative (n,) of a curve that goes on as it ends."""
+    return np.where(np.abs(z) < FARTHEST, curve(np.clip(z, -FARTHEST, FARTHEST), 1), 0.0)
 
 
 def _reflected(values: Floats, low: Floats | float, high: Floats | float) -> Floats:
