@@ -219,6 +219,15 @@ def test_one_training_at_a_time_in_a_folder(data_folder, tmp_path):
     training.train(plan, folder, data_folder=data_folder, tell=another)
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C is heard, as from a terminal, even where these tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_leaves_a_checkpoint_of_the_last_finished_step(data_folder, tmp_path, monkeypatch):
     plan, folder, step = short_plan(data_folder), tmp_path / "run", Run.step
     training.train(plan, tmp_path / "whole", data_folder=data_folder)
@@ -962,6 +971,7 @@ def test_the_command_trains_and_goes_on(data_folder, tmp_path):
     assert "--resume" in again.stderr
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_the_command_is_interrupted_in_a_line_and_says_where_it_goes_on(data_folder, tmp_path, monkeypatch):
     plan = short_plan(data_folder, samples=128)
     place = tmp_path / "plan.yaml"
