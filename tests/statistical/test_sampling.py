@@ -13,7 +13,6 @@ from strainscope.inversion.surrogate import PolynomialSurrogate
 from strainscope.inversion.target import log_density
 from strainscope.inversion.warp import GRID, Warp
 
-
 PLAIN = CubicSpline(GRID, GRID)
 UNWARPED = Warp(intensities={i: PLAIN for i in range(3)})
 WARPED = Warp(intensities={0: CubicSpline(GRID, np.exp(0.5 * GRID)), 1: PLAIN, 2: PLAIN})

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -12,7 +13,7 @@ from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
 from strainscope.inversion.describe import BAND_MEANING, describe
 from strainscope.inversion.modes import MOST_MODES, gather
-from strainscope.inversion.posterior import posterior_of
+from strainscope.inversion.posterior import ModePosterior, posterior_of
 from strainscope.inversion.problem import Problem, prepare
 from strainscope.inversion.proposal import Proposal, proposed_starts
 from strainscope.inversion.refine import Fit, refine_many
@@ -32,6 +33,10 @@ _MOST_SURVIVORS = 7
 _DRAWS = PosteriorSettings()
 # Draws that an estimator is asked for.
 _PROPOSED = 512
+
+
+def _silent(stage: str, share: float) -> None:
+    """No progress is told."""
 
 
 def invert(
@@ -67,37 +72,31 @@ def invert(
         ValueError: the scan does not fit the experiment (axis, range), or bounds leave no room.
     """
     began = time.perf_counter()
-    tell = progress or (lambda stage, share: None)
+    tell = progress or _silent
     rng = np.random.default_rng(seed)
-    tell("reading the curve", 0.0)
-    problem = prepare(
-        scan, experiment, bounds=bounds, held=held, start=start, model_error=settings.model_error
+    found = explain(
+        scan,
+        experiment,
+        bounds=bounds,
+        held=held,
+        start=start,
+        settings=settings,
+        rng=rng,
+        draws=draws,
+        proposal=proposal,
+        progress=tell,
     )
-    if proposal is None:
-        chosen = find_starts(
-            problem, settings, rng=rng, progress=lambda share: tell("searching", 0.02 + 0.5 * share)
-        )
-    else:
-        tell("asking the estimator", 0.02)
-        chosen = proposed_starts(problem, scan, proposal, draws=_PROPOSED, starts=settings.starts, seed=seed)
-    spent: list[int] = []
-    fits = refine_all(problem, chosen, settings, lambda share: tell("refining", 0.52 + 0.25 * share), spent)
-    if settings.splines:
-        tell("free-form refinement", 0.77)
-        problem, fits = _free_form(scan, problem, fits, bounds, held, start, settings)
-    found = gather(problem.model.experiment, fits)[:MOST_MODES]
-    posterior = posterior_of(
-        problem, found, draws, rng=rng, progress=lambda share: tell("drawing", 0.8 + 0.18 * share)
-    )
+    problem = found.problem
     tell("bands", 0.98)
-    modes = describe(problem, posterior, rng=rng)
+    modes = describe(problem, found.modes, rng=rng)
+    experiment = problem.model.experiment
     offset = modes[0].parameter("offset_arcsec").value
     angle = scan.angle_from_theta(
         np.array([experiment.stack.incidence_angle + ARCSEC * offset]),
         bragg_angle=experiment.stack.bragg_angle,
         asymmetry=experiment.stack.asymmetry,
     )
-    verdict = judge(problem.model.experiment, problem.features, scan, problem.likelihood, modes)
+    verdict = judge(experiment, problem.features, scan, problem.likelihood, modes)
     tell("done", 1.0)
     return Result(
         scan=scan,
@@ -111,11 +110,67 @@ def invert(
         version=version("strainscope"),
         wall_s=time.perf_counter() - began,
         counters={
-            "draws": settings.draws,
-            "starts": len(chosen),
-            "model_evaluations": sum(spent),
+            "draws": settings.draws if proposal is None else _PROPOSED,
+            "starts": found.starts,
+            "model_evaluations": found.evaluations,
         },
     )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Explanation:
+    """What explains a scan.
+
+    Attributes:
+        problem: The scan prepared.
+        modes: Posterior around each distinct solution, the best fit first.
+        starts: Profiles that were refined.
+        evaluations: Simulated curves of the refinement.
+    """
+
+    problem: Problem
+    modes: tuple[ModePosterior, ...]
+    starts: int
+    evaluations: int
+
+
+def explain(
+    scan: Scan,
+    experiment: Experiment,
+    *,
+    bounds: Mapping[str, tuple[float, float]],
+    held: Mapping[str, float],
+    start: Mapping[str, float],
+    settings: SearchSettings,
+    rng: np.random.Generator,
+    draws: PosteriorSettings = _DRAWS,
+    proposal: Proposal | None = None,
+    progress: Progress = _silent,
+) -> Explanation:
+    """The posterior draws behind what `invert` says, with its arguments and errors, and a source of randomness."""
+    progress("reading the curve", 0.0)
+    problem = prepare(
+        scan, experiment, bounds=bounds, held=held, start=start, model_error=settings.model_error
+    )
+    if proposal is None:
+        chosen = find_starts(
+            problem, settings, rng=rng, progress=lambda share: progress("searching", 0.02 + 0.5 * share)
+        )
+    else:
+        progress("asking the estimator", 0.02)
+        chosen = proposed_starts(problem, scan, proposal, draws=_PROPOSED, starts=settings.starts, rng=rng)
+    spent: list[int] = []
+    fits = refine_all(
+        problem, chosen, settings, lambda share: progress("refining", 0.52 + 0.25 * share), spent
+    )
+    if settings.splines:
+        progress("free-form refinement", 0.77)
+        problem, fits = _free_form(scan, problem, fits, bounds, held, start, settings)
+    found = gather(problem.model.experiment, fits)[:MOST_MODES]
+    posterior = posterior_of(
+        problem, found, draws, rng=rng, progress=lambda share: progress("drawing", 0.8 + 0.18 * share)
+    )
+    return Explanation(problem=problem, modes=posterior, starts=len(chosen), evaluations=sum(spent))
 
 
 def refine_all(

@@ -38,7 +38,7 @@ class Proposal(Protocol):
 
 
 def proposed_starts(
-    problem: Problem, scan: Scan, proposal: Proposal, *, draws: int, starts: int, seed: int
+    problem: Problem, scan: Scan, proposal: Proposal, *, draws: int, starts: int, rng: np.random.Generator
 ) -> Floats:
     """The best distinct ones of what is proposed, shape (<= starts, parameter), best first.
 
@@ -48,9 +48,9 @@ def proposed_starts(
         proposal: What proposes.
         draws: How many draws it is asked for.
         starts: At most.
-        seed: Of the draws.
+        rng: Source of randomness.
     """
-    proposed = proposal.draws(scan, draws, seed=seed)
+    proposed = proposal.draws(scan, draws, seed=int(rng.integers(2**31)))
     prior = problem.prior
     values = np.broadcast_to(problem.base, (draws, len(problem.base))).copy()
     for i, name in enumerate(prior.names):

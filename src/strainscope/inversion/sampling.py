@@ -117,9 +117,7 @@ def _around(warp: Warp, mean: Floats, covariance: Floats, number: int, rng: np.r
     """Places (number, d) around a mode, as if the density were normal in warped coordinates, with heavier tails."""
     d = len(mean)
     slopes = warp.pulled(np.broadcast_to(mean, (d, d)), np.eye(d))
-    heavy = HeavyTailed(
-        mean=warp(mean[None])[0], covariance=_HEAVY_WIDTH**2 * slopes @ covariance @ slopes.T
-    )
+    heavy = HeavyTailed(mean=warp(mean[None])[0], covariance=_HEAVY_WIDTH**2 * slopes @ covariance @ slopes.T)
     return warp.back(heavy.draw(number, rng=rng))
 
 

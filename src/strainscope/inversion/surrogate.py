@@ -21,9 +21,9 @@ _RIDGE = 1e-6
 # believed, as it may turn back to small residuals there: the density falls as a normal one's, whatever it says.
 _TRUSTED = 20.0
 # Of a walk: leaps of one trajectory, each this long in standard deviations at first.
-_LEAPS, _LEAP = 10, 0.2
+_LEAPS, _LEAP = 8, 0.25
 # Stages while the chains settle, trajectories of each, and those between two draws of a chain.
-_SETTLING, _STAGE, _BETWEEN = 4, 8, 5
+_SETTLING, _STAGE, _BETWEEN = 3, 6, 3
 # Shares of trajectories taken between which the length of the leaps stays.
 _TAKEN = (0.65, 0.9)
 
@@ -49,12 +49,15 @@ class PolynomialSurrogate:
         covariance = (share[:, None] * centred).T @ centred
         d = places.shape[1]
         self._spread = np.linalg.cholesky(covariance + 1e-9 * np.trace(covariance) / d * np.eye(d))
-        wide = _widest(covariance, np.sqrt(np.var(warp(np.random.default_rng(0).standard_normal((1000, d))), axis=0)))
+        wide = _widest(
+            covariance, np.sqrt(np.var(warp(np.random.default_rng(0).standard_normal((1000, d))), axis=0))
+        )
         self._wide = self._spread.T @ wide / np.sqrt(np.einsum("iw,ij,jw->w", wide, covariance, wide))
         self._powers = _higher_powers(wide.shape[1])
         self._inverse = np.linalg.inv(self._spread)
         self._pairs = np.triu_indices(d)
-        features = self._features(self._whitened(warped))
+        self._first, self._second = np.eye(d)[self._pairs[0]], np.eye(d)[self._pairs[1]]
+        features = self._features(self._whitened(warped))[0]
         root = np.sqrt(share)[:, None]
         left = root * features
         normal = left.T @ left
@@ -66,15 +69,16 @@ class PolynomialSurrogate:
     def log_density(self, z: Floats) -> tuple[Floats, Floats]:
         """Log density (n,), not normalised, and its gradient (n, d), of places (n, d)."""
         y = self._whitened(self._warp(z))
-        features = self._features(y)
+        features, powers = self._features(y)
         slopes = features @ self._form
         d = y.shape[1]
         gradient = -slopes[:, 1 : d + 1]
         first = d + 1 + len(self._pairs[0])
-        pairs = np.zeros((len(y), d, d))
-        pairs[:, self._pairs[0], self._pairs[1]] = -slopes[:, d + 1 : first]
-        gradient += np.einsum("nij,nj->ni", pairs + pairs.transpose(0, 2, 1), y)
-        gradient -= self._higher_slopes(y, slopes[:, first:]) @ self._wide.T
+        pairs = slopes[:, d + 1 : first]
+        gradient -= (y[:, self._pairs[0]] * pairs) @ self._second + (
+            y[:, self._pairs[1]] * pairs
+        ) @ self._first
+        gradient -= self._higher_slopes(powers, slopes[:, first:]) @ self._wide.T
         beyond = np.maximum((y**2).sum(axis=1) / d - _TRUSTED, 0.0)
         gradient -= (2 * beyond * (2 + beyond) / (1 + beyond) ** 2)[:, None] * y
         density = -0.5 * (features * slopes).sum(axis=1) - 0.5 * (z**2).sum(axis=1)
@@ -119,24 +123,24 @@ class PolynomialSurrogate:
     def _whitened(self, warped: Floats) -> Floats:
         return np.asarray((warped - self._mean) @ self._inverse.T)
 
-    def _features(self, y: Floats) -> Floats:
-        """1, each coordinate, each product of two, higher powers of some, shape (n, feature)."""
+    def _features(self, y: Floats) -> tuple[Floats, list[Floats]]:
+        """1, each coordinate, each product of two, higher powers of some, (n, feature); and the latter's factors."""
         products = y[:, self._pairs[0]] * y[:, self._pairs[1]]
-        power = _raised(y @ self._wide)
+        powers = [_raised(own) for own in (y @ self._wide).T]
         higher = np.ones((len(y), len(self._powers)))
-        for k, exponents in enumerate(self._powers.T):
-            higher *= power[:, k, exponents]
-        return np.concatenate([np.ones((len(y), 1)), y, products, higher], axis=1)
+        for power, exponents in zip(powers, self._powers.T, strict=True):
+            higher *= power[:, exponents]
+        return np.concatenate([np.ones((len(y), 1)), y, products, higher], axis=1), powers
 
-    def _higher_slopes(self, y: Floats, factors: Floats) -> Floats:
+    def _higher_slopes(self, powers: list[Floats], factors: Floats) -> Floats:
         """Derivatives of Σ factor × higher power by the wide directions, (n, direction)."""
-        power = _raised(y @ self._wide)
-        result = np.empty((len(y), self._powers.shape[1]))
+        result = np.empty((len(factors), len(powers)))
         for k, own in enumerate(self._powers.T):
-            slopes = factors * own * power[:, k, np.maximum(own - 1, 0)]
+            # A power of zero has no slope; what stands for the one below does not matter.
+            slopes = factors * own * powers[k][:, np.maximum(own - 1, 0)]
             for j, exponents in enumerate(self._powers.T):
                 if j != k:
-                    slopes *= power[:, j, exponents]
+                    slopes *= powers[j][:, exponents]
             result[:, k] = slopes.sum(axis=1)
         return result
 
@@ -157,8 +161,8 @@ def _higher_powers(number: int) -> NDArray[np.int64]:
 
 
 def _raised(t: Floats) -> Floats:
-    """Powers 0 to 4, shape (n, coordinate, power)."""
-    return np.asarray(t[:, :, None] ** np.arange(5))
+    """Powers 0 to 4 of numbers (n,), shape (n, power)."""
+    return np.vander(t, 5, increasing=True)
 
 
 class _Chains:

@@ -23,7 +23,7 @@ _INTENSITIES: Mapping[str, Callable[[Floats], Floats]] = {
     _AMPLITUDE: lambda value: value,
     "log10_background": lambda value: np.asarray(10.0 ** (value - value.max())),
 }
-# Correlation lengths at which the strength of diffuse scattering is asked for, and the least background [1] it is seen on.
+# Correlation lengths at which the strength of diffuse scattering is asked for; the least background that it is seen on.
 _LENGTHS: Floats = np.concatenate([[-FARTHEST], np.linspace(-3, 3, 25), [FARTHEST]])
 _LEAST_SEEN = 1e-8
 # A fit on a bound begins its way inside so far out; then steps at most, and the gain at which they end.
@@ -89,7 +89,7 @@ class Target:
         return np.asarray(found / np.sqrt(self.spread))
 
     def warp(self, z: Floats) -> Warp:
-        """Unit coordinates, but intensities where a parameter is one; that of diffuse scattering as seen at place (d,)."""
+        """Unit coordinates, but intensities where a parameter is one; the diffuse one as it is seen around a place (d,)."""
         return Warp(intensities=self._intensities, strengths=self._diffuse_strength(z))
 
     @cached_property

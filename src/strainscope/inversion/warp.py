@@ -55,7 +55,7 @@ class Warp:
                 result[:, column] *= strength
                 slope = own(inside[:, column]) * strength * _slope(logs, z[:, other])
                 result[:, other] += gradient[:, column] * slope
-        return result
+        return np.asarray(result)
 
     def back(self, warped: Floats) -> Floats:
         """Places (n, d) of warped coordinates (n, d); those beyond an end are reflected there."""
