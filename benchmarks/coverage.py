@@ -1,9 +1,9 @@
 """Whether posteriors hold the truth as often as they say: scans of the sample ggg444 as laboratories measure them.
 
-Each simulated scan (continuous prior, 1e3 to 1e8 counts at the peak, steps of 1 to 20 arcsec, whole and cut) is inverted without
-a model error, with the estimator ggg444-lab proposing profiles. Of every free parameter the share of the posterior below the truth
-is noted; from these follow coverage of central intervals and its pull. Results go to a file, a line for each scan, so that a
-run that was stopped goes on, and several processes can share the work.
+Each simulated scan (continuous prior, 1e3 to 1e8 counts at the peak, steps of 1 to 20 arcsec, whole and cut) is
+inverted without a model error, with the estimator ggg444-lab proposing profiles. Of every free parameter the share of
+the posterior below the truth is noted; from these follows the coverage of central intervals. Results go to a file, a
+line for each scan, so that a run that was stopped goes on, and several processes can share the work.
 
 Run: python -m benchmarks.coverage FILE [--first 0] [--number 500] [--every 1] [--report]
 """

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
 from strainscope.inversion.describe import BAND_MEANING, describe
-from strainscope.inversion.modes import MOST_MODES, gather
+from strainscope.inversion.modes import MOST_MODES, WORST_COST_RATIO, gather
 from strainscope.inversion.posterior import ModePosterior, posterior_of
 from strainscope.inversion.problem import Problem, prepare
 from strainscope.inversion.proposal import Proposal, proposed_starts
@@ -30,6 +30,9 @@ Progress = Callable[[str, float], None]
 # Which of the distinct fits go on to the second round.
 _SURVIVING_RATIO = 6.0
 _MOST_SURVIVORS = 7
+# Stages of that round: shares of its evaluations, and how much worse than the best a fit may be after each. Fits that
+# have come to the same profile go on as one; the last stage is for the best alone, as `Target.peak` goes on with others.
+_STAGES = ((0.25, 3.0), (0.25, WORST_COST_RATIO), (0.5, WORST_COST_RATIO))
 _DRAWS = PosteriorSettings()
 # Draws that an estimator is asked for.
 _PROPOSED = 512
@@ -210,10 +213,23 @@ def refine_all(
     first = gathered(tries, 0)
     groups = gather(problem.model.experiment, [(fit, 1) for fit in first], worst_ratio=_SURVIVING_RATIO)
     groups = groups[:_MOST_SURVIVORS]
-    units = np.array([fit.unit for fit, _ in groups])
-    tries = refine_many(problem, units, most_evaluations=settings.evaluations, tolerance=settings.tolerance)
-    last = gathered(tries, len(first))
-    return [(fit, count) for fit, (_, count) in zip(last, groups, strict=True)]
+    done: list[tuple[Fit, int]] = []
+    for stage, (share, worst_ratio) in enumerate(_STAGES):
+        if stage == len(_STAGES) - 1:
+            groups, done = groups[:1], done + groups[1:]
+        units = np.array([fit.unit for fit, _ in groups])
+        most = max(round(share * settings.evaluations), 1)
+        tries = refine_many(problem, units, most_evaluations=most, tolerance=settings.tolerance)
+        last = gathered(tries, len(first))
+        both = [*done, *((fit, count) for fit, (_, count) in zip(last, groups, strict=True))]
+        both = gather(problem.model.experiment, both, worst_ratio=worst_ratio)
+        # Those that still had evaluations left have converged.
+        unfinished = {id(fit) for fit in last if fit.evaluations >= most}
+        done = [(fit, count) for fit, count in both if id(fit) not in unfinished]
+        groups = [(fit, count) for fit, count in both if id(fit) in unfinished]
+        if not groups:
+            break
+    return done + groups
 
 
 def _free_form(

@@ -1,5 +1,6 @@
 """The posterior of a scan: weighted draws of every profile that explains it, and the odds between them."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ Floats = NDArray[np.float64]
 # Modes of less weight by their curvature are not drawn from: their bands follow from it, and they hardly count.
 _LEAST_WEIGHT = 1e-3
 _ROUGH_DRAWS = 1000
+# Others get draws in proportion to it, but at least so many of those that the whole posterior is worth.
+_LEAST_EFFORT = 0.5
 # Two modes are one where so much of the weight that is drawn around one lies nearer to the other.
 _SHARED = 0.1
 
@@ -92,7 +95,8 @@ def posterior_of(
     for i, k in enumerate(sorted(heavy, key=lambda k: -rough[k])):
         # What the draws around another fit reach needs none of its own.
         if not any(own.share_of([k]) > _SHARED for own in drawn.values()):
-            drawn[k] = _draw(target, fits, k, peaks[k], settings, rng)
+            share = max(float(np.exp(rough[k] - logsumexp(rough))), _LEAST_EFFORT)
+            drawn[k] = _draw(target, fits, k, peaks[k], _shared(settings, share), rng)
         progress((i + 1) / len(heavy))
     groups = _groups(heavy, drawn)
     logs = {group[0]: _log_evidence(group, drawn) for group in groups}
@@ -118,6 +122,13 @@ def _draw(
     values = target.values(draws.z)
     nearest = nearest_fit(target.problem.model.experiment, fits, values)
     return _Drawn(draws=draws, values=values, nearest=nearest)
+
+
+def _shared(settings: PosteriorSettings, share: float) -> PosteriorSettings:
+    """As much effort as a mode of this share of the posterior is worth."""
+    return PosteriorSettings(
+        effective=math.ceil(share * settings.effective), evaluations=math.ceil(share * settings.evaluations)
+    )
 
 
 def _groups(fits: Sequence[int], drawn: dict[int, _Drawn]) -> list[list[int]]:

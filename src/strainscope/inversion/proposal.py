@@ -57,6 +57,8 @@ def proposed_starts(
         if name in proposed and i in prior.free:
             values[:, i] = proposed[name]
     values = prior.from_unit(np.clip(prior.to_unit(values), _INSIDE, 1 - _INSIDE))
-    expected = ManyCurves(problem.model).expected(values)
-    misfit = (robust(problem.likelihood.residuals(expected)[0]) ** 2).sum(axis=1)
+    # As in the first round of refinement: coarse, and with a model error that lets near ones count.
+    coarse = problem.coarse
+    expected = ManyCurves(coarse.model).expected(values)
+    misfit = (robust(coarse.likelihood.residuals(expected)[0]) ** 2).sum(axis=1)
     return distinct(problem.model.experiment, values, misfit, starts, gap=_GAP)

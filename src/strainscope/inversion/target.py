@@ -89,7 +89,7 @@ class Target:
         return np.asarray(found / np.sqrt(self.spread))
 
     def warp(self, z: Floats) -> Warp:
-        """Unit coordinates, but intensities where a parameter is one; the diffuse one as it is seen around a place (d,)."""
+        """Unit coordinates, but intensities where a parameter is one; diffuse as seen around a place (d,)."""
         return Warp(intensities=self._intensities, strengths=self._diffuse_strength(z))
 
     @cached_property
