@@ -31,7 +31,7 @@ Progress = Callable[[str, float], None]
 _SURVIVING_RATIO = 6.0
 _MOST_SURVIVORS = 7
 # Stages of that round: shares of its evaluations, and how much worse than the best a fit may be after each. Fits that
-# have come to the same profile go on as one; the last stage is for the best alone, as `Target.peak` goes on with others.
+# have come to the same profile go on as one; the last one is for the best alone, as `Target.peak` goes on with others.
 _STAGES = ((0.25, 3.0), (0.25, WORST_COST_RATIO), (0.5, WORST_COST_RATIO))
 _DRAWS = PosteriorSettings()
 # Draws that an estimator is asked for.
