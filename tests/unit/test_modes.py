@@ -1,4 +1,4 @@
-"""Distinct solutions: which fits are one, and what their bands, deviations and weights are."""
+"""Distinct solutions: which fits are one, and which of them a profile lies nearest to."""
 
 from dataclasses import replace
 
@@ -9,9 +9,7 @@ from strainscope.crystal import builtin_crystal, reflection
 from strainscope.diffraction import stack_from_reflections
 from strainscope.experiment import Experiment
 from strainscope.instrument import Gaussian
-from strainscope.inversion import modes as module
-from strainscope.inversion.likelihood import Likelihood
-from strainscope.inversion.modes import describe, gather, points_per_independent
+from strainscope.inversion.modes import gather, nearest_fit
 from strainscope.inversion.refine import Fit
 from strainscope.inversion.splines import spline_experiment, spline_start
 from strainscope.prior import Prior
@@ -55,16 +53,6 @@ def fit(experiment, *, cost=60.0, stiff=100.0, residuals=None, prior=None, **cha
         model=np.full(POINTS, 100.0),
         jacobian=jacobian,
         evaluations=5,
-    )
-
-
-def described(experiment, found, *, prior=None, seed=0):
-    intensity = np.full(POINTS, 100.0)
-    likelihood = Likelihood(
-        intensity=intensity, sigma=None, counts_per_unit=1.0, model_error=0.05, description=""
-    )
-    return describe(
-        experiment, prior or prior_of(experiment), likelihood, found, rng=np.random.default_rng(seed)
     )
 
 
@@ -132,160 +120,19 @@ def test_fits_without_strain_are_one_mode():
     assert gathered(SPLINES, fits) == [(60, 2)]
 
 
-# Description ------------------------------------------------------------------------------------------------
+# Nearest ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("experiment", [GAUSSIANS, SPLINES], ids=["gaussians", "splines"])
-@pytest.mark.parametrize("stiff", [0.0, 5.0, 200.0])
-def test_bands_hold_the_best_profile_and_obey_the_bounds(experiment, stiff):
-    (mode,) = described(experiment, [(fit(experiment, stiff=stiff), 3)])
-    bands = mode.bands
-    for best, narrow, wide in (
-        (bands.strain, bands.strain_68, bands.strain_95),
-        (bands.debye_waller, bands.debye_waller_68, bands.debye_waller_95),
-    ):
-        assert (wide[0] <= narrow[0]).all()
-        assert (narrow[0] <= best).all()
-        assert (best <= narrow[1]).all()
-        assert (narrow[1] <= wide[1]).all()
-    assert (bands.strain_95[0] >= 0).all()
-    assert (bands.strain_95[1] <= (0.02 if experiment is SPLINES else 0.06) + 1e-12).all()
-    assert (bands.debye_waller_95[0] >= 0).all()
-    assert (bands.debye_waller_95[1] <= 1 + 1e-12).all()
-    assert bands.depth[0] == 0
-    assert bands.strain[-1] < 2e-4
-    assert mode.maximum_strain[0] == pytest.approx(bands.strain.max(), rel=1e-3)
-
-
-def test_a_stiffer_fit_has_narrower_bands():
-    widths = []
-    for stiff in (5.0, 50.0, 500.0):
-        (mode,) = described(SPLINES, [(fit(SPLINES, stiff=stiff), 1)])
-        widths.append(np.ptp(mode.bands.strain_95, axis=0).max())
-    assert widths[0] > 3 * widths[1] > 9 * widths[2] > 0
-
-
-def test_deviation_is_that_of_the_least_squares():
-    # A slope of 200 over the room makes a deviation of room/200; the coordinates are linear on that scale.
-    (mode,) = described(SPLINES, [(fit(SPLINES, stiff=200.0, cost=1.0), 1)])
-    for parameter in mode.parameters:
-        room = parameter.upper - parameter.lower
-        assert parameter.sd == pytest.approx(room / 200, rel=0.15)  # of 400 draws: 3.5 %
-        assert parameter.determined
-    np.testing.assert_allclose(np.sqrt(np.diag(mode.covariance)), [p.sd for p in mode.parameters], rtol=0.01)
-
-
-def test_a_poor_fit_widens_the_bands():
-    n = len(prior_of(SPLINES).free)
-    poor = described(SPLINES, [(fit(SPLINES, stiff=500.0, cost=9.0 * (POINTS - n)), 1)])[0]
-    good = described(SPLINES, [(fit(SPLINES, stiff=500.0, cost=0.5 * (POINTS - n)), 1)])[0]
-    ratio = [a.sd / b.sd for a, b in zip(poor.parameters, good.parameters, strict=True)]
-    np.testing.assert_allclose(ratio, 3.0, rtol=0.1)
-    # A fit better than the noise does not narrow them.
-    exact = described(SPLINES, [(fit(SPLINES, stiff=500.0, cost=1.0 * (POINTS - n)), 1)])[0]
-    np.testing.assert_allclose([p.sd for p in exact.parameters], [p.sd for p in good.parameters])
-
-
-def test_residuals_that_follow_their_neighbours_count_less():
-    # Runs of four equal residuals: a quarter of the points say something, so the deviations double.
-    rng = np.random.default_rng(11)
-    runs = np.repeat(rng.normal(size=POINTS // 4), 4)
-    white = described(SPLINES, [(fit(SPLINES, stiff=500.0, cost=1.0), 1)])[0]
-    alike = described(SPLINES, [(fit(SPLINES, stiff=500.0, cost=1.0, residuals=runs), 1)])[0]
-    ratio = np.array([a.sd / b.sd for a, b in zip(alike.parameters, white.parameters, strict=True)])
-    np.testing.assert_allclose(ratio, np.sqrt(points_per_independent(runs)), rtol=0.05)
-    assert 1.4 < ratio.mean() < 2.8
-
-
-def test_points_per_independent_is_one_for_white_residuals():
-    rng = np.random.default_rng(12)
-    found = [points_per_independent(rng.normal(size=500)) for _ in range(50)]
-    assert min(found) >= 1
-    assert np.mean(found) < 1.05
-    assert points_per_independent(np.zeros(50)) == 1
-    # Residuals that alternate are not worth more than independent ones.
-    assert points_per_independent(np.tile([1.0, -1.0], 100)) == 1
-
-
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.8])
-def test_points_per_independent_of_a_known_sequence(share):
-    # First-order autoregression: the sum of autocorrelations is (1 + a)/(1 - a).
-    rng = np.random.default_rng(13)
-    kicks = np.sqrt(1 - share**2) * rng.normal(size=20_000)
-    row = np.zeros_like(kicks)
-    for i in range(1, len(row)):
-        row[i] = share * row[i - 1] + kicks[i]
-    assert points_per_independent(row) == pytest.approx((1 + share) / (1 - share), rel=0.15)
-
-
-def test_one_wild_residual_does_not_decide_how_many_are_independent():
-    rng = np.random.default_rng(14)
-    runs = np.repeat(rng.normal(size=100), 5)
-    spiked = runs.copy()
-    spiked[250] = 1e4
-    assert points_per_independent(spiked) == pytest.approx(points_per_independent(runs), rel=0.2)
-
-
-def test_what_the_curve_leaves_open_is_not_determined():
-    (mode,) = described(SPLINES, [(fit(SPLINES, stiff=0.0), 1)])
-    for parameter in mode.parameters:
-        # About a uniform distribution over the bounds.
-        assert parameter.sd == pytest.approx((parameter.upper - parameter.lower) / np.sqrt(12), rel=0.2)
-        assert not parameter.determined
-
-
-def test_held_parameters_have_no_deviation():
-    prior = prior_of(SPLINES, background_slope=0.0, weight_2=0.01)
-    (mode,) = described(SPLINES, [(fit(SPLINES, prior=prior), 1)], prior=prior)
-    assert mode.parameter("weight_2").sd is None
-    assert mode.parameter("weight_2").value == 0.01
-    assert mode.parameter("weight_2").determined
-    assert not mode.parameter("weight_2").at_bound
-    assert "weight_2" not in mode.fitted_names
-    assert mode.covariance.shape == (len(mode.fitted_names),) * 2
-
-
-def test_a_parameter_on_its_bound_is_marked_and_its_band_reaches_inside():
-    own = fit(SPLINES, weight_3=0.02, disorder_weight_1=0.0)
-    (mode,) = described(SPLINES, [(own, 1)])
-    assert [p.name for p in mode.parameters if p.at_bound] == ["weight_3", "disorder_weight_1"]
-    assert mode.parameter("weight_3").sd > 0
-    bands = mode.bands
-    assert (bands.strain_95[0] <= bands.strain).all()
-    assert (bands.strain <= bands.strain_95[1]).all()
-
-
-def test_weights_share_one_and_follow_the_cost():
-    fits = [(fit(SPLINES, cost=30.0 + c, weight_1=0.002 + 0.003 * c), 1) for c in (0, 2, 4)]
-    found = described(SPLINES, fits)
-    weights = [m.weight for m in found]
-    assert sum(weights) == pytest.approx(1)
-    assert weights[0] > weights[1] > weights[2]
-    # The same curvature: a cost higher by 2 makes a factor of e, where the spread is 1.
-    middle = [(fit(SPLINES, cost=30.0 + c), 1) for c in (0, 2)]
-    weights = [m.weight for m in described(SPLINES, middle)]
-    assert weights[0] / weights[1] == pytest.approx(np.e, rel=1e-6)
-
-
-def test_contraction_keeps_its_sign():
-    experiment = replace(
-        GAUSSIANS, profile=DepthProfile(strain=DoubleGaussian(sign=-1), disorder=TiedDisorder())
-    )
-    (mode,) = described(experiment, [(fit(experiment), 1)])
-    assert mode.maximum_strain[0] < 0
-    assert mode.maximum_strain[0] == pytest.approx(mode.bands.strain.min(), rel=1e-3)
-    assert (mode.bands.strain_95[1] <= 0).all()
-
-
-def test_the_seed_decides_the_bands():
-    found = [(fit(SPLINES, stiff=20.0), 1)]
-    a, b, c = (described(SPLINES, found, seed=s)[0].bands.strain_95 for s in (1, 1, 2))
-    np.testing.assert_array_equal(a, b)
-    assert not np.array_equal(a, c)
-
-
-def test_the_meaning_of_the_bands_states_their_number_of_draws():
-    assert f"({module.BAND_DRAWS} draws)" in module.BAND_MEANING
+def test_a_profile_is_nearest_to_the_fit_that_it_resembles():
+    fits = [fit(GAUSSIANS, **(SHARP | {"Dmax1": d})) for d in (0.010, 0.014)] + [
+        fit(GAUSSIANS, K=0.95, **SHARP)
+    ]
+    near = [fit(GAUSSIANS, **(SHARP | {"Dmax1": d})).values for d in (0.0108, 0.0135)]
+    near += [fit(GAUSSIANS, K=0.9, **SHARP).values]
+    # What the instrument's parameters are makes no difference.
+    near += [fit(GAUSSIANS, offset_arcsec=30.0, fwhm_arcsec=90.0, **SHARP).values]
+    assert nearest_fit(GAUSSIANS, fits, np.array(near)).tolist() == [0, 1, 2, 0]
+    assert nearest_fit(GAUSSIANS, fits[1:2], np.array(near)).tolist() == [0, 0, 0, 0]
 
 
 # Free-form refinement ---------------------------------------------------------------------------------------

@@ -136,6 +136,10 @@ def test_a_good_fit_is_reliable():
         ({"maximum_strain": (4e-5, 100.0)}, "reliable", "describes the scan"),
         ({"starts": 1}, "check", "Only one of the refined starts"),
         ({"starts": 2}, "reliable", "2 of the refined starts led"),
+        ({"effective_draws": 99.0}, "check", "could not be drawn well: 99 effective draws"),
+        ({"effective_draws": 101.0}, "reliable", "describes the scan"),
+        ({"pareto_k": 0.71}, "check", "tail 0.71 "),
+        ({"pareto_k": 0.69}, "reliable", "describes the scan"),
     ],
 )
 def test_each_measure_of_the_fit(changes, level, words):

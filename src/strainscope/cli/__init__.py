@@ -384,11 +384,16 @@ def invert(
             help="Refine what was found with so many B-spline weights, whatever the sample's families; 0 for not.",
         ),
     ] = None,
+    estimator: Annotated[
+        str | None,
+        typer.Option(help="Proposes profiles in place of the search: one that ships, or a weights file."),
+    ] = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find every strain and disorder profile that explains a scan, without a starting guess."""
     from strainscope import inversion, report
+    from strainscope.cli.estimator import proposal_of
     from strainscope.readers import read_scan
     from strainscope.sample import at_key, load_sample
 
@@ -412,6 +417,7 @@ def invert(
     except ValueError as error:
         # It begins with the setting's name, which is the option's.
         raise ValueError(f"--{error}") from None
+    proposal = None if estimator is None else proposal_of(estimator, described)
     with _progress() as progress:
         result = inversion.invert(
             scan,
@@ -421,7 +427,8 @@ def invert(
             start=described.start(),
             settings=settings,
             seed=seed,
-            sample_settings=described.settings() | {"search": asdict(settings)},
+            sample_settings=described.settings() | {"search": asdict(settings) | {"estimator": estimator}},
+            proposal=proposal,
             progress=progress,
         )
     command = _repeatable(context.obj)

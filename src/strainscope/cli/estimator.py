@@ -1,9 +1,13 @@
 """The commands `strainscope train` and `strainscope evaluate`. Torch is imported by the command that needs it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from strainscope.inversion.proposal import Proposal
+    from strainscope.sample import Sample
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
@@ -127,6 +131,18 @@ def evaluate(
     document = evaluation.evaluation_document(found, command=context.obj)
     for name, error in document["mae_percent_of_range"].items():
         typer.echo(f"{name:10s} mean absolute error {error:.2f} % of the range")
+
+
+def proposal_of(estimator: str, sample: "Sample") -> "Proposal":
+    """An estimator, by name or file, as what proposes profiles for scans of a sample."""
+    _require_torch()
+    from strainscope.estimator.load import load_estimator
+    from strainscope.estimator.proposal import DrawsScans, ScanProposal
+    from strainscope.estimator.shipped import estimator_path
+
+    weights = estimator_path(estimator)
+    # What has no posterior reads no scans, which is refused there.
+    return ScanProposal(cast(DrawsScans, load_estimator(weights)), sample, name=weights.stem)
 
 
 def _require_torch() -> None:

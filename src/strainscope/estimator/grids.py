@@ -69,8 +69,16 @@ def check_asked(
                 f"the curves have {_grid(asked)}; the estimator knows {_grid(known)}. "
                 "Choose curves on its grid, or train one on theirs."
             )
-    if sample is None or "sample" not in about:
-        return
+    if sample is not None and "sample" in about:
+        check_sample(about, sample)
+
+
+def check_sample(about: Mapping[str, Any], sample: Mapping[str, Any]) -> None:
+    """Raise unless an estimator knows a sample, from what its file says of it and the sample's settings.
+
+    Raises:
+        ValueError: another crystal, reflection, wavelength, film, instrument, ….
+    """
     differences = [_difference(own, sample) for own in (about["sample"], *about.get("other_samples", ()))]
     first = differences[0]
     if first is not None and all(differences):

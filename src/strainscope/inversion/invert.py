@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -10,12 +11,15 @@ from numpy.typing import NDArray
 
 from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
-from strainscope.inversion.modes import BAND_MEANING, MOST_MODES, describe, gather
+from strainscope.inversion.describe import BAND_MEANING, describe
+from strainscope.inversion.modes import MOST_MODES, WORST_COST_RATIO, gather
+from strainscope.inversion.posterior import ModePosterior, posterior_of
 from strainscope.inversion.problem import Problem, prepare
+from strainscope.inversion.proposal import Proposal, proposed_starts
 from strainscope.inversion.refine import Fit, refine_many
 from strainscope.inversion.result import Result
 from strainscope.inversion.search import find_starts
-from strainscope.inversion.settings import SearchSettings
+from strainscope.inversion.settings import PosteriorSettings, SearchSettings
 from strainscope.inversion.splines import spline_experiment, spline_start
 from strainscope.inversion.verdict import judge
 from strainscope.scan import Scan
@@ -26,6 +30,16 @@ Progress = Callable[[str, float], None]
 # Which of the distinct fits go on to the second round.
 _SURVIVING_RATIO = 6.0
 _MOST_SURVIVORS = 7
+# Stages of that round: shares of its evaluations, and how much worse than the best a fit may be after each. Fits that
+# have come to the same profile go on as one; the last one is for the best alone, as `Target.peak` goes on with others.
+_STAGES = ((0.25, 3.0), (0.25, WORST_COST_RATIO), (0.5, WORST_COST_RATIO))
+_DRAWS = PosteriorSettings()
+# Draws that an estimator is asked for.
+_PROPOSED = 512
+
+
+def _silent(stage: str, share: float) -> None:
+    """No progress is told."""
 
 
 def invert(
@@ -38,6 +52,8 @@ def invert(
     settings: SearchSettings,
     seed: int,
     sample_settings: Mapping[str, Any],
+    draws: PosteriorSettings = _DRAWS,
+    proposal: Proposal | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Every distinct profile that explains the scan, without a guess.
@@ -51,36 +67,39 @@ def invert(
         settings: How hard to search.
         seed: The same seed gives the same result.
         sample_settings: Plain data for the report.
+        draws: How many draws of the posterior.
+        proposal: What proposes starts in place of the search.
         progress: Called with a stage and the share of the whole that is done.
 
     Raises:
         ValueError: the scan does not fit the experiment (axis, range), or bounds leave no room.
     """
     began = time.perf_counter()
-    tell = progress or (lambda stage, share: None)
+    tell = progress or _silent
     rng = np.random.default_rng(seed)
-    tell("reading the curve", 0.0)
-    problem = prepare(
-        scan, experiment, bounds=bounds, held=held, start=start, model_error=settings.model_error
+    found = explain(
+        scan,
+        experiment,
+        bounds=bounds,
+        held=held,
+        start=start,
+        settings=settings,
+        rng=rng,
+        draws=draws,
+        proposal=proposal,
+        progress=tell,
     )
-    chosen = find_starts(
-        problem, settings, rng=rng, progress=lambda share: tell("searching", 0.02 + 0.5 * share)
-    )
-    spent: list[int] = []
-    fits = refine_all(problem, chosen, settings, lambda share: tell("refining", 0.52 + 0.4 * share), spent)
-    if settings.splines:
-        tell("free-form refinement", 0.92)
-        problem, fits = _free_form(scan, problem, fits, bounds, held, start, settings)
-    found = gather(problem.model.experiment, fits)[:MOST_MODES]
-    tell("bands", 0.95)
-    modes = describe(problem.model.experiment, problem.prior, problem.likelihood, found, rng=rng)
+    problem = found.problem
+    tell("bands", 0.98)
+    modes = describe(problem, found.modes, rng=rng)
+    experiment = problem.model.experiment
     offset = modes[0].parameter("offset_arcsec").value
     angle = scan.angle_from_theta(
         np.array([experiment.stack.incidence_angle + ARCSEC * offset]),
         bragg_angle=experiment.stack.bragg_angle,
         asymmetry=experiment.stack.asymmetry,
     )
-    verdict = judge(problem.model.experiment, problem.features, scan, problem.likelihood, modes)
+    verdict = judge(experiment, problem.features, scan, problem.likelihood, modes)
     tell("done", 1.0)
     return Result(
         scan=scan,
@@ -94,11 +113,67 @@ def invert(
         version=version("strainscope"),
         wall_s=time.perf_counter() - began,
         counters={
-            "draws": settings.draws,
-            "starts": len(chosen),
-            "model_evaluations": sum(spent),
+            "draws": settings.draws if proposal is None else _PROPOSED,
+            "starts": found.starts,
+            "model_evaluations": found.evaluations,
         },
     )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Explanation:
+    """What explains a scan.
+
+    Attributes:
+        problem: The scan prepared.
+        modes: Posterior around each distinct solution, the best fit first.
+        starts: Profiles that were refined.
+        evaluations: Simulated curves of the refinement.
+    """
+
+    problem: Problem
+    modes: tuple[ModePosterior, ...]
+    starts: int
+    evaluations: int
+
+
+def explain(
+    scan: Scan,
+    experiment: Experiment,
+    *,
+    bounds: Mapping[str, tuple[float, float]],
+    held: Mapping[str, float],
+    start: Mapping[str, float],
+    settings: SearchSettings,
+    rng: np.random.Generator,
+    draws: PosteriorSettings = _DRAWS,
+    proposal: Proposal | None = None,
+    progress: Progress = _silent,
+) -> Explanation:
+    """The posterior draws behind what `invert` says, with its arguments and errors, and a source of randomness."""
+    progress("reading the curve", 0.0)
+    problem = prepare(
+        scan, experiment, bounds=bounds, held=held, start=start, model_error=settings.model_error
+    )
+    if proposal is None:
+        chosen = find_starts(
+            problem, settings, rng=rng, progress=lambda share: progress("searching", 0.02 + 0.5 * share)
+        )
+    else:
+        progress("asking the estimator", 0.02)
+        chosen = proposed_starts(problem, scan, proposal, draws=_PROPOSED, starts=settings.starts, rng=rng)
+    spent: list[int] = []
+    fits = refine_all(
+        problem, chosen, settings, lambda share: progress("refining", 0.52 + 0.25 * share), spent
+    )
+    if settings.splines:
+        progress("free-form refinement", 0.77)
+        problem, fits = _free_form(scan, problem, fits, bounds, held, start, settings)
+    found = gather(problem.model.experiment, fits)[:MOST_MODES]
+    posterior = posterior_of(
+        problem, found, draws, rng=rng, progress=lambda share: progress("drawing", 0.8 + 0.18 * share)
+    )
+    return Explanation(problem=problem, modes=posterior, starts=len(chosen), evaluations=sum(spent))
 
 
 def refine_all(
@@ -138,10 +213,23 @@ def refine_all(
     first = gathered(tries, 0)
     groups = gather(problem.model.experiment, [(fit, 1) for fit in first], worst_ratio=_SURVIVING_RATIO)
     groups = groups[:_MOST_SURVIVORS]
-    units = np.array([fit.unit for fit, _ in groups])
-    tries = refine_many(problem, units, most_evaluations=settings.evaluations, tolerance=settings.tolerance)
-    last = gathered(tries, len(first))
-    return [(fit, count) for fit, (_, count) in zip(last, groups, strict=True)]
+    done: list[tuple[Fit, int]] = []
+    for stage, (share, worst_ratio) in enumerate(_STAGES):
+        if stage == len(_STAGES) - 1:
+            groups, done = groups[:1], done + groups[1:]
+        units = np.array([fit.unit for fit, _ in groups])
+        most = max(round(share * settings.evaluations), 1)
+        tries = refine_many(problem, units, most_evaluations=most, tolerance=settings.tolerance)
+        last = gathered(tries, len(first))
+        both = [*done, *((fit, count) for fit, (_, count) in zip(last, groups, strict=True))]
+        both = gather(problem.model.experiment, both, worst_ratio=worst_ratio)
+        # Those that still had evaluations left have converged.
+        unfinished = {id(fit) for fit in last if fit.evaluations >= most}
+        done = [(fit, count) for fit, count in both if id(fit) not in unfinished]
+        groups = [(fit, count) for fit, count in both if id(fit) in unfinished]
+        if not groups:
+            break
+    return done + groups
 
 
 def _free_form(

@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 # The offset may differ from where the peaks coincide by this much, in widths of the measured peak.
 _OFFSET_ROOM_WIDTHS = 0.6
 _DEEPEST_FRINGES = 20_000.0
+# The floor of a scan may be its background, or the tails of what it shows: by so many decades more.
+_BACKGROUND_ROOM = 3.0
 # Good enough to rank draws and for the first round of refinement, where the resolution hides the rest: sublayers
 # to this rms error of log10 before resolution (2e-4 behind 25 arcsec), and this many angles a fringe.
 _COARSE_TOLERANCE = 1e-2
@@ -91,13 +93,11 @@ def prepare(
     model = _scan_model(experiment, position, features, bounds, held, given, fine=model_error <= 0.01)
     peak, height = model.perfect_peak(resolution)
     least = max(features.floor, 0.1 / likelihood.counts_per_unit, 1e-9 * features.peak_intensity)
-    # A scan that reaches the floor shows its background there: a quarter of the floor at least.
-    flat = features.low_edge_arcsec is not None or features.high_edge_arcsec is not None
     room = _OFFSET_ROOM_WIDTHS * width + 2 * float(np.median(np.diff(position)))
     shown = {
         "offset_arcsec": (features.peak_arcsec - peak, room, room),
         "log10_scale": (np.log10(features.peak_intensity / height), 1.0, 1.0),
-        "log10_background": (np.log10(0.85 * least), 0.53 if flat else 1.93, 0.37),
+        "log10_background": (np.log10(0.85 * least), _BACKGROUND_ROOM, 0.37),
     }
     placed = dict(bounds)
     for name, (middle, below, above) in shown.items():

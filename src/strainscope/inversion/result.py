@@ -20,11 +20,13 @@ class FittedParameter:
     Attributes:
         name: As in the sample file.
         unit: "1", "Å" or "arcsec".
-        value: Best value.
-        sd: Standard deviation from the Gauss-Newton covariance; None where the parameter is held.
+        value: Best value: the maximum of the posterior in unit coordinates.
+        sd: Standard deviation of the mode's posterior; None where the parameter is held, like those that follow.
+        mean, median: Of it.
+        interval_90: Its 5 and 95 % quantiles.
         lower, upper: Bounds of the search.
-        determined: False where the curve says little about it (in logit coordinates between its bounds, more than
-            half of the uniform prior's variance is left).
+        determined: False where the curve says little about it (in coordinates in which the prior is normal, more than
+            half of its variance is left).
         at_bound: True where the fit ended on a bound.
         description: What it means, in words.
     """
@@ -35,6 +37,9 @@ class FittedParameter:
     sd: float | None
     lower: float
     upper: float
+    mean: float | None = None
+    median: float | None = None
+    interval_90: tuple[float, float] | None = None
     determined: bool = True
     at_bound: bool = False
     description: str = ""
@@ -72,8 +77,11 @@ class Mode:
         chi2: Sum of squared weighted residuals.
         reduced_chi2: chi2 over points minus free parameters.
         rms_log10: rms of log10 fitted over measured, points with measured > 0.
-        weight: Share of the explanation among the modes (Laplace approximation) [1].
+        weight: Share of the posterior among the modes [1].
         starts: How many of the refined starts led to this profile.
+        effective_draws: Effective number of the weighted draws behind sd, intervals and bands.
+        pareto_k: Shape of the tail of their weights; above 0.7 they cannot be trusted.
+        exact: False for a mode of little weight whose draws follow from its curvature alone.
         fitted: Model at the scan's points, in the scan's intensity unit, shape (point,).
         bands: The profile over depth.
         maximum_strain: Largest strain by magnitude [1] and its depth [Å].
@@ -92,6 +100,9 @@ class Mode:
     bands: DepthBands
     maximum_strain: tuple[float, float]
     derived: tuple[DerivedQuantity, ...] = ()
+    effective_draws: float = float("inf")
+    pareto_k: float = float("-inf")
+    exact: bool = True
 
     def parameter(self, name: str) -> FittedParameter:
         """The parameter of that name."""

@@ -13,6 +13,24 @@ _LEAST = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class PosteriorSettings:
+    """How many draws of the posterior.
+
+    Attributes:
+        effective: Effective draws of each mode that are enough.
+        evaluations: Curves simulated for each mode at most.
+    """
+
+    effective: int = 1000
+    evaluations: int = 9000
+
+    def __post_init__(self) -> None:
+        for name in ("effective", "evaluations"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)}; it must be >= 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchSettings:
     """How hard to search.
 

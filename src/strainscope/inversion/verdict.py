@@ -21,6 +21,8 @@ WORST_REDUCED_CHI2, DOUBTFUL_REDUCED_CHI2 = 25.0, 4.0
 NOISE_REDUCED_CHI2 = 1.5
 RIVAL_WEIGHT = 0.05
 FEWEST_STARTS = 2
+# Effective draws, and shape of the weights' tail.
+FEWEST_DRAWS, WORST_PARETO = 100, 0.7
 # A run of a twentieth of the points that the fit misses by this much in log10 and in standard deviations.
 WORST_PART_RMS, WORST_PART_SD = 0.2, 2.0
 # A parameter this near to a bound, in shares of the room, is on it; so far beyond it the model is asked for.
@@ -75,6 +77,7 @@ def judge(
             )
     elif len(modes) > 1:
         notes.append(f"{len(modes) - 1} other profile(s) come near and fit clearly worse.")
+    check += _poor_draws(best)
     if best.starts < FEWEST_STARTS:
         check.append(
             "Only one of the refined starts led to the best solution: others may exist; try --draws."
@@ -83,6 +86,17 @@ def judge(
         notes.append(f"{best.starts} of the refined starts led to this solution.")
     reasons = (*check, *notes, *_notes(experiment, best))
     return Verdict(level=CHECK if check else RELIABLE, reasons=reasons)
+
+
+def _poor_draws(best: Mode) -> list[str]:
+    """Whether the draws behind the bands can be trusted."""
+    if best.effective_draws >= FEWEST_DRAWS and best.pareto_k <= WORST_PARETO:
+        return []
+    return [
+        f"The posterior could not be drawn well: {best.effective_draws:.0f} effective draws, shape of the weights' "
+        f"tail {best.pareto_k:.2f} (wanted are at least {FEWEST_DRAWS}, at most {WORST_PARETO}); bands may be too "
+        "narrow."
+    ]
 
 
 def _scan_doubts(features: Features, best: Mode) -> list[str]:

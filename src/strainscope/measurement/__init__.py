@@ -21,9 +21,10 @@ from strainscope.measurement.mixture import LabMixture
 from strainscope.measurement.scans import Instruments
 from strainscope.measurement.settings import LabSettings
 from strainscope.measurement.simulate import BLOCK, LATTICE, LabSimulator, drawn_block
-from strainscope.measurement.targets import Targets
+from strainscope.measurement.targets import AMPLITUDE, Targets
 
 __all__ = [
+    "AMPLITUDE",
     "BLOCK",
     "CHANNELS",
     "LATTICE",

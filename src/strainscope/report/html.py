@@ -68,6 +68,9 @@ def _parameter_row(mode: Mode, parameter: FittedParameter) -> dict[str, Any]:
     in_nm = parameter.unit == "Å" and not parameter.name.endswith("_A")
     factor = 1 / plots.ANGSTROM_PER_NM if in_nm else 1.0
     sd = None if parameter.sd is None else parameter.sd * factor
+    interval = None
+    if parameter.interval_90 is not None:
+        interval = band_text(*(factor * x for x in (parameter.value, *parameter.interval_90)))[1:]
     held = parameter.name not in mode.fitted_names
     nearer_lower = parameter.value - parameter.lower <= parameter.upper - parameter.value
     flags = ["held"] if held else []
@@ -81,6 +84,7 @@ def _parameter_row(mode: Mode, parameter: FittedParameter) -> dict[str, Any]:
         "name": parameter.name,
         "meaning": parameter.description,
         "value": value_text(parameter.value * factor, None if held else sd),
+        "interval": "" if interval is None else " to ".join(interval),
         "unit": "nm" if in_nm else "" if parameter.unit == "1" else parameter.unit,
         "lower": number_text(parameter.lower * factor),
         "upper": number_text(parameter.upper * factor),
@@ -126,6 +130,7 @@ def _mode_row(index: int, mode: Mode) -> dict[str, Any]:
         "chi2": number_text(mode.chi2, digits=5),
         "reduced_chi2": number_text(mode.reduced_chi2, digits=3, trailing=True),
         "rms_log10": number_text(mode.rms_log10, digits=3, trailing=True),
+        "effective": f"{mode.effective_draws:,.0f}" if mode.exact else "",
         "strain": strain,
         "depth": depth,
         "starts": mode.starts,

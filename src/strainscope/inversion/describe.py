@@ -1,0 +1,124 @@
+"""What is reported of a posterior: parameters, bands over depth, derived quantities, of each mode."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strainscope.experiment import Experiment
+from strainscope.inversion.derived import derived_quantities
+from strainscope.inversion.likelihood import rms_log10
+from strainscope.inversion.posterior import ModePosterior
+from strainscope.inversion.problem import Problem
+from strainscope.inversion.result import DepthBands, FittedParameter, Mode
+
+Floats = NDArray[np.float64]
+
+BAND_DRAWS = 1000
+# What a curve leaves of the prior's variance, in coordinates in which that is 1, if it determines a parameter.
+_DETERMINED = 0.5
+_LOW, _MIDDLE, _HIGH = 0.05, 0.5, 0.95
+BAND_MEANING = (
+    "Draws of the posterior around each mode, weighted by the exact likelihood; residuals that exceed the assumed "
+    "noise, or that are alike in neighbouring points (fewer independent points than measured ones), widen it. Bands "
+    "are the 16-84 % and 2.5-97.5 % ranges of the drawn profiles of one mode; the modes' weights are their shares of "
+    "the posterior."
+)
+
+
+def describe(
+    problem: Problem, posterior: Sequence[ModePosterior], *, rng: np.random.Generator
+) -> tuple[Mode, ...]:
+    """Modes with their parameters, bands and weights."""
+    experiment = problem.model.experiment
+    deepest = max(_extent(experiment, mode.fit.values) for mode in posterior)
+    depth = np.linspace(0, 1.1 * deepest, 401)
+    return tuple(_mode(problem, mode, depth, rng) for mode in posterior)
+
+
+def _extent(experiment: Experiment, values: Floats) -> float:
+    family = experiment.profile.strain
+    return float(family.extent(values[None, : len(family.parameters)], 1e-4)[0])
+
+
+def _mode(problem: Problem, own: ModePosterior, depth: Floats, rng: np.random.Generator) -> Mode:
+    profile, fit, free = problem.model.experiment.profile, own.fit, problem.prior.free
+    n_profile = len(profile.parameters)
+    drawn = own.values[_evenly(own.share, BAND_DRAWS, rng), :n_profile]
+    both = np.concatenate([fit.values[None, :n_profile], drawn])
+    strain, factor = profile.evaluate(np.broadcast_to(depth, (len(both), len(depth))), both)
+    derived = derived_quantities(
+        profile, both[0], drawn, expansion_ratio=problem.model.experiment.expansion_ratio
+    )
+    degrees = max(len(fit.residuals) - len(free), 1)
+    return Mode(
+        parameters=_parameters(problem, own),
+        covariance=np.atleast_2d(np.cov(own.values[:, free], rowvar=False, aweights=own.share)),
+        fitted_names=tuple(problem.prior.names[i] for i in free),
+        chi2=fit.chi2,
+        reduced_chi2=fit.chi2 / degrees,
+        rms_log10=rms_log10(problem.likelihood.intensity, fit.model),
+        weight=own.weight,
+        starts=own.starts,
+        effective_draws=own.effective,
+        pareto_k=own.pareto,
+        exact=own.exact,
+        fitted=fit.model,
+        bands=DepthBands(
+            depth=depth,
+            strain=strain[0],
+            strain_68=_band(strain, 0.16),
+            strain_95=_band(strain, 0.025),
+            debye_waller=factor[0],
+            debye_waller_68=_band(factor, 0.16),
+            debye_waller_95=_band(factor, 0.025),
+        ),
+        maximum_strain=(derived[0].value, derived[1].value),
+        derived=derived,
+    )
+
+
+def _evenly(share: Floats, number: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Which draws make so many of equal weight (systematic resampling)."""
+    places = (rng.random() + np.arange(number)) / number
+    return np.minimum(np.searchsorted(np.cumsum(share), places), len(share) - 1)
+
+
+def _band(rows: Floats, tail: float) -> Floats:
+    """Limits that leave the tail out on either side, widened to hold the best profile (the first row)."""
+    limits = np.quantile(rows[1:], [tail, 1 - tail], axis=0)
+    return np.stack([np.minimum(limits[0], rows[0]), np.maximum(limits[1], rows[0])])
+
+
+def _parameters(problem: Problem, own: ModePosterior) -> tuple[FittedParameter, ...]:
+    prior, fit = problem.prior, own.fit
+    mean = own.share @ own.values
+    sd = np.sqrt(own.share @ (own.values - mean) ** 2)
+    quantiles = np.quantile(
+        own.values, [_LOW, _MIDDLE, _HIGH], axis=0, weights=own.share, method="inverted_cdf"
+    )
+    spread = own.share @ (own.z - own.share @ own.z) ** 2
+    determined = dict(zip(prior.free.tolist(), (spread < _DETERMINED).tolist(), strict=True))
+    result = []
+    for i, spec in enumerate(prior.parameters):
+        free = i in determined
+        # In unit coordinates a constraint that holds the parameter is a bound like any other.
+        near = min(fit.unit[i], 1 - fit.unit[i]) < 1e-3
+        low, middle, high = quantiles[:, i].tolist()
+        result.append(
+            FittedParameter(
+                name=spec.name,
+                unit=spec.unit,
+                value=float(fit.values[i]),
+                sd=float(sd[i]) if free else None,
+                mean=float(mean[i]) if free else None,
+                median=middle if free else None,
+                interval_90=(low, high) if free else None,
+                lower=spec.lower,
+                upper=spec.upper,
+                determined=determined.get(i, True),
+                at_bound=free and bool(near),
+                description=spec.description,
+            )
+        )
+    return tuple(result)

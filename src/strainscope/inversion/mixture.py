@@ -1,0 +1,138 @@
+"""Draws of several proposals, weighted as draws of all of them together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from scipy.stats import multivariate_t
+
+from strainscope.inversion.surrogate import PolynomialSurrogate
+
+Floats = NDArray[np.float64]
+
+# Of the t-distribution: tails that are heavier than any posterior's.
+_FREEDOM = 5
+
+
+class Proposal(Protocol):
+    """A distribution that draws came from."""
+
+    def log_density(self, z: Floats) -> Floats:
+        """ln of its density at places (n, d)."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Walked:
+    """A surrogate that was walked through, as a distribution.
+
+    Attributes:
+        surrogate: Of the posterior.
+        temperature: By which its log density was divided.
+        log_normaliser: ln of the integral of what it was then.
+    """
+
+    surrogate: PolynomialSurrogate
+    temperature: float
+    log_normaliser: float = 0.0
+
+    def log_density(self, z: Floats) -> Floats:
+        """ln of its density at places (n, d)."""
+        return np.asarray(self.surrogate.log_density(z)[0] / self.temperature - self.log_normaliser)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HeavyTailed:
+    """A t-distribution: what the others miss in their tails is not lost.
+
+    Attributes:
+        mean: Shape (d,).
+        covariance: Of a normal distribution like it, shape (d, d).
+    """
+
+    mean: Floats
+    covariance: Floats
+
+    @cached_property
+    def _distribution(self) -> Any:  # noqa: ANN401
+        d = len(self.mean)
+        ridge = 1e-9 * np.trace(self.covariance) / d * np.eye(d)
+        return multivariate_t(self.mean, self.covariance + ridge, df=_FREEDOM)
+
+    def draw(self, number: int, *, rng: np.random.Generator) -> Floats:
+        """Places (number, d)."""
+        drawn = self._distribution.rvs(number, random_state=rng)
+        return np.asarray(drawn, dtype=np.float64).reshape(number, len(self.mean))
+
+    def log_density(self, z: Floats) -> Floats:
+        """ln of its density at places (n, d)."""
+        return np.atleast_1d(np.asarray(self._distribution.logpdf(z), dtype=np.float64))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WeightedDraws:
+    """Draws of a posterior with importance weights.
+
+    Attributes:
+        z: Places, shape (n, d).
+        log_weight: ln of the weights, shape (n,), normalised to a sum of 1.
+        log_evidence: ln ∫ exp(-½ Σ r²) N(z; 0, 1) dz.
+    """
+
+    z: Floats
+    log_weight: Floats
+    log_evidence: float
+
+    @property
+    def effective(self) -> float:
+        """Effective sample size."""
+        return effective_size(self.log_weight)
+
+
+def effective_size(log_weight: Floats) -> float:
+    """(Σ w)² / Σ w² of log weights (n,)."""
+    return float(np.exp(2 * logsumexp(log_weight) - logsumexp(2 * log_weight)))
+
+
+class Mixture:
+    """Proposals, what was drawn of each, and the exact log density there.
+
+    References:
+        Owen & Zhou, J. Am. Stat. Assoc. 95 (2000) 135 (deterministic mixtures); Cornuet et al., Scand. J. Stat. 39
+        (2012) 798 (that grow)
+    """
+
+    def __init__(self) -> None:
+        self._proposals: list[Proposal] = []
+        self._z: list[Floats] = []
+        self._exact: list[Floats] = []
+        # ln of every proposal's density at the draws of each.
+        self._logs: list[list[Floats]] = []
+
+    def add(self, proposal: Proposal, z: Floats, exact: Floats) -> None:
+        """Draws (n, d) of one more proposal, and the exact log density there, (n,)."""
+        for own, drawn in zip(self._logs, self._z, strict=True):
+            own.append(proposal.log_density(drawn))
+        self._proposals.append(proposal)
+        self._z.append(z)
+        self._exact.append(exact)
+        self._logs.append([every.log_density(z) for every in self._proposals])
+
+    def together(self) -> WeightedDraws:
+        """All draws, each weighted by the exact density over that of the whole mixture."""
+        sizes = np.array([len(z) for z in self._z])
+        shares = np.log(sizes / sizes.sum())
+        ratio = np.concatenate(
+            [_ratio(exact, logs, shares) for exact, logs in zip(self._exact, self._logs, strict=True)]
+        )
+        total = float(logsumexp(ratio))
+        z = np.concatenate(self._z)
+        unit = 0.5 * z.shape[1] * float(np.log(2 * np.pi))
+        return WeightedDraws(z=z, log_weight=ratio - total, log_evidence=total - float(np.log(len(z))) - unit)
+
+
+def _ratio(exact: Floats, logs: Sequence[Floats], shares: Floats) -> Floats:
+    return np.asarray(exact - logsumexp(np.stack(logs) + shares[:, None], axis=0))

@@ -1,0 +1,64 @@
+"""Starting profiles that somebody proposes: a trained estimator, in place of the search."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strainscope.experiment import ManyCurves
+from strainscope.inversion.problem import Problem
+from strainscope.inversion.search import distinct
+from strainscope.inversion.target import robust
+from strainscope.scan import Scan
+
+Floats = NDArray[np.float64]
+
+# Proposed values end this far inside the bounds, in unit coordinates.
+_INSIDE = 2e-3
+# Strains that differ by this share of the maximum in the mean over depth are worth a start each.
+_GAP = 0.05
+
+
+class Proposal(Protocol):
+    """Draws of the parameters behind a scan.
+
+    Attributes:
+        name: In reports.
+    """
+
+    name: str
+
+    def draws(self, scan: Scan, number: int, *, seed: int) -> Mapping[str, Floats]:
+        """Values of the experiment's parameters by name, shape (number,) each.
+
+        Raises:
+            ValueError: a scan of which it knows nothing.
+        """
+
+
+def proposed_starts(
+    problem: Problem, scan: Scan, proposal: Proposal, *, draws: int, starts: int, rng: np.random.Generator
+) -> Floats:
+    """The best distinct ones of what is proposed, shape (<= starts, parameter), best first.
+
+    Args:
+        problem: The scan prepared; its bounds and held values win.
+        scan: The scan itself.
+        proposal: What proposes.
+        draws: How many draws it is asked for.
+        starts: At most.
+        rng: Source of randomness.
+    """
+    proposed = proposal.draws(scan, draws, seed=int(rng.integers(2**31)))
+    prior = problem.prior
+    values = np.broadcast_to(problem.base, (draws, len(problem.base))).copy()
+    for i, name in enumerate(prior.names):
+        if name in proposed and i in prior.free:
+            values[:, i] = proposed[name]
+    values = prior.from_unit(np.clip(prior.to_unit(values), _INSIDE, 1 - _INSIDE))
+    # As in the first round of refinement: coarse, and with a model error that lets near ones count.
+    coarse = problem.coarse
+    expected = ManyCurves(coarse.model).expected(values)
+    misfit = (robust(coarse.likelihood.residuals(expected)[0]) ** 2).sum(axis=1)
+    return distinct(problem.model.experiment, values, misfit, starts, gap=_GAP)

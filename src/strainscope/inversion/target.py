@@ -1,0 +1,186 @@
+"""The posterior of a scan in coordinates in which the prior is a standard normal distribution."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+from scipy.optimize import least_squares
+from scipy.special import ndtr, ndtri
+
+from strainscope.experiment import ManyCurves
+from strainscope.inversion.problem import Problem
+from strainscope.inversion.refine import ROBUST_SCALE, Fit
+from strainscope.inversion.warp import FARTHEST, GRID, Warp
+
+Floats = NDArray[np.float64]
+
+_AMPLITUDE, _CORRELATION = "diffuse_amplitude", "correlation_length"
+# What is added to the scattered intensity, by parameter.
+_INTENSITIES: Mapping[str, Callable[[Floats], Floats]] = {
+    _AMPLITUDE: lambda value: value,
+    "log10_background": lambda value: np.asarray(10.0 ** (value - value.max())),
+}
+# Correlation lengths at which the strength of diffuse scattering is asked for; the least background that it is seen on.
+_LENGTHS: Floats = np.concatenate([[-FARTHEST], np.linspace(-3, 3, 25), [FARTHEST]])
+_LEAST_SEEN = 1e-8
+# A fit on a bound begins its way inside so far out; then steps at most, and the gain at which they end.
+_FIRST_REACH, _STEPS, _CLOSE = 3.1, 40, 1e-3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Peak:
+    """A maximum of the density, with the normal distribution of its curvature.
+
+    Attributes:
+        z: Where it is, shape (d,).
+        covariance: Shape (d, d).
+        log_mass: ln ∫ exp(-½ Σ r²) N(z; 0, 1) dz by the curvature (Laplace's approximation).
+    """
+
+    z: Floats
+    covariance: Floats
+    log_mass: float
+
+
+class Target:
+    r"""Exact posterior density of the free parameters' coordinates z, with u = Φ(z) the prior's unit coordinates.
+
+    .. math:: \ln p(z) = -\tfrac12 \sum_i r_i^2 - \tfrac12 |z|^2
+
+    Residuals are those of the likelihood, shortened where they are long if the model is granted an error (soft-l1), and
+    divided by the root of `spread`.
+
+    Args:
+        problem: The scan prepared.
+        spread: Factor by which the noise exceeds the assumed one, or points are fewer than they seem [1].
+    """
+
+    def __init__(self, problem: Problem, *, spread: float = 1.0) -> None:
+        self.problem, self.spread = problem, spread
+        self._free = problem.prior.free
+        self._unit = problem.prior.to_unit(problem.base)
+        self.dimension = len(self._free)
+        self.evaluations = 0
+
+    @cached_property
+    def _many(self) -> ManyCurves:
+        return ManyCurves(self.problem.model)
+
+    def values(self, z: Floats) -> Floats:
+        """Values of all parameters (n, parameter) of places (n, d)."""
+        unit = np.broadcast_to(self._unit, (len(z), len(self._unit))).copy()
+        unit[:, self._free] = ndtr(np.clip(z, -FARTHEST, FARTHEST))
+        return self.problem.prior.from_unit(unit)
+
+    def place(self, values: Floats) -> Floats:
+        """Places (n, d) of values of all parameters (n, parameter)."""
+        unit = self.problem.prior.to_unit(values)[:, self._free]
+        return np.asarray(ndtri(np.clip(unit, 1e-12, 1 - 1e-12)))
+
+    def residuals(self, z: Floats) -> Floats:
+        """Residuals (n, point) at places (n, d), the likelihood's all taken together."""
+        self.evaluations += len(z)
+        found, _ = self.problem.likelihood.residuals(self._many.expected(self.values(z)))
+        if self.problem.likelihood.model_error:
+            found = robust(found)
+        return np.asarray(found / np.sqrt(self.spread))
+
+    def warp(self, z: Floats) -> Warp:
+        """Unit coordinates, but intensities where a parameter is one; diffuse as seen around a place (d,)."""
+        return Warp(intensities=self._intensities, strengths=self._diffuse_strength(z))
+
+    @cached_property
+    def _intensities(self) -> dict[int, CubicSpline]:
+        """Those parameters that the expected intensity is linear in, as functions of their coordinates."""
+        prior, found = self.problem.prior, {}
+        for column, i in enumerate(self._free):
+            if prior.names[i] in _INTENSITIES:
+                unit = np.broadcast_to(self._unit, (len(GRID), len(self._unit))).copy()
+                unit[:, i] = ndtr(GRID)
+                values = prior.from_unit(unit)[:, i]
+                found[column] = CubicSpline(GRID, _INTENSITIES[prior.names[i]](values))
+        return found
+
+    def _diffuse_strength(self, z: Floats) -> dict[int, tuple[int, CubicSpline]]:
+        """How far diffuse scattering of unit amplitude stands out of the noise, by the correlation length."""
+        free = [self.problem.prior.names[i] for i in self._free]
+        if _AMPLITUDE not in free or _CORRELATION not in free:
+            return {}
+        amplitude, length = free.index(_AMPLITUDE), free.index(_CORRELATION)
+        places = np.broadcast_to(z, (2 * len(_LENGTHS), len(z))).copy()
+        places[:, length] = np.tile(_LENGTHS, 2)
+        places[:, amplitude] = np.repeat([-FARTHEST, _FIRST_REACH], len(_LENGTHS))
+        expected = self._many.expected(self.values(places))
+        without, with_it = expected[: len(_LENGTHS)], expected[len(_LENGTHS) :]
+        noise = np.sqrt(np.maximum(without, expected.max() * _LEAST_SEEN))
+        strength = np.linalg.norm((with_it - without) / noise, axis=1)
+        logs = np.log(np.maximum(strength, 1e-30))
+        return {amplitude: (length, CubicSpline(_LENGTHS, logs - logs.max()))}
+
+    def peak(self, fit: Fit) -> "Peak":
+        """The density's own maximum near a fit, and its curvature there.
+
+        A fit may have ended on a bound, which lies at infinity here.
+        """
+        last: dict[bytes, tuple[Floats, Floats]] = {}
+
+        def at(z: Floats) -> tuple[Floats, Floats]:
+            key = z.tobytes()
+            if key not in last:
+                last.clear()
+                last[key] = self._linearised(z)
+            return last[key]
+
+        def residuals_at(z: Floats) -> Floats:
+            return at(z)[0]
+
+        def jacobian_at(z: Floats) -> Floats:
+            return at(z)[1]
+
+        solution = least_squares(
+            residuals_at,
+            np.clip(self.place(fit.values[None])[0], -_FIRST_REACH, _FIRST_REACH),
+            jac=jacobian_at,
+            ftol=_CLOSE,
+            xtol=None,
+            gtol=None,
+            max_nfev=_STEPS,
+        )
+        residuals, jacobian = at(solution.x)
+        covariance = np.asarray(np.linalg.inv(jacobian.T @ jacobian), dtype=np.float64)
+        log_mass = -0.5 * float(residuals @ residuals) + 0.5 * float(np.linalg.slogdet(covariance)[1])
+        return Peak(z=solution.x, covariance=covariance, log_mass=log_mass)
+
+    def _linearised(self, z: Floats) -> tuple[Floats, Floats]:
+        """Residuals of the scan and of the prior, (point + d,), and their derivatives, at one place (d,)."""
+        problem, free = self.problem, self._free
+        unit = self._unit.copy()
+        unit[free] = ndtr(z)
+        expected, jacobian = problem.model.expected_with_jacobian(problem.prior.from_unit(unit))
+        residual, slope = problem.likelihood.residuals(expected)
+        if problem.likelihood.model_error:
+            long = np.sqrt(1 + (residual / ROBUST_SCALE) ** 2)
+            shortened = robust(residual)
+            slope = slope * np.where(
+                shortened == 0, 1.0, residual / np.where(shortened == 0, 1.0, shortened * long)
+            )
+            residual = shortened
+        density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+        chain = problem.prior.unit_jacobian(unit)[:, free] * density
+        scale = np.sqrt(self.spread)
+        both = np.concatenate([slope[:, None] * (jacobian @ chain) / scale, np.eye(len(z))])
+        return np.concatenate([residual / scale, z]), both
+
+
+def robust(residuals: Floats) -> Floats:
+    """Residuals whose squares are the soft-l1 loss of the given ones: long ones count by their size."""
+    square = (residuals / ROBUST_SCALE) ** 2
+    return np.asarray(np.copysign(ROBUST_SCALE * np.sqrt(2 * (np.sqrt(1 + square) - 1)), residuals))
+
+
+def log_density(z: Floats, residuals: Floats) -> Floats:
+    """ln p (n,), not normalised, of places (n, d) with residuals (n, point)."""
+    return np.asarray(-0.5 * (residuals**2).sum(axis=1) - 0.5 * (z**2).sum(axis=1))

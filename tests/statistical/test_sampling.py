@@ -1,0 +1,169 @@
+"""Weighted draws by a surrogate: right for densities that are known, efficient where residuals are quadratic."""
+
+import numpy as np
+import pytest
+from scipy.interpolate import CubicSpline
+from scipy.special import logsumexp
+
+from strainscope.inversion.evidence import log_normaliser
+from strainscope.inversion.mixture import effective_size
+from strainscope.inversion.pareto import pareto_shape
+from strainscope.inversion.sampling import first_round, sample_around
+from strainscope.inversion.surrogate import PolynomialSurrogate
+from strainscope.inversion.target import log_density
+from strainscope.inversion.warp import GRID, Warp
+
+PLAIN = CubicSpline(GRID, GRID)
+UNWARPED = Warp(intensities={i: PLAIN for i in range(3)})
+WARPED = Warp(intensities={0: CubicSpline(GRID, np.exp(0.5 * GRID)), 1: PLAIN, 2: PLAIN})
+
+
+def first(warp, d):
+    """The warp of the first so many coordinates."""
+    return Warp(intensities={i: warp.intensities[i] for i in range(d)})
+
+
+class Known:
+    """A target with given residuals."""
+
+    def __init__(self, residuals, warp=UNWARPED):
+        self._residuals, self._warp, self.evaluations = residuals, warp, 0
+
+    def warp(self, z):
+        return first(self._warp, len(z))
+
+    def residuals(self, z):
+        self.evaluations += len(z)
+        return self._residuals(z)
+
+
+def linear(z):
+    return np.stack([(z[:, 0] - 1) / 0.2, (z[:, 0] + z[:, 1]) / 0.5], axis=1)
+
+
+def banana(z):
+    return np.stack([z[:, 0] / 0.7, (z[:, 1] - z[:, 0] ** 2) / 0.1], axis=1)
+
+
+def bent(z):
+    return np.stack([z[:, 0] / 0.6, (np.sin(2 * z[:, 0]) - z[:, 1]) / 0.15], axis=1)
+
+
+def steep(z):
+    return np.stack([(np.exp(z[:, 0]) + z[:, 1]) / 0.4, z[:, 1] / 0.5], axis=1)
+
+
+def known_moments(residuals):
+    """Mean, sd and ln of the evidence by quadrature."""
+    x = np.linspace(-6, 6, 1201)
+    z = np.stack(np.meshgrid(x, x, indexing="ij"), axis=-1).reshape(-1, 2)
+    log_weight = log_density(z, residuals(z))
+    total = logsumexp(log_weight)
+    share = np.exp(log_weight - total)
+    mean = share @ z
+    evidence = total + 2 * np.log(x[1] - x[0]) - np.log(2 * np.pi)
+    return mean, np.sqrt(share @ (z - mean) ** 2), evidence
+
+
+@pytest.mark.parametrize(
+    ("residuals", "warp", "least"),
+    [(linear, UNWARPED, 0.6), (banana, UNWARPED, 0.5), (bent, UNWARPED, 0.3), (steep, WARPED, 0.4)],
+)
+def test_draws_and_evidence_are_those_of_the_posterior(residuals, warp, least):
+    rng = np.random.default_rng(0)
+    target = Known(residuals, warp)
+    mean, covariance = np.array([0.5, 0.0]), 0.16 * np.eye(2)
+    draws = sample_around(target, mean, covariance, wanted=4000, most=20_000, rng=rng)
+    assert draws.effective >= 4000
+    assert draws.effective > least * len(draws.z)
+    assert logsumexp(draws.log_weight) == pytest.approx(0, abs=1e-9)
+    share = np.exp(draws.log_weight)
+    mean = share @ draws.z
+    sd = np.sqrt(share @ (draws.z - mean) ** 2)
+    expected, width, evidence = known_moments(residuals)
+    np.testing.assert_allclose(mean, expected, atol=4.5 * width.max() / np.sqrt(4000))
+    np.testing.assert_allclose(sd, width, rtol=0.08)
+    assert draws.log_evidence == pytest.approx(evidence, abs=0.1)
+
+
+def test_it_stops_at_the_most_evaluations():
+    rng = np.random.default_rng(1)
+    target = Known(lambda z: 30 * np.sin(9 * z))
+    draws = sample_around(target, np.zeros(3), np.eye(3), wanted=1e6, most=3000, rng=rng)
+    assert 3000 <= target.evaluations < 3800
+    # The first ones only teach the surrogate.
+    assert len(draws.z) == target.evaluations - first_round(3)
+
+
+@pytest.mark.parametrize("warp", [UNWARPED, WARPED, Warp()])
+def test_the_surrogate_s_gradient_is_that_of_its_density(warp):
+    rng = np.random.default_rng(2)
+    places = rng.standard_normal((60, 3))
+    residuals = np.stack([places[:, 0] * 3, places[:, 1] ** 2 - places[:, 2], np.sin(places[:, 2])], axis=1)
+    surrogate = PolynomialSurrogate(places, residuals, np.ones(60), warp)
+    # Within and beyond where the polynomial is believed.
+    z = np.concatenate([rng.standard_normal((5, 3)), 3 * rng.standard_normal((5, 3))])
+    density, gradient = surrogate.log_density(z)
+    step = 1e-6
+    for i in range(3):
+        moved, other = z.copy(), z.copy()
+        moved[:, i] += step
+        other[:, i] -= step
+        slope = (surrogate.log_density(moved)[0] - surrogate.log_density(other)[0]) / (2 * step)
+        np.testing.assert_allclose(gradient[:, i], slope, rtol=1e-4, atol=1e-4)
+    assert density.shape == (10,)
+
+
+def test_quadratic_residuals_are_met_exactly():
+    rng = np.random.default_rng(3)
+    places = rng.standard_normal((80, 2))
+    surrogate = PolynomialSurrogate(places, banana(places), np.ones(80), first(UNWARPED, 2))
+    z = 0.7 * rng.standard_normal((20, 2))
+    np.testing.assert_allclose(surrogate.log_density(z)[0], log_density(z, banana(z)), atol=0.02)
+
+
+def test_effective_size():
+    assert effective_size(np.zeros(50)) == pytest.approx(50)
+    assert effective_size(np.array([0.0, -800.0, -900.0])) == pytest.approx(1)
+    assert effective_size(np.log([1.0, 1.0, 2.0]) - 1e4) == pytest.approx(16 / 6)
+
+
+def test_the_integral_of_a_known_density():
+    rng = np.random.default_rng(4)
+    mean, root = np.array([1.0, -2.0, 0.5]), np.array([[1.0, 0, 0], [0.8, 0.3, 0], [0.1, -0.2, 2.0]])
+    inverse = np.linalg.inv(root)
+    draws = mean + rng.standard_normal((4000, 3)) @ root.T
+
+    def density(z):
+        return 7.0 - 0.5 * (((z - mean) @ inverse.T) ** 2).sum(axis=1)
+
+    expected = 7.0 + 1.5 * np.log(2 * np.pi) + np.log(np.linalg.det(root))
+    found = log_normaliser(density, draws, density(draws), rng=rng)
+    assert found == pytest.approx(expected, abs=0.03)
+
+
+def test_the_integral_of_a_density_unlike_a_normal_one():
+    # Uniform on a cube of side 2: ln 8.
+    rng = np.random.default_rng(5)
+    draws = rng.uniform(-1, 1, (6000, 3))
+
+    def density(z):
+        return np.where(np.abs(z).max(axis=1) <= 1, 0.0, -np.inf)
+
+    assert log_normaliser(density, draws, np.zeros(6000), rng=rng) == pytest.approx(np.log(8), abs=0.06)
+
+
+@pytest.mark.parametrize("shape", [0.2, 0.5, 0.9])
+def test_pareto_shape_of_known_tails(shape):
+    # Weights u^-k have a tail of shape k.
+    rng = np.random.default_rng(6)
+    found = [pareto_shape(-shape * np.log(rng.random(20_000))) for _ in range(5)]
+    assert np.mean(found) == pytest.approx(shape, abs=0.12)
+
+
+def test_pareto_shape_of_even_and_of_few_weights():
+    assert pareto_shape(np.zeros(500)) == -np.inf
+    assert pareto_shape(np.arange(10.0)) == np.inf
+    # One weight has nearly everything.
+    rng = np.random.default_rng(7)
+    assert pareto_shape(np.concatenate([rng.standard_normal(500), [60.0]])) > 0.7

@@ -1,0 +1,204 @@
+"""What is reported of a posterior: bands, deviations, quantiles, weights."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.special import ndtr, ndtri
+
+from strainscope.crystal import builtin_crystal, reflection
+from strainscope.diffraction import stack_from_reflections
+from strainscope.experiment import Experiment
+from strainscope.instrument import Gaussian
+from strainscope.inversion import describe as module
+from strainscope.inversion.describe import describe
+from strainscope.inversion.posterior import ModePosterior
+from strainscope.inversion.refine import Fit
+from strainscope.prior import Prior
+from strainscope.profile import CubicBSpline, DepthProfile, DoubleGaussian, TiedDisorder
+
+STACK = stack_from_reflections(reflection(builtin_crystal("GGG"), (4, 4, 4), wavelength="CuKa1"))
+GAUSSIANS = Experiment(
+    stack=STACK,
+    profile=DepthProfile(strain=DoubleGaussian(), disorder=TiedDisorder()),
+    resolution=Gaussian(),
+)
+SPLINES = Experiment(
+    stack=STACK,
+    profile=DepthProfile(
+        strain=CubicBSpline(number=4, weight_range=(0.0, 0.02)),
+        disorder=CubicBSpline(number=4, quantity="debye_waller"),
+    ),
+    resolution=Gaussian(),
+)
+POINTS = 60
+
+
+def problem_of(experiment, **held):
+    prior = Prior(parameters=experiment.parameters, constraints=experiment.constraints, held=held)
+    return SimpleNamespace(
+        model=SimpleNamespace(experiment=experiment),
+        prior=prior,
+        likelihood=SimpleNamespace(intensity=np.full(POINTS, 100.0)),
+    )
+
+
+def mode_of(problem, *, width=0.05, draws=4000, weight=1.0, share=None, seed=0, **changed):
+    """A mode around the middle of the ranges, changed as given, normal of some width in the prior's coordinates."""
+    prior = problem.prior
+    values = prior.from_unit(np.full(len(prior.names), 0.5))
+    for name, value in changed.items():
+        values[prior.names.index(name)] = value
+    unit = prior.to_unit(values)
+    rng = np.random.default_rng(seed)
+    middle = ndtri(np.clip(unit[prior.free], 1e-3, 1 - 1e-3))
+    z = middle + width * rng.standard_normal((draws, len(prior.free)))
+    drawn = np.broadcast_to(unit, (draws, len(unit))).copy()
+    drawn[:, prior.free] = ndtr(z)
+    fit = Fit(
+        values=values,
+        unit=unit,
+        cost=60.0,
+        chi2=55.0,
+        residuals=np.zeros(POINTS),
+        model=np.full(POINTS, 100.0),
+        jacobian=np.zeros((POINTS, len(prior.free))),
+        evaluations=5,
+    )
+    share = np.full(draws, 1 / draws) if share is None else share
+    return ModePosterior(
+        fit=fit,
+        starts=3,
+        z=z,
+        values=prior.from_unit(drawn),
+        share=share,
+        weight=weight,
+        effective=float(1 / (share**2).sum()),
+        pareto=0.2,
+        exact=True,
+    )
+
+
+def described(problem, *modes, seed=0):
+    return describe(problem, modes, rng=np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("experiment", [GAUSSIANS, SPLINES], ids=["gaussians", "splines"])
+@pytest.mark.parametrize("width", [1.0, 0.2, 0.01])
+def test_bands_hold_the_best_profile_and_obey_the_bounds(experiment, width):
+    problem = problem_of(experiment)
+    (mode,) = described(problem, mode_of(problem, width=width))
+    bands = mode.bands
+    for best, narrow, wide in (
+        (bands.strain, bands.strain_68, bands.strain_95),
+        (bands.debye_waller, bands.debye_waller_68, bands.debye_waller_95),
+    ):
+        assert (wide[0] <= narrow[0]).all()
+        assert (narrow[0] <= best).all()
+        assert (best <= narrow[1]).all()
+        assert (narrow[1] <= wide[1]).all()
+    assert (bands.strain_95[0] >= 0).all()
+    assert (bands.strain_95[1] <= (0.02 if experiment is SPLINES else 0.06) + 1e-12).all()
+    assert (bands.debye_waller_95[0] >= 0).all()
+    assert (bands.debye_waller_95[1] <= 1 + 1e-12).all()
+    assert bands.depth[0] == 0
+    assert bands.strain[-1] < 2e-4
+    assert mode.maximum_strain[0] == pytest.approx(bands.strain.max(), rel=1e-3)
+
+
+def test_deviation_and_quantiles_are_those_of_the_draws():
+    problem = problem_of(SPLINES)
+    own = mode_of(problem, width=0.1)
+    (mode,) = described(problem, own)
+    for i, parameter in enumerate(mode.parameters):
+        column = own.values[:, i]
+        assert parameter.sd == pytest.approx(column.std())
+        assert parameter.mean == pytest.approx(column.mean())
+        assert parameter.median == pytest.approx(np.median(column), abs=0.05 * column.std())
+        ends = np.quantile(column, [0.05, 0.95])
+        np.testing.assert_allclose(parameter.interval_90, ends, atol=0.05 * column.std())
+        assert parameter.determined
+    np.testing.assert_allclose(np.sqrt(np.diag(mode.covariance)), [p.sd for p in mode.parameters], rtol=0.01)
+
+
+def test_draws_count_by_their_weights():
+    problem = problem_of(SPLINES)
+    own = mode_of(problem, width=0.3)
+    column = problem.prior.names.index("weight_2")
+    share = (own.values[:, column] > own.fit.values[column]).astype(float)
+    (mode,) = described(problem, replace(own, share=share / share.sum()))
+    parameter = mode.parameter("weight_2")
+    assert parameter.interval_90[0] > own.fit.values[column]
+    assert parameter.mean > own.fit.values[column] + 0.5 * parameter.sd
+    (plain,) = described(problem, own)
+    assert (mode.bands.strain_68[0] - plain.bands.strain_68[0]).max() > 0.3 * parameter.sd
+
+
+def test_what_the_curve_leaves_open_is_not_determined():
+    problem = problem_of(SPLINES)
+    (mode,) = described(problem, mode_of(problem, width=1.0))
+    for parameter in mode.parameters:
+        # About a uniform distribution over the bounds.
+        assert parameter.sd == pytest.approx((parameter.upper - parameter.lower) / np.sqrt(12), rel=0.1)
+        assert not parameter.determined
+    (mode,) = described(problem, mode_of(problem, width=0.6))
+    assert all(parameter.determined for parameter in mode.parameters)
+
+
+def test_held_parameters_have_no_deviation():
+    problem = problem_of(SPLINES, background_slope=0.0, weight_2=0.01)
+    (mode,) = described(problem, mode_of(problem, weight_2=0.01))
+    held = mode.parameter("weight_2")
+    assert (held.sd, held.mean, held.median, held.interval_90) == (None,) * 4
+    assert held.value == 0.01
+    assert held.determined
+    assert not held.at_bound
+    assert "weight_2" not in mode.fitted_names
+    assert mode.covariance.shape == (len(mode.fitted_names),) * 2
+
+
+def test_a_parameter_on_its_bound_is_marked_and_its_band_reaches_inside():
+    problem = problem_of(SPLINES)
+    (mode,) = described(problem, mode_of(problem, weight_3=0.02, disorder_weight_1=0.0))
+    assert [p.name for p in mode.parameters if p.at_bound] == ["weight_3", "disorder_weight_1"]
+    assert mode.parameter("weight_3").sd > 0
+    bands = mode.bands
+    assert (bands.strain_95[0] <= bands.strain).all()
+    assert (bands.strain <= bands.strain_95[1]).all()
+
+
+def test_weights_and_what_is_known_of_the_draws_are_passed_on():
+    problem = problem_of(SPLINES)
+    own = [mode_of(problem, weight=w, weight_1=0.002 + 0.01 * w) for w in (0.7, 0.3)]
+    first, second = described(problem, own[0], replace(own[1], exact=False))
+    assert (first.weight, second.weight) == (0.7, 0.3)
+    assert (first.exact, second.exact) == (True, False)
+    assert first.effective_draws == pytest.approx(4000)
+    assert first.pareto_k == 0.2
+    assert first.starts == 3
+    assert first.chi2 == 55.0
+    # All modes on the same depths.
+    np.testing.assert_array_equal(first.bands.depth, second.bands.depth)
+
+
+def test_contraction_keeps_its_sign():
+    profile = DepthProfile(strain=DoubleGaussian(sign=-1), disorder=TiedDisorder())
+    problem = problem_of(replace(GAUSSIANS, profile=profile))
+    (mode,) = described(problem, mode_of(problem))
+    assert mode.maximum_strain[0] < 0
+    assert mode.maximum_strain[0] == pytest.approx(mode.bands.strain.min(), rel=1e-3)
+    assert (mode.bands.strain_95[1] <= 0).all()
+
+
+def test_the_seed_decides_the_bands():
+    problem = problem_of(SPLINES)
+    own = mode_of(problem, width=0.3)
+    a, b, c = (described(problem, own, seed=s)[0].bands.strain_95 for s in (1, 1, 2))
+    np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_the_meaning_of_the_bands_says_what_they_are_of():
+    assert "posterior" in module.BAND_MEANING
+    assert "16-84 %" in module.BAND_MEANING
