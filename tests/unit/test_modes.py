@@ -36,22 +36,20 @@ def prior_of(experiment, **held):
     return Prior(parameters=experiment.parameters, constraints=experiment.constraints, held=held)
 
 
-def fit(experiment, *, cost=60.0, stiff=100.0, residuals=None, prior=None, **changed):
-    """A fit that ended at the middle of the ranges, changed as given; `stiff` is the residuals' slope."""
-    prior = prior or prior_of(experiment)
+def fit(experiment, *, cost=60.0, **changed):
+    """A fit that ended at the middle of the ranges, changed as given."""
+    prior = prior_of(experiment)
     values = prior.from_unit(np.full(len(prior.names), 0.5))
     for name, value in changed.items():
         values[prior.names.index(name)] = value
-    jacobian = np.zeros((POINTS, len(prior.free)))
-    np.fill_diagonal(jacobian, stiff)
     return Fit(
         values=values,
         unit=prior.to_unit(values),
         cost=cost,
         chi2=cost,
-        residuals=np.zeros(POINTS) if residuals is None else residuals,
+        residuals=np.zeros(POINTS),
         model=np.full(POINTS, 100.0),
-        jacobian=jacobian,
+        jacobian=np.zeros((POINTS, len(prior.free))),
         evaluations=5,
     )
 

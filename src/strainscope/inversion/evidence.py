@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from scipy.stats import multivariate_t
+
+from strainscope.inversion.heavy_tailed import HeavyTailed
 
 Floats = NDArray[np.float64]
 
@@ -33,14 +34,11 @@ def log_normaliser(
         Meng & Wong, Statistica Sinica 6 (1996) 831
     """
     learnt, ours, known = draws[::2], draws[1::2], values[1::2]
-    d = draws.shape[1]
-    covariance = np.atleast_2d(np.cov(learnt, rowvar=False))
-    covariance += 1e-9 * np.trace(covariance) / d * np.eye(d)
-    scale = (_FREEDOM - 2) / _FREEDOM * covariance
-    other = multivariate_t(learnt.mean(axis=0), scale, df=_FREEDOM, seed=rng)
-    theirs = other.rvs(len(ours)).reshape(len(ours), d)
-    mine = known - other.logpdf(ours)
-    its = log_density(theirs) - other.logpdf(theirs)
+    scale = (_FREEDOM - 2) / _FREEDOM * np.atleast_2d(np.cov(learnt, rowvar=False))
+    other = HeavyTailed(mean=learnt.mean(axis=0), scale=scale, freedom=_FREEDOM)
+    theirs = other.draw(len(ours), rng=rng)
+    mine = known - other.log_density(ours)
+    its = log_density(theirs) - other.log_density(theirs)
     its = np.where(np.isfinite(its), its, -np.inf)
     # Both ends have as many draws, so that their shares cancel.
     found = float(np.median(mine))

@@ -198,19 +198,20 @@ def refine_all(
         Fits, and how many starts each stands for.
     """
     units = np.clip(problem.prior.to_unit(starts), 0.01, 0.99)
-    total = len(units) + _MOST_SURVIVORS
+    # Of the work: the first round, then a share for each stage.
+    rounds = 1 + len(_STAGES)
 
-    def gathered(fits: Iterable[Fit], before: int) -> list[Fit]:
+    def gathered(fits: Iterable[Fit], number: int, done: int) -> list[Fit]:
         result = []
         for fit in fits:
             result.append(fit)
-            progress((before + len(result)) / total)
+            progress((done + len(result) / number) / rounds)
         if spent is not None:
             spent.extend(fit.evaluations for fit in result)
         return result
 
     tries = refine_many(problem.coarse, units, most_evaluations=settings.first_evaluations, tolerance=1e-3)
-    first = gathered(tries, 0)
+    first = gathered(tries, len(units), 0)
     groups = gather(problem.model.experiment, [(fit, 1) for fit in first], worst_ratio=_SURVIVING_RATIO)
     groups = groups[:_MOST_SURVIVORS]
     done: list[tuple[Fit, int]] = []
@@ -220,7 +221,7 @@ def refine_all(
         units = np.array([fit.unit for fit, _ in groups])
         most = max(round(share * settings.evaluations), 1)
         tries = refine_many(problem, units, most_evaluations=most, tolerance=settings.tolerance)
-        last = gathered(tries, len(first))
+        last = gathered(tries, len(units), 1 + stage)
         both = [*done, *((fit, count) for fit, (_, count) in zip(last, groups, strict=True))]
         both = gather(problem.model.experiment, both, worst_ratio=worst_ratio)
         # Those that still had evaluations left have converged.

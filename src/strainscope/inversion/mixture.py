@@ -2,20 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from scipy.stats import multivariate_t
 
 from strainscope.inversion.surrogate import PolynomialSurrogate
 
 Floats = NDArray[np.float64]
-
-# Of the t-distribution: tails that are heavier than any posterior's.
-_FREEDOM = 5
 
 
 class Proposal(Protocol):
@@ -42,34 +37,6 @@ class Walked:
     def log_density(self, z: Floats) -> Floats:
         """ln of its density at places (n, d)."""
         return np.asarray(self.surrogate.log_density(z)[0] / self.temperature - self.log_normaliser)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class HeavyTailed:
-    """A t-distribution: what the others miss in their tails is not lost.
-
-    Attributes:
-        mean: Shape (d,).
-        covariance: Of a normal distribution like it, shape (d, d).
-    """
-
-    mean: Floats
-    covariance: Floats
-
-    @cached_property
-    def _distribution(self) -> Any:  # noqa: ANN401
-        d = len(self.mean)
-        ridge = 1e-9 * np.trace(self.covariance) / d * np.eye(d)
-        return multivariate_t(self.mean, self.covariance + ridge, df=_FREEDOM)
-
-    def draw(self, number: int, *, rng: np.random.Generator) -> Floats:
-        """Places (number, d)."""
-        drawn = self._distribution.rvs(number, random_state=rng)
-        return np.asarray(drawn, dtype=np.float64).reshape(number, len(self.mean))
-
-    def log_density(self, z: Floats) -> Floats:
-        """ln of its density at places (n, d)."""
-        return np.atleast_1d(np.asarray(self._distribution.logpdf(z), dtype=np.float64))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

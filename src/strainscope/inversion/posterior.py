@@ -96,7 +96,7 @@ def posterior_of(
         # What the draws around another fit reach needs none of its own.
         if not any(own.share_of([k]) > _SHARED for own in drawn.values()):
             share = max(float(np.exp(rough[k] - logsumexp(rough))), _LEAST_EFFORT)
-            drawn[k] = _draw(target, fits, k, peaks[k], _shared(settings, share), rng)
+            drawn[k] = _draw(target, fits, k, peaks[k], _worth(settings, share), rng)
         progress((i + 1) / len(heavy))
     groups = _groups(heavy, drawn)
     logs = {group[0]: _log_evidence(group, drawn) for group in groups}
@@ -124,7 +124,7 @@ def _draw(
     return _Drawn(draws=draws, values=values, nearest=nearest)
 
 
-def _shared(settings: PosteriorSettings, share: float) -> PosteriorSettings:
+def _worth(settings: PosteriorSettings, share: float) -> PosteriorSettings:
     """As much effort as a mode of this share of the posterior is worth."""
     return PosteriorSettings(
         effective=math.ceil(share * settings.effective), evaluations=math.ceil(share * settings.evaluations)

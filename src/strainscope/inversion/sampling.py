@@ -5,9 +5,11 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from strainscope.inversion.evidence import log_normaliser
-from strainscope.inversion.mixture import HeavyTailed, Mixture, Walked, WeightedDraws, effective_size
+from strainscope.inversion.heavy_tailed import HeavyTailed
+from strainscope.inversion.mixture import Mixture, Walked, WeightedDraws, effective_size
 from strainscope.inversion.surrogate import PolynomialSurrogate
 from strainscope.inversion.target import log_density
 from strainscope.inversion.warp import Warp
@@ -62,7 +64,8 @@ def sample_around(
     known, number, mixture = _Known(target, warp), first_round(len(mean)), Mixture()
     # The first places only teach the surrogate: the mixture begins with what it proposes.
     z = _around(warp, mean, covariance, number, rng)
-    pooled = WeightedDraws(z=z, log_weight=known.ask(z), log_evidence=0.0)
+    begin = known.ask(z)
+    pooled = WeightedDraws(z=z, log_weight=begin - logsumexp(begin), log_evidence=0.0)
     for rounds in range(most):
         temperature = _EXPLORING_TEMPERATURE if rounds < _EXPLORING else _TEMPERATURE
         walked = Walked(surrogate=known.surrogate(), temperature=temperature)
@@ -117,7 +120,7 @@ def _around(warp: Warp, mean: Floats, covariance: Floats, number: int, rng: np.r
     """Places (number, d) around a mode, as if the density were normal in warped coordinates, with heavier tails."""
     d = len(mean)
     slopes = warp.pulled(np.broadcast_to(mean, (d, d)), np.eye(d))
-    heavy = HeavyTailed(mean=warp(mean[None])[0], covariance=_HEAVY_WIDTH**2 * slopes @ covariance @ slopes.T)
+    heavy = HeavyTailed(mean=warp(mean[None])[0], scale=_HEAVY_WIDTH**2 * slopes @ covariance @ slopes.T)
     return warp.back(heavy.draw(number, rng=rng))
 
 
@@ -146,4 +149,4 @@ def _like(pooled: WeightedDraws) -> HeavyTailed:
     share = _flattened(pooled)
     mean = share @ pooled.z
     covariance = np.atleast_2d(np.cov(pooled.z, rowvar=False, aweights=share))
-    return HeavyTailed(mean=mean, covariance=_HEAVY_WIDTH**2 * covariance)
+    return HeavyTailed(mean=mean, scale=_HEAVY_WIDTH**2 * covariance)
