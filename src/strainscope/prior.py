@@ -146,16 +146,15 @@ class Prior:
         return high - low
 
     def unit_jacobian(self, unit: Floats) -> Floats:
-        """Derivatives of the values in the unit coordinates, shape (parameter, parameter).
+        """Derivatives of the values in the unit coordinates (*, parameter), shape (*, parameter, parameter).
 
         Exact: values are multilinear in the coordinates except where two bounds swap, so a central difference
         within one piece has no error of its own.
         """
         step = 1e-6
-        n = len(self.names)
-        moved = np.concatenate([unit + step * np.eye(n), unit - step * np.eye(n)])
-        values = self.from_unit(moved)
-        return np.asarray((values[:n] - values[n:]).T / (2 * step))
+        apart = step * np.eye(len(self.names))
+        values = self.from_unit(unit[..., None, :] + apart) - self.from_unit(unit[..., None, :] - apart)
+        return np.asarray(np.swapaxes(values, -1, -2) / (2 * step))
 
     def sample(self, n: int, *, rng: np.random.Generator) -> Floats:
         """Draws from the prior, shape (n, parameter): uniform in the unit coordinates."""

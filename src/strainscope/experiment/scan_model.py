@@ -34,6 +34,17 @@ def smearing_on(grid: AngleGrid, experiment: Experiment) -> Smearing:
     )
 
 
+def between(depth: Floats, places: Floats) -> Floats:
+    """Shares (*, depth) of values at ascending depths in the straight lines between them at places (*); 0 below."""
+    cell = np.clip(np.searchsorted(depth, places) - 1, 0, len(depth) - 2)
+    share = (places - depth[cell]) / (depth[cell + 1] - depth[cell])
+    inside = (share >= 0) & (share <= 1)
+    shares = np.zeros((*places.shape, len(depth)))
+    np.put_along_axis(shares, cell[..., None], np.where(inside, 1 - share, 0.0)[..., None], axis=-1)
+    np.put_along_axis(shares, cell[..., None] + 1, np.where(inside, share, 0.0)[..., None], axis=-1)
+    return shares
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScanModel:
     """Expected intensity at the points of one scan, with exact derivatives.
@@ -145,11 +156,51 @@ class ScanModel:
 
     def expected(self, values: Floats) -> Floats:
         """Expected intensity (point,) for values of all parameters (parameter,)."""
-        return self._evaluate(values, derivatives=False)[0]
+        return self._evaluate(values, self.sublayers(values[self.experiment.slices["profile"]][None]), None)[
+            0
+        ]
 
     def expected_with_jacobian(self, values: Floats) -> tuple[Floats, Floats]:
         """Expected intensity (point,) and its derivatives (point, parameter)."""
-        return self._evaluate(values, derivatives=True)
+        own = values[self.experiment.slices["profile"]][None]
+        cells = self.sublayers(own)
+        depth = gauss_depths(cells.upper, cells.thickness)
+        shape = (*depth.shape, own.shape[1])
+        gradient = self.experiment.profile.gradient(depth.reshape(1, -1), own)
+        return self._evaluate(values, cells, [slope.reshape(shape) for slope in gradient])
+
+    def depths(self, values: Floats, number: int) -> Floats:
+        """About so many depths [Å] at which a profile is seen, closer where it is steeper, ascending.
+
+        Args:
+            values: Of all parameters, shape (parameter,).
+            number: Of depths.
+        """
+        cells = self.sublayers(values[self.experiment.slices["profile"]][None])
+        edges = np.append(cells.upper[0], cells.upper[0, -1] + cells.thickness[0, -1])
+        even = np.interp(np.linspace(0, 1, number), np.linspace(0, 1, len(edges)), edges)
+        breaks = self.experiment.profile.breakpoints(values[self.experiment.slices["profile"]][None])[0]
+        return np.unique(np.concatenate([even, breaks[(breaks > 0) & (breaks < edges[-1])]]))
+
+    def expected_with_profile_jacobian(self, values: Floats, depth: Floats) -> tuple[Floats, Floats]:
+        """Expected intensity, and its derivatives in strain and E over depth and in what is not of the profile.
+
+        A profile is taken to change linearly between the depths, and not below the last.
+
+        Args:
+            values: Of all parameters, shape (parameter,).
+            depth: Ascending [Å], shape (depth,).
+
+        Returns:
+            Shapes (point,) and (point, 2 depth + others): strain at every depth, E at every depth, then diffuse,
+            resolution and scale parameters.
+        """
+        cells = self.sublayers(values[self.experiment.slices["profile"]][None])
+        hats = between(depth, gauss_depths(cells.upper, cells.thickness))
+        none = np.zeros_like(hats)
+        return self._evaluate(
+            values, cells, [np.concatenate(p, axis=-1) for p in ((hats, none), (none, hats))]
+        )
 
     def diffuse(self, values: Floats) -> Floats:
         """Diffuse scattering alone [1] at the simulated angles for sigma and pi, shape (2, node).
@@ -165,17 +216,17 @@ class ScanModel:
         zero, none = np.zeros((2, number)), np.empty((2, 0, number))
         return self._add_diffuse(zero, none, values[where["diffuse"]], cells, nothing, False)[0]
 
-    def _evaluate(self, values: Floats, *, derivatives: bool) -> tuple[Floats, Floats]:
+    def _evaluate(
+        self, values: Floats, cells: Sublayers, by_profile: list[Floats] | None
+    ) -> tuple[Floats, Floats]:
+        """Expected intensity, and its derivatives if those of strain and E at the Gauss points are given."""
         where = self.experiment.slices
-        own = values[where["profile"]][None]
-        cells = self.sublayers(own)
-        n_cell, n_own = cells.thickness.shape[1], own.shape[1]
-        if derivatives:
-            depth = gauss_depths(cells.upper, cells.thickness).reshape(1, -1)
-            slopes = [s.reshape(1, n_cell, 2, n_own) for s in self.experiment.profile.gradient(depth, own)]
+        derivatives = by_profile is not None
+        if by_profile is not None:
+            slopes = by_profile
             r, columns = (a[0] for a in reflectivity_jacobian(self.tables, cells, slopes[0], slopes[1]))
         else:
-            slopes = [np.empty((1, n_cell, 2, 0))] * 2
+            slopes = [np.empty((1, cells.thickness.shape[1], 2, 0))] * 2
             r, columns = reflectivities(self.tables, cells)[0], np.empty((2, 0, len(self.grid.node_arcsec)))
         if self.experiment.diffuse:
             r, columns = self._add_diffuse(r, columns, values[where["diffuse"]], cells, slopes, derivatives)

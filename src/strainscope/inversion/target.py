@@ -26,6 +26,8 @@ _INTENSITIES: Mapping[str, Callable[[Floats], Floats]] = {
 # Correlation lengths at which the strength of diffuse scattering is asked for; the least background that it is seen on.
 _LENGTHS: Floats = np.concatenate([[-FARTHEST], np.linspace(-3, 3, 25), [FARTHEST]])
 _LEAST_SEEN = 1e-8
+# Depths at which a profile is looked at.
+_DEPTHS = 64
 # A fit on a bound begins its way inside so far out; then steps at most, and the gain at which they end.
 _FIRST_REACH, _STEPS, _CLOSE = 3.1, 40, 1e-3
 
@@ -160,19 +162,99 @@ class Target:
         unit = self._unit.copy()
         unit[free] = ndtr(z)
         expected, jacobian = problem.model.expected_with_jacobian(problem.prior.from_unit(unit))
-        residual, slope = problem.likelihood.residuals(expected)
-        if problem.likelihood.model_error:
-            long = np.sqrt(1 + (residual / ROBUST_SCALE) ** 2)
-            shortened = robust(residual)
-            slope = slope * np.where(
-                shortened == 0, 1.0, residual / np.where(shortened == 0, 1.0, shortened * long)
-            )
-            residual = shortened
-        density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
-        chain = problem.prior.unit_jacobian(unit)[:, free] * density
+        residual, slope = self._shortened(expected)
         scale = np.sqrt(self.spread)
-        both = np.concatenate([slope[:, None] * (jacobian @ chain) / scale, np.eye(len(z))])
+        both = np.concatenate([slope[:, None] * (jacobian @ self.slopes(z[None])[0]) / scale, np.eye(len(z))])
         return np.concatenate([residual / scale, z]), both
+
+    def _shortened(self, expected: Floats) -> tuple[Floats, Floats]:
+        """Residuals of expected intensities (point,), long ones shortened, and their derivatives in them."""
+        residual, slope = self.problem.likelihood.residuals(expected)
+        if not self.problem.likelihood.model_error:
+            return residual, slope
+        long = np.sqrt(1 + (residual / ROBUST_SCALE) ** 2)
+        shortened = robust(residual)
+        nearly = np.where(shortened == 0, 1.0, shortened * long)
+        return shortened, slope * np.where(shortened == 0, 1.0, residual / nearly)
+
+    def linear_in_profile(self, z: Floats) -> "LinearInProfile":
+        """Residuals around a place (d,), linear in strain and E over depth and in the warped other coordinates."""
+        problem, free = self.problem, self._free
+        model = problem.model
+        values = self.values(z[None])[0]
+        depth = model.depths(values, _DEPTHS)
+        expected, jacobian = model.expected_with_profile_jacobian(values, depth)
+        residual, slope = self._shortened(expected)
+        jacobian = slope[:, None] * jacobian / np.sqrt(self.spread)
+        n_profile = model.experiment.slices["profile"].stop
+        others = np.flatnonzero(free >= n_profile)
+        warp = self.warp(z)
+        by_z = self.slopes(z[None])[0][np.ix_(free[others], others)]
+        by_warp = by_z @ np.linalg.inv(warp.jacobian(z[None])[0][np.ix_(others, others)])
+        split = 2 * len(depth)
+        both = [jacobian[:, :split], jacobian[:, split:][:, free[others] - n_profile] @ by_warp]
+        return LinearInProfile(
+            target=self,
+            place=z,
+            depth=depth,
+            residual=residual / np.sqrt(self.spread),
+            jacobian=np.concatenate(both, axis=1),
+            others=others,
+            warp=warp,
+        )
+
+    def slopes(self, z: Floats) -> Floats:
+        """Derivatives (n, parameter, d) of the values of all parameters at places (n, d)."""
+        unit = np.broadcast_to(self._unit, (len(z), len(self._unit))).copy()
+        inside = np.clip(z, -FARTHEST, FARTHEST)
+        unit[:, self._free] = ndtr(inside)
+        density = np.exp(-0.5 * inside**2) / np.sqrt(2 * np.pi)
+        return np.asarray(self.problem.prior.unit_jacobian(unit)[..., self._free] * density[:, None])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LinearInProfile:
+    """Residuals around a place as a linear function of features: strain and E over depth, and warped other coordinates.
+
+    Attributes:
+        target: Whose residuals.
+        place: Where features and residuals are exact, shape (d,).
+        depth: Of the features [Å], shape (depth,).
+        residual: There, shape (point,).
+        jacobian: By the features, shape (point, feature).
+        others: Coordinates that are not of the profile.
+        warp: Of those.
+    """
+
+    target: Target
+    place: Floats
+    depth: Floats
+    residual: Floats
+    jacobian: Floats
+    others: NDArray[np.int64]
+    warp: Warp
+
+    def features(self, z: Floats) -> Floats:
+        """Their differences from those at the place, shape (n, feature), of places (n, d)."""
+        return self._features(z) - self._features(self.place[None])
+
+    def _features(self, z: Floats) -> Floats:
+        experiment = self.target.problem.model.experiment
+        own = self.target.values(z)[:, experiment.slices["profile"]]
+        depth = np.broadcast_to(self.depth, (len(z), len(self.depth)))
+        return np.concatenate(
+            [*experiment.profile.evaluate(depth, own), self.warp(z)[:, self.others]], axis=1
+        )
+
+    def slopes(self, z: Floats) -> Floats:
+        """Derivatives (n, feature, d) of the features at places (n, d)."""
+        experiment = self.target.problem.model.experiment
+        where = experiment.slices["profile"]
+        depth = np.broadcast_to(self.depth, (len(z), len(self.depth)))
+        by_values = experiment.profile.gradient(depth, self.target.values(z)[:, where])
+        chain = self.target.slopes(z)[:, where]
+        parts = [slope @ chain for slope in by_values]
+        return np.concatenate([*parts, self.warp.jacobian(z)[:, self.others]], axis=1)
 
 
 def robust(residuals: Floats) -> Floats:

@@ -43,6 +43,14 @@ class Warp:
             warped[:, column] *= np.exp(logs(inside[:, other]))
         return warped
 
+    def jacobian(self, z: Floats) -> Floats:
+        """Derivatives (n, d, d) of the warped coordinates by the places (n, d)."""
+        n, d = z.shape
+        result = np.empty((n, d, d))
+        for row in range(d):
+            result[:, row] = self.pulled(z, np.broadcast_to(np.eye(d)[row], (n, d)))
+        return result
+
     def pulled(self, z: Floats, gradient: Floats) -> Floats:
         """The gradient by z of what has a gradient (n, d) by the warped coordinates."""
         inside = np.clip(z, -FARTHEST, FARTHEST)
