@@ -26,8 +26,9 @@ _INTENSITIES: Mapping[str, Callable[[Floats], Floats]] = {
 # Correlation lengths at which the strength of diffuse scattering is asked for; the least background that it is seen on.
 _LENGTHS: Floats = np.concatenate([[-FARTHEST], np.linspace(-3, 3, 25), [FARTHEST]])
 _LEAST_SEEN = 1e-8
-# Depths at which a profile is looked at.
-_DEPTHS = 64
+# Depths at which a profile is looked at: so many where it has its sublayers, as many evenly, so much deeper.
+_DEPTHS, _DEEPER = 28, 1.25
+_LEAST_APART = 1e-3
 # A fit on a bound begins its way inside so far out; then steps at most, and the gain at which they end.
 _FIRST_REACH, _STEPS, _CLOSE = 3.1, 40, 1e-3
 
@@ -177,6 +178,44 @@ class Target:
         nearly = np.where(shortened == 0, 1.0, shortened * long)
         return shortened, slope * np.where(shortened == 0, 1.0, residual / nearly)
 
+    def features(self, z: Floats) -> "Features":
+        """Those to describe places around one (d,) by."""
+        values, experiment = self.values(z[None])[0], self.problem.model.experiment
+        shown = self.problem.model.depths(values, _DEPTHS)
+        # A profile may come to reach deeper.
+        even = np.linspace(0, _DEEPER * shown[-1], _DEPTHS)
+        others = np.flatnonzero(self._free >= experiment.slices["profile"].stop)
+        return Features(target=self, depth=_apart(shown, even), others=others, warp=self.warp(z))
+
+    def linear_in_profile(self, z: Floats, features: "Features | None" = None) -> "LinearInProfile":
+        """Residuals around a place (d,), linear in strain and E over depth and in the warped other coordinates."""
+        problem, free = self.problem, self._free
+        of = self.features(z) if features is None else features
+        n_profile = problem.model.experiment.slices["profile"].stop
+        expected, jacobian = problem.model.expected_with_profile_jacobian(self.values(z[None])[0], of.depth)
+        residual, slope = self._shortened(expected)
+        jacobian = slope[:, None] * jacobian / np.sqrt(self.spread)
+        own = np.ix_(free[of.others], of.others)
+        by_warp = np.linalg.inv(of.warp.jacobian(z[None])[0][np.ix_(of.others, of.others)])
+        split = 2 * len(of.depth)
+        others = jacobian[:, split:][:, free[of.others] - n_profile] @ self.slopes(z[None])[0][own] @ by_warp
+        return LinearInProfile(
+            of=of,
+            place=z,
+            residual=residual / np.sqrt(self.spread),
+            jacobian=np.concatenate([jacobian[:, :split], others], axis=1),
+        )
+
+    def _shortened(self, expected: Floats) -> tuple[Floats, Floats]:
+        """Residuals of expected intensities (point,), long ones shortened, and their derivatives in them."""
+        residual, slope = self.problem.likelihood.residuals(expected)
+        if not self.problem.likelihood.model_error:
+            return residual, slope
+        long = np.sqrt(1 + (residual / ROBUST_SCALE) ** 2)
+        shortened = robust(residual)
+        nearly = np.where(shortened == 0, 1.0, shortened * long)
+        return shortened, slope * np.where(shortened == 0, 1.0, residual / nearly)
+
     def linear_in_profile(self, z: Floats) -> "LinearInProfile":
         """Residuals around a place (d,), linear in strain and E over depth and in the warped other coordinates."""
         problem, free = self.problem, self._free
@@ -213,38 +252,28 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LinearInProfile:
-    """Residuals around a place as a linear function of features: strain and E over depth, and warped other coordinates.
+class Features:
+    """What residuals are more nearly linear in than in the coordinates: strain and E over depth, and others, warped.
 
     Attributes:
-        target: Whose residuals.
-        place: Where features and residuals are exact, shape (d,).
-        depth: Of the features [Å], shape (depth,).
-        residual: There, shape (point,).
-        jacobian: By the features, shape (point, feature).
+        target: Whose coordinates.
+        depth: At which the profile is looked at [Å], shape (depth,).
         others: Coordinates that are not of the profile.
         warp: Of those.
     """
 
     target: Target
-    place: Floats
     depth: Floats
-    residual: Floats
-    jacobian: Floats
     others: NDArray[np.int64]
     warp: Warp
 
-    def features(self, z: Floats) -> Floats:
-        """Their differences from those at the place, shape (n, feature), of places (n, d)."""
-        return self._features(z) - self._features(self.place[None])
-
-    def _features(self, z: Floats) -> Floats:
+    def __call__(self, z: Floats) -> Floats:
+        """Features (n, feature) of places (n, d)."""
         experiment = self.target.problem.model.experiment
         own = self.target.values(z)[:, experiment.slices["profile"]]
         depth = np.broadcast_to(self.depth, (len(z), len(self.depth)))
-        return np.concatenate(
-            [*experiment.profile.evaluate(depth, own), self.warp(z)[:, self.others]], axis=1
-        )
+        profile = experiment.profile.evaluate(depth, own)
+        return np.concatenate([*profile, self.warp(z)[:, self.others]], axis=1)
 
     def slopes(self, z: Floats) -> Floats:
         """Derivatives (n, feature, d) of the features at places (n, d)."""
@@ -255,6 +284,37 @@ class LinearInProfile:
         chain = self.target.slopes(z)[:, where]
         parts = [slope @ chain for slope in by_values]
         return np.concatenate([*parts, self.warp.jacobian(z)[:, self.others]], axis=1)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LinearInProfile:
+    """Residuals around a place as a linear function of features.
+
+    Attributes:
+        of: The features.
+        place: Where residuals are exact, shape (d,).
+        residual: There, shape (point,).
+        jacobian: By the features, shape (point, feature).
+    """
+
+    of: Features
+    place: Floats
+    residual: Floats
+    jacobian: Floats
+
+    def features(self, z: Floats) -> Floats:
+        """Their differences from those at the place, shape (n, feature), of places (n, d)."""
+        return self.of(z) - self.of(self.place[None])
+
+    def slopes(self, z: Floats) -> Floats:
+        """Derivatives (n, feature, d) of the features at places (n, d)."""
+        return self.of.slopes(z)
+
+
+def _apart(first: Floats, second: Floats) -> Floats:
+    """Both sets of depths in order, without those that coincide."""
+    depth = np.unique(np.concatenate([first, second]))
+    return np.asarray(depth[np.append(True, np.diff(depth) > _LEAST_APART)])
 
 
 def robust(residuals: Floats) -> Floats:
