@@ -216,32 +216,6 @@ class Target:
         nearly = np.where(shortened == 0, 1.0, shortened * long)
         return shortened, slope * np.where(shortened == 0, 1.0, residual / nearly)
 
-    def linear_in_profile(self, z: Floats) -> "LinearInProfile":
-        """Residuals around a place (d,), linear in strain and E over depth and in the warped other coordinates."""
-        problem, free = self.problem, self._free
-        model = problem.model
-        values = self.values(z[None])[0]
-        depth = model.depths(values, _DEPTHS)
-        expected, jacobian = model.expected_with_profile_jacobian(values, depth)
-        residual, slope = self._shortened(expected)
-        jacobian = slope[:, None] * jacobian / np.sqrt(self.spread)
-        n_profile = model.experiment.slices["profile"].stop
-        others = np.flatnonzero(free >= n_profile)
-        warp = self.warp(z)
-        by_z = self.slopes(z[None])[0][np.ix_(free[others], others)]
-        by_warp = by_z @ np.linalg.inv(warp.jacobian(z[None])[0][np.ix_(others, others)])
-        split = 2 * len(depth)
-        both = [jacobian[:, :split], jacobian[:, split:][:, free[others] - n_profile] @ by_warp]
-        return LinearInProfile(
-            target=self,
-            place=z,
-            depth=depth,
-            residual=residual / np.sqrt(self.spread),
-            jacobian=np.concatenate(both, axis=1),
-            others=others,
-            warp=warp,
-        )
-
     def slopes(self, z: Floats) -> Floats:
         """Derivatives (n, parameter, d) of the values of all parameters at places (n, d)."""
         unit = np.broadcast_to(self._unit, (len(z), len(self._unit))).copy()
