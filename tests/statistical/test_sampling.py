@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
+from scipy.optimize import least_squares
 from scipy.special import logsumexp
 
 from strainscope.inversion.evidence import log_normaliser
 from strainscope.inversion.mixture import effective_size
 from strainscope.inversion.pareto import pareto_shape
-from strainscope.inversion.sampling import first_round, sample_around
+from strainscope.inversion.sampling import sample
 from strainscope.inversion.surrogate import PolynomialSurrogate
 from strainscope.inversion.target import log_density
 from strainscope.inversion.warp import GRID, Warp
@@ -16,11 +17,41 @@ from strainscope.inversion.warp import GRID, Warp
 PLAIN = CubicSpline(GRID, GRID)
 UNWARPED = Warp(intensities={i: PLAIN for i in range(3)})
 WARPED = Warp(intensities={0: CubicSpline(GRID, np.exp(0.5 * GRID)), 1: PLAIN, 2: PLAIN})
+STEP = 1e-6
 
 
 def first(warp, d):
     """The warp of the first so many coordinates."""
     return Warp(intensities={i: warp.intensities[i] for i in range(d)})
+
+
+def slopes(function, z):
+    """Derivatives (n, feature, d) of a function of places (n, d)."""
+    moves = STEP * np.eye(z.shape[1])
+    return np.stack([(function(z + m) - function(z - m)) / (2 * STEP) for m in moves], axis=-1)
+
+
+class Curved:
+    """Features: the coordinates and curved functions of the first."""
+
+    def __init__(self, warp):
+        self.warp = warp
+
+    def __call__(self, z):
+        first = z[:, :1]
+        return np.concatenate([z, first**2, np.sin(2 * first), np.exp(first)], axis=1)
+
+    def slopes(self, z):
+        return slopes(self, z)
+
+
+class Expanded:
+    """Residuals as a linear function of the features, fitted around a place (d,)."""
+
+    def __init__(self, residuals, of, z):
+        around = z + np.random.default_rng(0).standard_normal((200, len(z)))
+        known = np.concatenate([of(around), np.ones((200, 1))], axis=1)
+        self.jacobian = np.linalg.lstsq(known, residuals(around), rcond=None)[0][:-1].T
 
 
 class Known:
@@ -29,12 +60,26 @@ class Known:
     def __init__(self, residuals, warp=UNWARPED):
         self._residuals, self._warp, self.evaluations = residuals, warp, 0
 
-    def warp(self, z):
-        return first(self._warp, len(z))
+    def features(self, z):
+        return Curved(first(self._warp, len(z)))
+
+    def linear_in_profile(self, z, of):
+        return Expanded(self._residuals, of, z)
+
+    def linearised(self, z):
+        jacobian = np.concatenate([slopes(self._residuals, z[None])[0], np.eye(len(z))])
+        return np.concatenate([self._residuals(z[None])[0], z]), jacobian
+
+    def climb(self, z):
+        return least_squares(lambda z: self.linearised(z)[0], z).x
 
     def residuals(self, z):
         self.evaluations += len(z)
         return self._residuals(z)
+
+
+def nowhere_else(z):
+    return np.zeros(len(z), dtype=np.int64)
 
 
 def linear(z):
@@ -72,11 +117,13 @@ def known_moments(residuals):
 def test_draws_and_evidence_are_those_of_the_posterior(residuals, warp, least):
     rng = np.random.default_rng(0)
     target = Known(residuals, warp)
-    mean, covariance = np.array([0.5, 0.0]), 0.16 * np.eye(2)
-    draws = sample_around(target, mean, covariance, wanted=4000, most=20_000, rng=rng)
+    places = target.climb(np.array([0.5, 0.0]))[None]
+    drawn = sample(target, places, nowhere_else, wanted=4000, most=20_000, rng=rng)
+    draws = drawn.draws
     assert draws.effective >= 4000
     assert draws.effective > least * len(draws.z)
     assert logsumexp(draws.log_weight) == pytest.approx(0, abs=1e-9)
+    np.testing.assert_array_equal(drawn.log_density, log_density(draws.z, residuals(draws.z)))
     share = np.exp(draws.log_weight)
     mean = share @ draws.z
     sd = np.sqrt(share @ (draws.z - mean) ** 2)
@@ -86,13 +133,69 @@ def test_draws_and_evidence_are_those_of_the_posterior(residuals, warp, least):
     assert draws.log_evidence == pytest.approx(evidence, abs=0.1)
 
 
+def two(z):
+    """Peaks near (-1.5, 0) and, half as wide, near (1.5, 0)."""
+    wide = np.where(z[:, 0] < 0, 0.3, 0.15)
+    return np.stack([(np.abs(z[:, 0]) - 1.5) / wide, z[:, 1] / wide], axis=1)
+
+
+def test_two_modes_have_their_odds_and_stay_apart():
+    target = Known(two)
+    places = np.array([target.climb(np.array([-1.5, 0.0])), target.climb(np.array([1.5, 0.0]))])
+    drawn = sample(
+        target,
+        places,
+        lambda z: (z[:, 0] > 0).astype(np.int64),
+        wanted=3000,
+        most=20_000,
+        rng=np.random.default_rng(1),
+    )
+    assert drawn.joined.tolist() == [0, 1]
+    np.testing.assert_array_equal(drawn.region, drawn.draws.z[:, 0] > 0)
+    x = np.linspace(-6, 6, 2401)
+    z = np.stack(np.meshgrid(x, x, indexing="ij"), axis=-1).reshape(-1, 2)
+    exact = np.exp(log_density(z, two(z)))
+    right = exact[z[:, 0] > 0].sum() / exact.sum()
+    assert np.exp(drawn.draws.log_weight[drawn.region == 1]).sum() == pytest.approx(right, abs=0.02)
+
+
+def test_maxima_of_one_mode_are_joined():
+    target = Known(banana)
+    places = np.array([[0.0, 0.0], [0.6, 0.36]])
+    drawn = sample(
+        target,
+        places,
+        lambda z: (z[:, 0] > 0.3).astype(np.int64),
+        wanted=500,
+        most=5000,
+        rng=np.random.default_rng(2),
+    )
+    assert drawn.joined.tolist() == [0, 0]
+
+
+def test_a_maximum_that_was_not_known_is_found():
+    """The start lies on a slope, far from the peak."""
+    target = Known(lambda z: np.stack([(z[:, 0] - 2) / 0.05, z[:, 1] / 0.05], axis=1))
+    drawn = sample(
+        target,
+        np.array([[1.5, 0.3]]),
+        nowhere_else,
+        wanted=500,
+        most=5000,
+        rng=np.random.default_rng(3),
+    )
+    share = np.exp(drawn.draws.log_weight)
+    assert drawn.draws.effective >= 500
+    np.testing.assert_allclose(share @ drawn.draws.z, [2 / 1.0025, 0], atol=0.01)
+
+
 def test_it_stops_at_the_most_evaluations():
-    rng = np.random.default_rng(1)
     target = Known(lambda z: 30 * np.sin(9 * z))
-    draws = sample_around(target, np.zeros(3), np.eye(3), wanted=1e6, most=3000, rng=rng)
-    assert 3000 <= target.evaluations < 3800
-    # The first ones only teach the surrogate.
-    assert len(draws.z) == target.evaluations - first_round(3)
+    drawn = sample(
+        target, np.zeros((1, 3)), nowhere_else, wanted=1e6, most=3000, rng=np.random.default_rng(1)
+    )
+    assert 3000 <= target.evaluations < 4500
+    assert len(drawn.draws.z) == len(drawn.log_density) == target.evaluations
 
 
 @pytest.mark.parametrize("warp", [UNWARPED, WARPED, Warp()])

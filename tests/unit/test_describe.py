@@ -76,7 +76,6 @@ def mode_of(problem, *, width=0.05, draws=4000, weight=1.0, share=None, seed=0, 
         weight=weight,
         effective=float(1 / (share**2).sum()),
         pareto=0.2,
-        exact=True,
     )
 
 
@@ -171,9 +170,8 @@ def test_a_parameter_on_its_bound_is_marked_and_its_band_reaches_inside():
 def test_weights_and_what_is_known_of_the_draws_are_passed_on():
     problem = problem_of(SPLINES)
     own = [mode_of(problem, weight=w, weight_1=0.002 + 0.01 * w) for w in (0.7, 0.3)]
-    first, second = described(problem, own[0], replace(own[1], exact=False))
+    first, second = described(problem, *own)
     assert (first.weight, second.weight) == (0.7, 0.3)
-    assert (first.exact, second.exact) == (True, False)
     assert first.effective_draws == pytest.approx(4000)
     assert first.pareto_k == 0.2
     assert first.starts == 3

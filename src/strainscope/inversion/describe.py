@@ -62,7 +62,6 @@ def _mode(problem: Problem, own: ModePosterior, depth: Floats, rng: np.random.Ge
         starts=own.starts,
         effective_draws=own.effective,
         pareto_k=own.pareto,
-        exact=own.exact,
         fitted=fit.model,
         bands=DepthBands(
             depth=depth,

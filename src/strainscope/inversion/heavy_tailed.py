@@ -28,7 +28,7 @@ class HeavyTailed:
     @cached_property
     def _distribution(self) -> Any:  # noqa: ANN401
         d = len(self.mean)
-        ridge = 1e-9 * np.trace(self.scale) / d * np.eye(d)
+        ridge = 1e-8 * np.trace(self.scale) / d * np.eye(d)
         return multivariate_t(self.mean, self.scale + ridge, df=self.freedom)
 
     def draw(self, number: int, *, rng: np.random.Generator) -> Floats:

@@ -76,29 +76,40 @@ class Mixture:
         self._proposals: list[Proposal] = []
         self._z: list[Floats] = []
         self._exact: list[Floats] = []
+        self._asked: list[int] = []
         # ln of every proposal's density at the draws of each.
         self._logs: list[list[Floats]] = []
 
-    def add(self, proposal: Proposal, z: Floats, exact: Floats) -> None:
-        """Draws (n, d) of one more proposal, and the exact log density there, (n,)."""
+    def add(self, proposal: Proposal, z: Floats, exact: Floats, *, asked: int | None = None) -> None:
+        """Draws of one more proposal.
+
+        Args:
+            proposal: Where they came from.
+            z: Places, shape (n, d).
+            exact: The exact log density there, shape (n,).
+            asked: How many were asked for, if what is proposed has a mass below 1 and may come to nothing.
+        """
         for own, drawn in zip(self._logs, self._z, strict=True):
             own.append(proposal.log_density(drawn))
         self._proposals.append(proposal)
         self._z.append(z)
+        self._asked.append(len(z) if asked is None else asked)
         self._exact.append(exact)
         self._logs.append([every.log_density(z) for every in self._proposals])
 
     def together(self) -> WeightedDraws:
         """All draws, each weighted by the exact density over that of the whole mixture."""
-        sizes = np.array([len(z) for z in self._z])
-        shares = np.log(sizes / sizes.sum())
+        asked = np.array(self._asked)
+        shares = np.log(asked / asked.sum())
         ratio = np.concatenate(
             [_ratio(exact, logs, shares) for exact, logs in zip(self._exact, self._logs, strict=True)]
         )
         total = float(logsumexp(ratio))
         z = np.concatenate(self._z)
         unit = 0.5 * z.shape[1] * float(np.log(2 * np.pi))
-        return WeightedDraws(z=z, log_weight=ratio - total, log_evidence=total - float(np.log(len(z))) - unit)
+        return WeightedDraws(
+            z=z, log_weight=ratio - total, log_evidence=total - float(np.log(asked.sum())) - unit
+        )
 
 
 def _ratio(exact: Floats, logs: Sequence[Floats], shares: Floats) -> Floats:

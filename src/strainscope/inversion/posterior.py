@@ -1,6 +1,5 @@
 """The posterior of a scan: weighted draws of every profile that explains it, and the odds between them."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -8,25 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from strainscope.inversion.mixture import WeightedDraws
 from strainscope.inversion.modes import nearest_fit
 from strainscope.inversion.pareto import pareto_shape
 from strainscope.inversion.problem import Problem
-from strainscope.inversion.refine import Fit
-from strainscope.inversion.sampling import sample_around
+from strainscope.inversion.refine import Fit, refine
+from strainscope.inversion.sampling import Drawn, sample
 from strainscope.inversion.settings import PosteriorSettings
 from strainscope.inversion.spread import noise_spread
-from strainscope.inversion.target import Peak, Target
+from strainscope.inversion.target import Target
 
 Floats = NDArray[np.float64]
 
-# Modes of less weight by their curvature are not drawn from: their bands follow from it, and they hardly count.
+# Modes of less weight are none.
 _LEAST_WEIGHT = 1e-3
-_ROUGH_DRAWS = 1000
-# Others get draws in proportion to it, but at least so many of those that the whole posterior is worth.
-_LEAST_EFFORT = 0.5
-# Two modes are one where so much of the weight that is drawn around one lies nearer to the other.
-_SHARED = 0.1
+# A draw this much above all that was fitted, in log density, is fitted anew, with so many evaluations.
+_HIGHER, _EVALUATIONS = 1.0, 30
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,7 +37,6 @@ class ModePosterior:
         weight: Of the mode among all.
         effective: Effective number of draws.
         pareto: Shape of the weights' tail, see `pareto_shape`.
-        exact: False where the draws follow from the curvature alone.
     """
 
     fit: Fit
@@ -53,20 +47,6 @@ class ModePosterior:
     weight: float
     effective: float
     pareto: float
-    exact: bool
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Drawn:
-    """Draws around a fit, and which of the fits each lies nearest to."""
-
-    draws: WeightedDraws
-    values: Floats
-    nearest: NDArray[np.int64]
-
-    def share_of(self, modes: Sequence[int]) -> float:
-        """Weight of the draws that lie nearest to some fits."""
-        return float(np.exp(self.draws.log_weight[np.isin(self.nearest, modes)]).sum())
 
 
 def posterior_of(
@@ -77,7 +57,7 @@ def posterior_of(
     rng: np.random.Generator,
     progress: Callable[[float], None] = lambda share: None,
 ) -> tuple[ModePosterior, ...]:
-    """The posterior around distinct fits, those of the lowest cost first.
+    """The posterior around distinct fits, the mode of most weight first.
 
     Args:
         problem: The scan prepared.
@@ -87,113 +67,64 @@ def posterior_of(
         progress: Called with the share done.
     """
     target = Target(problem, spread=noise_spread(found[0][0], len(problem.prior.free)))
-    peaks = [target.peak(fit) for fit, _ in found]
-    rough = np.array([peak.log_mass for peak in peaks])
-    heavy = [k for k, mass in enumerate(rough) if mass >= logsumexp(rough) + np.log(_LEAST_WEIGHT)]
-    fits = [fit for fit, _ in found]
-    drawn: dict[int, _Drawn] = {}
-    for i, k in enumerate(sorted(heavy, key=lambda k: -rough[k])):
-        # What the draws around another fit reach needs none of its own.
-        if not any(own.share_of([k]) > _SHARED for own in drawn.values()):
-            share = max(float(np.exp(rough[k] - logsumexp(rough))), _LEAST_EFFORT)
-            drawn[k] = _draw(target, fits, k, peaks[k], _worth(settings, share), rng)
-        progress((i + 1) / len(heavy))
-    groups = _groups(heavy, drawn)
-    logs = {group[0]: _log_evidence(group, drawn) for group in groups}
-    light = [k for k in range(len(found)) if k not in heavy]
-    total = logsumexp([*logs.values(), *(rough[k] for k in light)])
-    result = [_mode(found, group, drawn, float(np.exp(logs[group[0]] - total))) for group in groups] + [
-        _rough(target, found[k], peaks[k], float(np.exp(rough[k] - total)), rng) for k in light
-    ]
-    return tuple(sorted(result, key=lambda mode: mode.fit.cost))
-
-
-def _draw(
-    target: Target,
-    fits: Sequence[Fit],
-    k: int,
-    peak: Peak,
-    settings: PosteriorSettings,
-    rng: np.random.Generator,
-) -> _Drawn:
-    draws = sample_around(
-        target, peak.z, peak.covariance, wanted=settings.effective, most=settings.evaluations, rng=rng
+    experiment, fits = problem.model.experiment, [fit for fit, _ in found]
+    peaks = np.array([target.climb(target.place(fit.values[None])[0]) for fit in fits])
+    drawn = sample(
+        target,
+        peaks,
+        lambda z: nearest_fit(experiment, fits, target.values(z)),
+        wanted=settings.effective,
+        most=settings.evaluations,
+        rng=rng,
+        progress=progress,
     )
-    values = target.values(draws.z)
-    nearest = nearest_fit(target.problem.model.experiment, fits, values)
-    return _Drawn(draws=draws, values=values, nearest=nearest)
-
-
-def _worth(settings: PosteriorSettings, share: float) -> PosteriorSettings:
-    """As much effort as a mode of this share of the posterior is worth."""
-    return PosteriorSettings(
-        effective=math.ceil(share * settings.effective), evaluations=math.ceil(share * settings.evaluations)
+    mode = drawn.joined[drawn.region]
+    weights = {int(k): float(np.exp(drawn.draws.log_weight[mode == k]).sum()) for k in np.unique(mode)}
+    heavy = sorted((k for k in weights if weights[k] >= _LEAST_WEIGHT), key=lambda k: -weights[k])
+    total = sum(weights[k] for k in heavy)
+    return tuple(
+        _mode(
+            target,
+            [own for own, joined in zip(found, drawn.joined, strict=True) if joined == k],
+            drawn,
+            mode == k,
+            weights[k] / total,
+        )
+        for k in heavy
     )
-
-
-def _groups(fits: Sequence[int], drawn: dict[int, _Drawn]) -> list[list[int]]:
-    """Fits whose posteriors run into one another, each group with its best first."""
-
-    def reaches(k: int, j: int) -> bool:
-        return k in drawn and drawn[k].share_of([j]) > _SHARED
-
-    groups: list[list[int]] = []
-    for k in fits:
-        joined = [group for group in groups if any(reaches(k, j) or reaches(j, k) for j in group)]
-        groups = [group for group in groups if group not in joined]
-        groups.append(sorted([k, *(j for group in joined for j in group)]))
-    return sorted(groups)
-
-
-def _fullest(group: Sequence[int], drawn: dict[int, _Drawn]) -> int:
-    """The fit of a group around which most effective draws lie within the group."""
-    return max(
-        (k for k in group if k in drawn), key=lambda k: drawn[k].draws.effective * drawn[k].share_of(group)
-    )
-
-
-def _log_evidence(group: Sequence[int], drawn: dict[int, _Drawn]) -> float:
-    own = drawn[_fullest(group, drawn)]
-    return own.draws.log_evidence + float(np.log(max(own.share_of(group), 1e-300)))
 
 
 def _mode(
-    found: Sequence[tuple[Fit, int]], group: Sequence[int], drawn: dict[int, _Drawn], weight: float
+    target: Target,
+    found: Sequence[tuple[Fit, int]],
+    drawn: Drawn,
+    inside: NDArray[np.bool_],
+    weight: float,
 ) -> ModePosterior:
-    own = drawn[_fullest(group, drawn)]
-    inside = np.isin(own.nearest, group)
-    log_weight = own.draws.log_weight[inside]
+    """One mode: the draws inside, and the best of its fits."""
+    z, log_weight = drawn.draws.z[inside], drawn.draws.log_weight[inside]
     share = np.exp(log_weight - logsumexp(log_weight))
     return ModePosterior(
-        fit=found[group[0]][0],
-        starts=sum(found[k][1] for k in group),
-        z=own.draws.z[inside],
-        values=own.values[inside],
+        fit=_best(target, found, z[np.argmax(drawn.log_density[inside])]),
+        starts=sum(starts for _, starts in found),
+        z=z,
+        values=target.values(z),
         share=share,
         weight=weight,
         effective=float(1 / (share**2).sum()),
         pareto=pareto_shape(log_weight),
-        exact=True,
     )
 
 
-def _rough(
-    target: Target,
-    found: tuple[Fit, int],
-    peak: Peak,
-    weight: float,
-    rng: np.random.Generator,
-) -> ModePosterior:
-    """A mode of little weight, with draws of its curvature."""
-    z = rng.multivariate_normal(peak.z, peak.covariance, _ROUGH_DRAWS, method="eigh")
-    return ModePosterior(
-        fit=found[0],
-        starts=found[1],
-        z=z,
-        values=target.values(z),
-        share=np.full(len(z), 1 / len(z)),
-        weight=weight,
-        effective=float(len(z)),
-        pareto=float("-inf"),
-        exact=False,
+def _best(target: Target, found: Sequence[tuple[Fit, int]], z: Floats) -> Fit:
+    """The best fit of a mode, or one from its highest draw (d,) if that lies above."""
+    best = min((fit for fit, _ in found), key=lambda fit: fit.cost)
+    highest, known = (
+        float((target.residuals(place) ** 2).sum()) for place in (z[None], target.place(best.values[None]))
     )
+    if known <= highest + 2 * _HIGHER:
+        return best
+    problem = target.problem
+    unit = problem.prior.to_unit(target.values(z[None]))[0]
+    again = refine(problem, unit, most_evaluations=_EVALUATIONS)
+    return min(best, again, key=lambda fit: fit.cost)

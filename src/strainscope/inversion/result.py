@@ -81,7 +81,6 @@ class Mode:
         starts: How many of the refined starts led to this profile.
         effective_draws: Effective number of the weighted draws behind sd, intervals and bands.
         pareto_k: Shape of the tail of their weights; above 0.7 they cannot be trusted.
-        exact: False for a mode of little weight whose draws follow from its curvature alone.
         fitted: Model at the scan's points, in the scan's intensity unit, shape (point,).
         bands: The profile over depth.
         maximum_strain: Largest strain by magnitude [1] and its depth [Å].
@@ -102,7 +101,6 @@ class Mode:
     derived: tuple[DerivedQuantity, ...] = ()
     effective_draws: float = float("inf")
     pareto_k: float = float("-inf")
-    exact: bool = True
 
     def parameter(self, name: str) -> FittedParameter:
         """The parameter of that name."""

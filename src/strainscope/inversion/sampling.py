@@ -1,28 +1,44 @@
-"""Weighted draws of a posterior around one mode: surrogates propose, the exact likelihood decides."""
+"""Weighted draws of a posterior: centres and surrogates propose, the exact likelihood decides."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.sparse.csgraph import connected_components
 
+from strainscope.diffraction.engine import worker_count
+from strainscope.inversion.centres import Centre, Centres, centre_at
 from strainscope.inversion.evidence import log_normaliser
 from strainscope.inversion.heavy_tailed import HeavyTailed
-from strainscope.inversion.mixture import Mixture, Walked, WeightedDraws, effective_size
+from strainscope.inversion.mixture import Mixture, Proposal, Walked, WeightedDraws, effective_size
 from strainscope.inversion.surrogate import PolynomialSurrogate
-from strainscope.inversion.target import log_density
+from strainscope.inversion.target import Features, LinearInProfile, log_density
 from strainscope.inversion.warp import Warp
 
 Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
 
-# Draws of the first round for each coefficient of the surrogate, at least so many, and how rounds grow.
-_FIRST_FOR_EACH, _LEAST_FIRST, _GROWTH = 2.0, 500, 1.4
+# Goals for each centre, centres of the rounds that follow the first, and those of further ones while fewer draws are
+# effective than a surrogate is to start from.
+_EACH, _ROUNDS, _FURTHER, _LEAST_EFFECTIVE, _MOST_ROUNDS = 60, (4, 8), 8, 50.0, 5
+# Centres after a walk that leaves less than this share of all draws effective.
+_MENDING, _LEAST_SHARE_EFFECTIVE = 4, 0.1
+# A draw this much above every known maximum in log density shows that there is a higher one.
+_HIGHER = 1.0
+# Draws of the surrogates' first round, and how rounds grow.
+_FIRST, _GROWTH = 500, 1.4
 _CHAINS = 128
-# Rounds that reach beyond the posterior to learn it, how far, and how far those do that follow.
-_EXPLORING, _EXPLORING_TEMPERATURE, _TEMPERATURE = 2, 1.6, 1.1
+# Walks reach a little farther than the posterior.
+_TEMPERATURE = 1.1
 # Share of each round that comes from a heavy-tailed distribution, as wide as the posterior so many times.
 _HEAVY_SHARE, _HEAVY_WIDTH = 0.1, 1.2
+# Regions of less weight are not walked through; others get at least such a share of a round.
+_LEAST_WEIGHT, _LEAST_SHARE = 1e-3, 0.15
+# Two regions are one where so much of the weight that is drawn around one lies in the other.
+_SHARED = 0.1
 # Places far from the posterior keep the surrogate from having modes of its own there; how fast they lose in weight with
 # their distance in log density. Their misfit must not spoil the fit where the posterior is.
 _FALL = 4
@@ -34,64 +50,184 @@ class Density(Protocol):
     def residuals(self, z: Floats) -> Floats:
         """Residuals (n, point) at places (n, d); exp(-½ Σ r² - ½ |z|²) is the density."""
 
-    def warp(self, z: Floats) -> Warp:
-        """Coordinates of which residuals around a place (d,) are more nearly polynomials."""
+    def linearised(self, z: Floats) -> tuple[Floats, Floats]:
+        """Residuals of scan and prior (point + d,) at a place (d,), and their derivatives."""
+
+    def features(self, z: Floats) -> Features:
+        """Features to describe places around one (d,) by."""
+
+    def linear_in_profile(self, z: Floats, features: Features) -> LinearInProfile:
+        """Residuals around a place (d,) as a linear function of features."""
+
+    def climb(self, z: Floats) -> Floats:
+        """The maximum (d,) of the density uphill of a place (d,)."""
 
 
-def sample_around(
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drawn:
+    """Weighted draws of a posterior, and the regions that they lie in.
+
+    Attributes:
+        draws: All of them.
+        log_density: ln of the posterior's density there, not normalised, shape (draw,).
+        region: That of each draw, shape (draw,).
+        joined: For each region the lowest one that its posterior runs into, itself if none, shape (region,).
+    """
+
+    draws: WeightedDraws
+    log_density: Floats
+    region: Labels
+    joined: Labels
+
+
+def sample(
     target: Density,
-    mean: Floats,
-    covariance: Floats,
+    places: Floats,
+    region_of: Callable[[Floats], Labels],
     *,
     wanted: float,
     most: int,
     rng: np.random.Generator,
-) -> WeightedDraws:
-    """Weighted draws of the posterior around a mode.
+    progress: Callable[[float], None] = lambda share: None,
+) -> Drawn:
+    """Weighted draws of a posterior that is spread over regions.
 
-    Each round fits a surrogate to all that is known, walks through it, and asks for the exact residuals where the walks
-    end. All rounds together are one mixture, by which the draws are weighted.
+    At first centres propose, those of each next round placed where the draws so far have weight. Then each round fits a
+    surrogate of each region to all that is known, walks through it from the draws so far, and asks for the exact
+    residuals where the walks end. All rounds together are one mixture, by which the draws are weighted.
 
     Args:
         target: The posterior.
-        mean: Where the mode is, shape (d,).
-        covariance: How wide it is, roughly, shape (d, d).
+        places: Its maxima, the highest first, shape (region, d).
+        region_of: Which of the maxima's regions places (n, d) lie in, shape (n,).
         wanted: Effective draws that are enough.
         most: Evaluations of the residuals at most; a round that has begun is finished.
         rng: Source of randomness.
+        progress: Called with the share done.
     """
-    warp = target.warp(mean)
-    known, number, mixture = _Known(target, warp), first_round(len(mean)), Mixture()
-    # The first places only teach the surrogate: the mixture begins with what it proposes.
-    z = _around(warp, mean, covariance, number, rng)
-    begin = known.ask(z)
-    pooled = WeightedDraws(z=z, log_weight=begin - logsumexp(begin), log_evidence=0.0)
-    for rounds in range(most):
-        temperature = _EXPLORING_TEMPERATURE if rounds < _EXPLORING else _TEMPERATURE
-        walked = Walked(surrogate=known.surrogate(), temperature=temperature)
-        z, own = walked.surrogate.walk(_chains(pooled, rng), number, rng=rng, temperature=temperature)
-        norm = log_normaliser(walked.log_density, z, own, rng=rng)
-        mixture.add(replace(walked, log_normaliser=norm), z, known.ask(z))
-        heavy = _like(mixture.together())
-        z = heavy.draw(round(_HEAVY_SHARE * number), rng=rng)
-        mixture.add(heavy, z, known.ask(z))
-        pooled = mixture.together()
-        if pooled.effective >= wanted or known.number >= most:
+    state = _State(target, places, region_of, rng)
+    state.centre()
+    number = _FIRST
+    pooled = state.mixture.together()
+    while state.known.number < most:
+        state.walk(number, pooled)
+        pooled = state.mixture.together()
+        progress(min(max(pooled.effective / wanted, state.known.number / most), 1.0))
+        if pooled.effective >= wanted:
             break
-        number = min(round(_GROWTH * number), max(most - known.number, _LEAST_FIRST))
-    return pooled
+        if pooled.effective < _LEAST_SHARE_EFFECTIVE * state.known.number:
+            # Large weights show where too little was proposed.
+            state.centre_at_draws(pooled, _MENDING)
+            pooled = state.mixture.together()
+        number = round(_GROWTH * number)
+    return Drawn(
+        draws=pooled,
+        log_density=state.known.log_density(),
+        region=state.regions(),
+        joined=state.joined(pooled),
+    )
 
 
-def first_round(d: int) -> int:
-    """Draws of the first round in d dimensions: enough to determine a surrogate."""
-    return max(round(_FIRST_FOR_EACH * (1 + d) * (2 + d) / 2), _LEAST_FIRST)
+class _State:
+    """What is known of a posterior so far."""
+
+    def __init__(
+        self,
+        target: Density,
+        places: Floats,
+        region_of: Callable[[Floats], Labels],
+        rng: np.random.Generator,
+    ) -> None:
+        self._target, self._places, self._region_of, self._rng = target, places, region_of, rng
+        self._features = target.features(places[0])
+        self.known = _Known(target)
+        self.mixture = Mixture()
+        # Regions of the draws, and of the centres that they came from; -1 for other draws.
+        self._regions: list[Labels] = []
+        self._origins: list[Labels] = []
+
+    def centre(self) -> None:
+        """Rounds of centres."""
+        self._add_centres(self._places)
+        done = 0
+        while done < len(_ROUNDS) or (done < _MOST_ROUNDS and self._few()):
+            number = _ROUNDS[done] if done < len(_ROUNDS) else _FURTHER
+            pooled = self.mixture.together()
+            self.centre_at_draws(pooled, number)
+            done += 1
+
+    def centre_at_draws(self, pooled: WeightedDraws, number: int) -> None:
+        """So many centres at draws of some weight, one of them at a higher maximum if the draws show that there is."""
+        places = _spread(pooled, number, self._rng)
+        best, log_density = self.known.best()
+        if log_density > self._highest + _HIGHER:
+            places[0] = self._target.climb(best)
+        self._add_centres(places)
+
+    def _few(self) -> bool:
+        return self.mixture.together().effective < _LEAST_EFFECTIVE
+
+    def _add_centres(self, places: Floats) -> None:
+        with ThreadPoolExecutor(worker_count()) as pool:
+            centres: list[Centre] = list(
+                pool.map(lambda place: centre_at(self._target, self._features, place), places)
+            )
+        self._highest = max(getattr(self, "_highest", -np.inf), *(centre.log_density for centre in centres))
+        proposal = Centres(centres)
+        z, origin = proposal.draw(_EACH, rng=self._rng)
+        self._ask(proposal, z, self._region_of(places)[origin], asked=_EACH * len(centres))
+
+    def _ask(self, proposal: Proposal, z: Floats, origin: Labels, *, asked: int | None = None) -> None:
+        self.mixture.add(proposal, z, self.known.ask(z), asked=asked)
+        self._regions.append(self._region_of(z))
+        self._origins.append(origin)
+
+    def walk(self, number: int, pooled: WeightedDraws) -> None:
+        """A round of draws by walks through surrogates, a tenth of them by heavy-tailed distributions."""
+        region = self.regions()
+        weight = np.array([np.exp(pooled.log_weight[region == k]).sum() for k in range(len(self._places))])
+        group = self.joined(pooled)
+        weight = np.array([weight[group == k].sum() for k in range(len(weight))])
+        chosen = np.flatnonzero(weight > _LEAST_WEIGHT)
+        share = np.maximum(weight[chosen], _LEAST_SHARE)
+        for k, own in zip(chosen, share / share.sum(), strict=True):
+            inside = group[region] == k
+            drawn = replace(pooled, z=pooled.z[inside], log_weight=pooled.log_weight[inside])
+            self._walk_region(max(round(own * number), _CHAINS), drawn, inside)
+
+    def _walk_region(self, number: int, drawn: WeightedDraws, inside: NDArray[np.bool_]) -> None:
+        rng = self._rng
+        surrogate = self.known.surrogate(inside, self._features.warp)
+        walked = Walked(surrogate=surrogate, temperature=_TEMPERATURE)
+        z, own = surrogate.walk(_chains(drawn, rng), number, rng=rng, temperature=_TEMPERATURE)
+        norm = log_normaliser(walked.log_density, z, own, rng=rng)
+        heavy = _like(drawn)
+        beside = heavy.draw(max(round(_HEAVY_SHARE * number), 1), rng=rng)
+        nowhere = np.full(number, -1)
+        self._ask(replace(walked, log_normaliser=norm), z, nowhere[: len(z)])
+        self._ask(heavy, beside, nowhere[: len(beside)])
+
+    def regions(self) -> Labels:
+        """Regions of all draws."""
+        return np.concatenate(self._regions)
+
+    def joined(self, pooled: WeightedDraws) -> Labels:
+        """For each region the lowest one that its posterior runs into."""
+        region, origin, n = self.regions(), np.concatenate(self._origins), len(self._places)
+        weight = np.exp(pooled.log_weight)
+        flow = np.zeros((n, n))
+        seen = origin >= 0
+        np.add.at(flow, (origin[seen], region[seen]), weight[seen])
+        own = flow / np.maximum(flow.sum(axis=1, keepdims=True), 1e-300)
+        _, group = connected_components(own > _SHARED, directed=False)
+        return np.array([np.flatnonzero(group == k)[0] for k in group])
 
 
 class _Known:
     """Where residuals were asked for, and what they are."""
 
-    def __init__(self, target: Density, warp: Warp) -> None:
-        self._target, self._warp = target, warp
+    def __init__(self, target: Density) -> None:
+        self._target = target
         self._places: list[Floats] = []
         self._residuals: list[Floats] = []
         self._density: list[Floats] = []
@@ -101,6 +237,16 @@ class _Known:
         """Of evaluations."""
         return sum(len(z) for z in self._places)
 
+    def log_density(self) -> Floats:
+        """The exact log density at all places."""
+        return np.concatenate(self._density)
+
+    def best(self) -> tuple[Floats, float]:
+        """The place (d,) of highest density, and its log density."""
+        density = self.log_density()
+        highest = int(np.argmax(density))
+        return np.concatenate(self._places)[highest], float(density[highest])
+
     def ask(self, z: Floats) -> Floats:
         """The exact log density (n,) at places (n, d)."""
         residuals = self._target.residuals(z)
@@ -109,19 +255,18 @@ class _Known:
         self._density.append(log_density(z, residuals))
         return self._density[-1]
 
-    def surrogate(self) -> PolynomialSurrogate:
-        """One fitted to all that is known."""
-        places, density = np.concatenate(self._places), np.concatenate(self._density)
-        counting = _counting(density, places.shape[1])
-        return PolynomialSurrogate(places, np.concatenate(self._residuals), counting, self._warp)
+    def surrogate(self, inside: NDArray[np.bool_], warp: Warp) -> PolynomialSurrogate:
+        """One fitted to what is known of a part of the places; those that came later are left out."""
+        parts = (self._places, self._residuals, self._density)
+        places, residuals, density = (np.concatenate(part)[: len(inside)][inside] for part in parts)
+        return PolynomialSurrogate(places, residuals, _counting(density, places.shape[1]), warp)
 
 
-def _around(warp: Warp, mean: Floats, covariance: Floats, number: int, rng: np.random.Generator) -> Floats:
-    """Places (number, d) around a mode, as if the density were normal in warped coordinates, with heavier tails."""
-    d = len(mean)
-    slopes = warp.pulled(np.broadcast_to(mean, (d, d)), np.eye(d))
-    heavy = HeavyTailed(mean=warp(mean[None])[0], scale=_HEAVY_WIDTH**2 * slopes @ covariance @ slopes.T)
-    return warp.back(heavy.draw(number, rng=rng))
+def _spread(pooled: WeightedDraws, number: int, rng: np.random.Generator) -> Floats:
+    """Different draws of some weight, with weights flattened until several times as many count."""
+    share = _flattened(pooled, 5 * number)
+    number = min(number, int((share > 0).sum()))
+    return np.asarray(pooled.z[rng.choice(len(share), number, replace=False, p=share)])
 
 
 def _counting(density: Floats, d: int) -> Floats:
@@ -130,23 +275,24 @@ def _counting(density: Floats, d: int) -> Floats:
     return np.asarray(1 / (1 + (below / (1.5 * d + 6)) ** _FALL))
 
 
-def _flattened(pooled: WeightedDraws) -> Floats:
-    """Weights that sum to 1, flattened until as many count as there are chains."""
+def _flattened(pooled: WeightedDraws, number: int) -> Floats:
+    """Weights that sum to 1, flattened until so many count."""
     power, drop = 1.0, pooled.log_weight - pooled.log_weight.max()
-    while power > 1e-3 and effective_size(power * drop) < _CHAINS:
+    while power > 1e-3 and effective_size(power * drop) < number:
         power *= 0.8
     weights = np.exp(power * drop)
     return np.asarray(weights / weights.sum())
 
 
-def _chains(pooled: WeightedDraws, rng: np.random.Generator) -> Floats:
+def _chains(drawn: WeightedDraws, rng: np.random.Generator) -> Floats:
     """A place for each chain to begin."""
-    return np.asarray(pooled.z[rng.choice(len(pooled.z), _CHAINS, p=_flattened(pooled))])
+    share = _flattened(drawn, _CHAINS)
+    return np.asarray(drawn.z[rng.choice(len(drawn.z), _CHAINS, p=share)])
 
 
-def _like(pooled: WeightedDraws) -> HeavyTailed:
+def _like(drawn: WeightedDraws) -> HeavyTailed:
     """A heavy-tailed distribution as wide as what was drawn."""
-    share = _flattened(pooled)
-    mean = share @ pooled.z
-    covariance = np.atleast_2d(np.cov(pooled.z, rowvar=False, aweights=share))
+    share = _flattened(drawn, _CHAINS)
+    mean = share @ drawn.z
+    covariance = np.atleast_2d(np.cov(drawn.z, rowvar=False, aweights=share))
     return HeavyTailed(mean=mean, scale=_HEAVY_WIDTH**2 * covariance)

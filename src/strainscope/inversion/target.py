@@ -12,7 +12,7 @@ from scipy.special import ndtr, ndtri
 
 from strainscope.experiment import ManyCurves
 from strainscope.inversion.problem import Problem
-from strainscope.inversion.refine import ROBUST_SCALE, Fit
+from strainscope.inversion.refine import ROBUST_SCALE
 from strainscope.inversion.warp import FARTHEST, GRID, Warp
 
 Floats = NDArray[np.float64]
@@ -31,21 +31,6 @@ _DEPTHS, _DEEPER = 28, 1.25
 _LEAST_APART = 1e-3
 # A fit on a bound begins its way inside so far out; then steps at most, and the gain at which they end.
 _FIRST_REACH, _STEPS, _CLOSE = 3.1, 40, 1e-3
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Peak:
-    """A maximum of the density, with the normal distribution of its curvature.
-
-    Attributes:
-        z: Where it is, shape (d,).
-        covariance: Shape (d, d).
-        log_mass: ln ∫ exp(-½ Σ r²) N(z; 0, 1) dz by the curvature (Laplace's approximation).
-    """
-
-    z: Floats
-    covariance: Floats
-    log_mass: float
 
 
 class Target:
@@ -123,18 +108,15 @@ class Target:
         logs = np.log(np.maximum(strength, 1e-30))
         return {amplitude: (length, CubicSpline(_LENGTHS, logs - logs.max()))}
 
-    def peak(self, fit: Fit) -> "Peak":
-        """The density's own maximum near a fit, and its curvature there.
-
-        A fit may have ended on a bound, which lies at infinity here.
-        """
+    def climb(self, z: Floats) -> Floats:
+        """The maximum (d,) of the density uphill of a place (d,), which is taken a little inside the bounds."""
         last: dict[bytes, tuple[Floats, Floats]] = {}
 
         def at(z: Floats) -> tuple[Floats, Floats]:
             key = z.tobytes()
             if key not in last:
                 last.clear()
-                last[key] = self._linearised(z)
+                last[key] = self.linearised(z)
             return last[key]
 
         def residuals_at(z: Floats) -> Floats:
@@ -145,19 +127,16 @@ class Target:
 
         solution = least_squares(
             residuals_at,
-            np.clip(self.place(fit.values[None])[0], -_FIRST_REACH, _FIRST_REACH),
+            np.clip(z, -_FIRST_REACH, _FIRST_REACH),
             jac=jacobian_at,
             ftol=_CLOSE,
             xtol=None,
             gtol=None,
             max_nfev=_STEPS,
         )
-        residuals, jacobian = at(solution.x)
-        covariance = np.asarray(np.linalg.inv(jacobian.T @ jacobian), dtype=np.float64)
-        log_mass = -0.5 * float(residuals @ residuals) + 0.5 * float(np.linalg.slogdet(covariance)[1])
-        return Peak(z=solution.x, covariance=covariance, log_mass=log_mass)
+        return np.asarray(solution.x)
 
-    def _linearised(self, z: Floats) -> tuple[Floats, Floats]:
+    def linearised(self, z: Floats) -> tuple[Floats, Floats]:
         """Residuals of the scan and of the prior, (point + d,), and their derivatives, at one place (d,)."""
         problem, free = self.problem, self._free
         unit = self._unit.copy()
@@ -205,16 +184,6 @@ class Target:
             residual=residual / np.sqrt(self.spread),
             jacobian=np.concatenate([jacobian[:, :split], others], axis=1),
         )
-
-    def _shortened(self, expected: Floats) -> tuple[Floats, Floats]:
-        """Residuals of expected intensities (point,), long ones shortened, and their derivatives in them."""
-        residual, slope = self.problem.likelihood.residuals(expected)
-        if not self.problem.likelihood.model_error:
-            return residual, slope
-        long = np.sqrt(1 + (residual / ROBUST_SCALE) ** 2)
-        shortened = robust(residual)
-        nearly = np.where(shortened == 0, 1.0, shortened * long)
-        return shortened, slope * np.where(shortened == 0, 1.0, residual / nearly)
 
     def slopes(self, z: Floats) -> Floats:
         """Derivatives (n, parameter, d) of the values of all parameters at places (n, d)."""

@@ -114,7 +114,6 @@ def _mode_document(rank: int, mode: Mode) -> dict[str, Any]:
         "starts": mode.starts,
         "effective_draws": mode.effective_draws,
         "pareto_k": mode.pareto_k,
-        "exact": mode.exact,
         "maximum_strain": mode.maximum_strain[0],
         "maximum_strain_depth_A": mode.maximum_strain[1],
         "derived": _derived_document(mode),

@@ -130,7 +130,7 @@ def _mode_row(index: int, mode: Mode) -> dict[str, Any]:
         "chi2": number_text(mode.chi2, digits=5),
         "reduced_chi2": number_text(mode.reduced_chi2, digits=3, trailing=True),
         "rms_log10": number_text(mode.rms_log10, digits=3, trailing=True),
-        "effective": f"{mode.effective_draws:,.0f}" if mode.exact else "",
+        "effective": f"{mode.effective_draws:,.0f}",
         "strain": strain,
         "depth": depth,
         "starts": mode.starts,
