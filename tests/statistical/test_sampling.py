@@ -45,15 +45,6 @@ class Curved:
         return slopes(self, z)
 
 
-class Expanded:
-    """Residuals as a linear function of the features, fitted around a place (d,)."""
-
-    def __init__(self, residuals, of, z):
-        around = z + np.random.default_rng(0).standard_normal((200, len(z)))
-        known = np.concatenate([of(around), np.ones((200, 1))], axis=1)
-        self.jacobian = np.linalg.lstsq(known, residuals(around), rcond=None)[0][:-1].T
-
-
 class Known:
     """A target with given residuals."""
 
@@ -63,8 +54,10 @@ class Known:
     def features(self, z):
         return Curved(first(self._warp, len(z)))
 
-    def linear_in_profile(self, z, of):
-        return Expanded(self._residuals, of, z)
+    def jacobian_by_features(self, z, features):
+        around = z + np.random.default_rng(0).standard_normal((200, len(z)))
+        known = np.concatenate([features(around), np.ones((200, 1))], axis=1)
+        return np.linalg.lstsq(known, self._residuals(around), rcond=None)[0][:-1].T
 
     def linearised(self, z):
         jacobian = np.concatenate([slopes(self._residuals, z[None])[0], np.eye(len(z))])
@@ -146,6 +139,7 @@ def test_two_modes_have_their_odds_and_stay_apart():
         target,
         places,
         lambda z: (z[:, 0] > 0).astype(np.int64),
+        regions=2,
         wanted=3000,
         most=20_000,
         rng=np.random.default_rng(1),
@@ -166,6 +160,7 @@ def test_maxima_of_one_mode_are_joined():
         target,
         places,
         lambda z: (z[:, 0] > 0.3).astype(np.int64),
+        regions=2,
         wanted=500,
         most=5000,
         rng=np.random.default_rng(2),

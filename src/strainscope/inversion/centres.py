@@ -13,15 +13,15 @@ References:
     (randomize-then-optimize)
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp
 
-from strainscope.inversion.target import Features, LinearInProfile
+from strainscope.diffraction.engine import worker_count
+from strainscope.inversion.target import Features
 from strainscope.inversion.warp import FARTHEST
 
 Floats = NDArray[np.float64]
@@ -37,68 +37,78 @@ _HALFWAY = 0.5
 _PLAIN = 0.25
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Centre:
-    """A place, and the straightening of what lies around it.
+class Linearisable(Protocol):
+    """A density whose residuals can be expanded."""
+
+    def linearised(self, z: Floats) -> tuple[Floats, Floats]:
+        """Residuals of scan and prior (point + d,) at a place (d,), and their derivatives."""
+
+    def jacobian_by_features(self, z: Floats, features: Features) -> Floats:
+        """Derivatives (point, feature) of the scan's residuals by features at a place (d,), not quite exact."""
+
+
+class Centres:
+    """Places with the same features, and the straightening around each; as a proposal, all have the same share.
+
+    Its mass may be below 1: goals without a solution are dropped, and so is what lies beyond `FARTHEST`.
+
+    Args:
+        target: The density.
+        of: Features that residuals are linear in.
+        places: Shape (centre, d).
 
     Attributes:
-        of: Features that it is linear in.
-        place: Shape (d,).
-        start: g there, shape (d,).
-        constant: g is this plus `matrix` times the features and z, shape (d,).
-        matrix: Shape (d, feature + d).
-        triangle: R, shape (d, d).
-        side: Sign of det g' there; beyond a fold, where it is another, solutions are not connected to the place.
-        log_density: ln of the posterior's density there, not normalised.
+        place: Shape (centre, d).
+        start: g there, shape (centre, d).
+        triangle: R, shape (centre, d, d).
+        log_density_there: ln of the posterior's density at the places, not normalised, shape (centre,).
     """
 
-    of: Features
-    place: Floats
-    start: Floats
-    constant: Floats
-    matrix: Floats
-    triangle: Floats
-    side: float
-    log_density: float
+    def __init__(self, target: Linearisable, of: Features, places: Floats) -> None:
+        self._of, self.place = of, places
+        with ThreadPoolExecutor(worker_count()) as pool:
+            parts = list(pool.map(lambda place: _expansion(target, of, place), places))
+        self.start, self._matrix, self.triangle, self.log_density_there = (
+            np.array(column) for column in zip(*parts, strict=True)
+        )
+        # g is this plus the matrix times the features and z.
+        self._constant = self.start - np.einsum("kdf,kf->kd", self._matrix, _both(of, places))
+        # Beyond a fold, where the determinant has another sign, solutions are not connected to the place.
+        self._side = np.sign(np.einsum("kii->ki", self.triangle)).prod(axis=1)
 
-    def straight(self, z: Floats) -> Floats:
-        """g (n, d) at places (n, d)."""
-        return np.asarray(self.constant + _both(self.of, z) @ self.matrix.T)
-
-    def slopes(self, z: Floats) -> Floats:
-        """g' (n, d, d) at places (n, d)."""
-        return np.asarray(self.matrix @ _both_slopes(self.of, z))
-
-    def solve(self, goal: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-        """Places (n, d) where g is as wanted (n, d), and which were found."""
-        z = np.broadcast_to(self.place, goal.shape).copy()
+    def solve(self, centre: NDArray[np.int64], goal: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+        """Places (n, d) where some centres' (n,) straightened coordinates are as wanted (n, d); which were found."""
+        z = self.place[centre].copy()
         found = np.ones(len(z), dtype=np.bool_)
         for share in (_HALFWAY, 1.0):
-            wanted = (1 - share) * self.start + share * goal
-            found &= self._approach(z, wanted) < _SOLVED
-        return z, found & (np.linalg.slogdet(self.slopes(z))[0] == self.side)
+            wanted = (1 - share) * self.start[centre] + share * goal
+            found &= self._approach(centre, z, wanted) < _SOLVED
+        side = np.linalg.slogdet(self._matrix[centre] @ _both_slopes(self._of, z))[0]
+        return z, found & (side == self._side[centre])
 
-    def _approach(self, z: Floats, wanted: Floats) -> Floats:
+    def _straight(self, centre: NDArray[np.int64], z: Floats) -> Floats:
+        both = self._matrix[centre] @ _both(self._of, z)[..., None]
+        return np.asarray(self._constant[centre] + both[..., 0])
+
+    def _approach(self, centre: NDArray[np.int64], z: Floats, wanted: Floats) -> Floats:
         """Move places (n, d) by damped Newton steps; the squares (n,) of what is left."""
-        left = wanted - self.straight(z)
+        left = wanted - self._straight(centre, z)
         size = (left**2).sum(axis=1)
         going = np.arange(len(z))
         for _ in range(_ITERATIONS):
-            step = np.linalg.solve(self.slopes(z[going]), left[going][..., None])[..., 0]
+            slopes = self._matrix[centre[going]] @ _both_slopes(self._of, z[going])
+            step = np.linalg.solve(slopes, left[going][..., None])[..., 0]
             longest = np.abs(step).max(axis=1, keepdims=True)
             step *= np.minimum(1.0, _FARTHEST_STEP / np.maximum(longest, 1e-300))
             waiting = np.arange(len(going))
             for _ in range(_SHORTER):
                 own = going[waiting]
                 tried = z[own] + step[waiting]
-                rest = wanted[own] - self.straight(tried)
+                rest = wanted[own] - self._straight(centre[own], tried)
                 square = (rest**2).sum(axis=1)
                 better = square < size[own]
-                z[own[better]], left[own[better]], size[own[better]] = (
-                    tried[better],
-                    rest[better],
-                    square[better],
-                )
+                moved = own[better]
+                z[moved], left[moved], size[moved] = tried[better], rest[better], square[better]
                 waiting = waiting[~better]
                 step[waiting] *= _SHORTENED
                 if not len(waiting):
@@ -110,80 +120,44 @@ class Centre:
                 break
         return np.asarray(size)
 
+    def draw(self, each: int, *, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
+        """Places (n, d) with so many goals for each centre at most, and the centre behind each, shape (n,)."""
+        plain = round(_PLAIN * each)
+        number, d = self.place.shape
+        goal = _heavy_tailed(number * each, d, rng).reshape(number, each, d)
+        apart = np.swapaxes(goal[:, :plain] - self.start[:, None], 1, 2)
+        straight = self.place[:, None] + np.swapaxes(np.linalg.solve(self.triangle, apart), 1, 2)
+        centre = np.repeat(np.arange(number), each - plain)
+        curved, solved = self.solve(centre, goal[:, plain:].reshape(-1, d))
+        z = np.concatenate([straight.reshape(-1, d), curved[solved]])
+        origin = np.concatenate([np.repeat(np.arange(number), plain), centre[solved]])
+        near = np.abs(z).max(axis=1) < FARTHEST
+        return z[near], origin[near]
 
-class Linearisable(Protocol):
-    """A density whose residuals can be expanded."""
+    def log_density(self, z: Floats) -> Floats:
+        """ln of its density at places (n, d)."""
+        both, slopes = _both(self._of, z), _both_slopes(self._of, z)
+        parts = []
+        for k, place in enumerate(self.place):
+            side, steep = np.linalg.slogdet(self._matrix[k] @ slopes)
+            curved = _log_heavy_tailed(self._constant[k] + both @ self._matrix[k].T) + steep
+            parts.append(np.where(side == self._side[k], curved + np.log(1 - _PLAIN), -np.inf))
+            steep = np.log(np.abs(np.diag(self.triangle[k]))).sum()
+            straight = self.start[k] + (z - place) @ self.triangle[k].T
+            parts.append(_log_heavy_tailed(straight) + steep + np.log(_PLAIN))
+        return np.asarray(logsumexp(np.stack(parts), axis=0) - np.log(len(self.place)))
 
-    def linearised(self, z: Floats) -> tuple[Floats, Floats]:
-        """Residuals of scan and prior (point + d,) at a place (d,), and their derivatives."""
 
-    def linear_in_profile(self, z: Floats, features: Features) -> LinearInProfile:
-        """Residuals around a place (d,) as a linear function of features."""
-
-
-def centre_at(target: Linearisable, of: Features, place: Floats) -> Centre:
-    """The centre at a place (d,)."""
-    linear = target.linear_in_profile(place, of)
+def _expansion(target: Linearisable, of: Features, place: Floats) -> tuple[Floats, Floats, Floats, float]:
+    """g at a place (d,), its derivatives by features and coordinates (d, feature + d), R, and the log density."""
+    by_features = target.jacobian_by_features(place, of)
     residuals, jacobian = target.linearised(place)
     q, r = np.linalg.qr(jacobian)
     scan = len(residuals) - len(place)
     # What steep profiles change between the depths is put right to first order.
-    missing = jacobian[:scan] - linear.jacobian @ of.slopes(place[None])[0]
-    matrix = np.concatenate([q[:scan].T @ linear.jacobian, q[:scan].T @ missing + q[scan:].T], axis=1)
-    start = q.T @ residuals
-    constant = start - matrix @ _both(of, place[None])[0]
-    return Centre(
-        of=of,
-        place=place,
-        start=start,
-        constant=constant,
-        matrix=matrix,
-        triangle=r,
-        side=float(np.sign(np.diag(r)).prod()),
-        log_density=-0.5 * float(residuals @ residuals),
-    )
-
-
-class Centres:
-    """Several centres with the same features as one proposal.
-
-    Its mass may be below 1: goals without a solution are dropped, and so is what lies beyond `FARTHEST`.
-
-    Args:
-        centres: Each is drawn from as often as any other.
-    """
-
-    def __init__(self, centres: Sequence[Centre]) -> None:
-        self._centres = centres
-
-    def draw(self, each: int, *, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
-        """Places (n, d) with so many goals for each centre at most, and the centre behind each, shape (n,)."""
-        found, origin = [], []
-        for number, centre in enumerate(self._centres):
-            goal = _heavy_tailed(each, len(centre.place), rng)
-            plain = round(_PLAIN * each)
-            found.append(centre.place + np.linalg.solve(centre.triangle, (goal[:plain] - centre.start).T).T)
-            z, solved = centre.solve(goal[plain:])
-            found.append(z[solved])
-            origin.append(np.full(plain + int(solved.sum()), number))
-        z = np.concatenate(found)
-        near = np.abs(z).max(axis=1) < FARTHEST
-        return z[near], np.concatenate(origin)[near]
-
-    def log_density(self, z: Floats) -> Floats:
-        """ln of its density at places (n, d)."""
-        of = self._centres[0].of
-        both, slopes = _both(of, z), _both_slopes(of, z)
-        parts = []
-        for centre in self._centres:
-            straight = centre.constant + both @ centre.matrix.T
-            side, steep = np.linalg.slogdet(centre.matrix @ slopes)
-            density = _log_heavy_tailed(straight) + steep + np.log(1 - _PLAIN)
-            parts.append(np.where(side == centre.side, density, -np.inf))
-            plain = centre.start + (z - centre.place) @ centre.triangle.T
-            steep = np.log(np.abs(np.diag(centre.triangle))).sum()
-            parts.append(_log_heavy_tailed(plain) + steep + np.log(_PLAIN))
-        return np.asarray(logsumexp(np.stack(parts), axis=0) - np.log(len(self._centres)))
+    missing = jacobian[:scan] - by_features @ of.slopes(place[None])[0]
+    matrix = np.concatenate([q[:scan].T @ by_features, q[:scan].T @ missing + q[scan:].T], axis=1)
+    return q.T @ residuals, matrix, r, -0.5 * float(residuals @ residuals)
 
 
 def _both(of: Features, z: Floats) -> Floats:

@@ -1,7 +1,7 @@
 """The whole way from a scan to a result: search, refinement, modes, verdict."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
+from strainscope.inversion.descent import descend
 from strainscope.inversion.describe import BAND_MEANING, describe
-from strainscope.inversion.modes import MOST_MODES, WORST_COST_RATIO, gather
+from strainscope.inversion.modes import MOST_MODES, alike, gather
 from strainscope.inversion.posterior import ModePosterior, posterior_of
 from strainscope.inversion.problem import Problem, prepare
 from strainscope.inversion.proposal import Proposal, proposed_starts
@@ -21,21 +22,25 @@ from strainscope.inversion.result import Result
 from strainscope.inversion.search import find_starts
 from strainscope.inversion.settings import PosteriorSettings, SearchSettings
 from strainscope.inversion.splines import spline_experiment, spline_start
+from strainscope.inversion.target import Target
 from strainscope.inversion.verdict import judge
 from strainscope.scan import Scan
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, float], None]
 
-# Which of the distinct fits go on to the second round.
-_SURVIVING_RATIO = 6.0
-_MOST_SURVIVORS = 7
-# Stages of that round: shares of its evaluations, and how much worse than the best a fit may be after each. Fits that
-# have come to the same profile go on as one; the last one is for the best alone, as `Target.peak` goes on with others.
-_STAGES = ((0.25, 3.0), (0.25, WORST_COST_RATIO), (0.5, WORST_COST_RATIO))
+# Descents that go on after the coarse ones: so many at most, by how much they differ, as shares of what tells modes
+# apart, and how much worse than the best they may be, as a factor and in sums of squares.
+_MOST_SURVIVORS, _DIFFERENT, _WORST_RATIO, _WORST = 8, 0.25, 3.0, 60.0
+# Gains at which descents end.
+_COARSE_GAIN, _GAIN = 0.5, 0.02
+# Evaluations that turn the maximum of a posterior's density into that of the likelihood.
+_POLISH = 12
+# Ends of descents this much worse than the best are no part of the posterior.
+_NO_PART = 40.0
 _DRAWS = PosteriorSettings()
 # Draws that an estimator is asked for.
-_PROPOSED = 512
+_PROPOSED = 2048
 
 
 def _silent(stage: str, share: float) -> None:
@@ -162,75 +167,82 @@ def explain(
     else:
         progress("asking the estimator", 0.02)
         chosen = proposed_starts(problem, scan, proposal, draws=_PROPOSED, starts=settings.starts, rng=rng)
-    spent: list[int] = []
-    fits = refine_all(
-        problem, chosen, settings, lambda share: progress("refining", 0.52 + 0.25 * share), spent
-    )
+    done = refine_all(problem, chosen, settings, lambda share: progress("refining", 0.52 + 0.25 * share))
+    fits, peaks = done.fits, done.peaks
     if settings.splines:
         progress("free-form refinement", 0.77)
         problem, fits = _free_form(scan, problem, fits, bounds, held, start, settings)
+        target = Target(problem)
+        peaks = np.array([target.climb(target.place(fit.values[None])[0]) for fit, _ in fits])
     found = gather(problem.model.experiment, fits)[:MOST_MODES]
     posterior = posterior_of(
-        problem, found, draws, rng=rng, progress=lambda share: progress("drawing", 0.8 + 0.18 * share)
+        problem, found, peaks, draws, rng=rng, progress=lambda share: progress("drawing", 0.8 + 0.18 * share)
     )
-    return Explanation(problem=problem, modes=posterior, starts=len(chosen), evaluations=sum(spent))
+    return Explanation(problem=problem, modes=posterior, starts=len(chosen), evaluations=done.evaluations)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Descended:
+    """What descents from many starts came to.
+
+    Attributes:
+        fits: One for each kind of profile, and the starts behind it.
+        peaks: Ends of all that may be part of the posterior, in the coordinates of `Target`, shape (end, d).
+        evaluations: Simulated curves.
+    """
+
+    fits: list[tuple[Fit, int]]
+    peaks: Floats
+    evaluations: int
 
 
 def refine_all(
     problem: Problem,
     starts: Floats,
     settings: SearchSettings,
-    progress: Callable[[float], None],
-    spent: list[int] | None = None,
-) -> list[tuple[Fit, int]]:
-    """Least squares from every start: a short round for all, then each distinct survivor to the end.
+    progress: Callable[[float], None] = lambda share: None,
+) -> Descended:
+    """Descents from every start: a coarse round for all, then each distinct survivor to the end.
 
-    The short round grants the model a larger error, which widens the basins, and simulates more coarsely.
+    The coarse round grants the model a larger error, which widens the basins, and simulates more coarsely.
 
     Args:
         problem: The scan prepared.
         starts: Values of all parameters, shape (start, parameter).
-        settings: Evaluations of both rounds.
+        settings: Steps of both rounds.
         progress: Called with the share done.
-        spent: The model evaluations of every fit are appended, if given.
-
-    Returns:
-        Fits, and how many starts each stands for.
     """
-    units = np.clip(problem.prior.to_unit(starts), 0.01, 0.99)
-    # Of the work: the first round, then a share for each stage.
-    rounds = 1 + len(_STAGES)
-
-    def gathered(fits: Iterable[Fit], number: int, done: int) -> list[Fit]:
-        result = []
-        for fit in fits:
-            result.append(fit)
-            progress((done + len(result) / number) / rounds)
-        if spent is not None:
-            spent.extend(fit.evaluations for fit in result)
-        return result
-
-    tries = refine_many(problem.coarse, units, most_evaluations=settings.first_evaluations, tolerance=1e-3)
-    first = gathered(tries, len(units), 0)
-    groups = gather(problem.model.experiment, [(fit, 1) for fit in first], worst_ratio=_SURVIVING_RATIO)
-    groups = groups[:_MOST_SURVIVORS]
-    done: list[tuple[Fit, int]] = []
-    for stage, (share, worst_ratio) in enumerate(_STAGES):
-        if stage == len(_STAGES) - 1:
-            groups, done = groups[:1], done + groups[1:]
-        units = np.array([fit.unit for fit, _ in groups])
-        most = max(round(share * settings.evaluations), 1)
-        tries = refine_many(problem, units, most_evaluations=most, tolerance=settings.tolerance)
-        last = gathered(tries, len(units), 1 + stage)
-        both = [*done, *((fit, count) for fit, (_, count) in zip(last, groups, strict=True))]
-        both = gather(problem.model.experiment, both, worst_ratio=worst_ratio)
-        # Those that still had evaluations left have converged.
-        unfinished = {id(fit) for fit in last if fit.evaluations >= most}
-        done = [(fit, count) for fit, count in both if id(fit) not in unfinished]
-        groups = [(fit, count) for fit, count in both if id(fit) in unfinished]
-        if not groups:
-            break
-    return done + groups
+    coarse, target = Target(problem.coarse), Target(problem)
+    experiment = problem.model.experiment
+    inside = problem.prior.from_unit(np.clip(problem.prior.to_unit(starts), 0.01, 0.99))
+    first, misfits = descend(
+        coarse,
+        coarse.place(inside),
+        steps=settings.coarse_steps,
+        tolerance=_COARSE_GAIN,
+        progress=lambda share: progress(0.4 * share),
+    )
+    kinds = alike(experiment, coarse.values(first), misfits, share=_DIFFERENT)
+    worst = _WORST_RATIO * misfits.min() + _WORST
+    kinds = [kind for kind in kinds if misfits[kind[0]] <= worst][:_MOST_SURVIVORS]
+    z, misfits = descend(
+        target,
+        first[[lead for lead, _ in kinds]],
+        steps=settings.steps,
+        tolerance=_GAIN,
+        progress=lambda share: progress(0.4 + 0.5 * share),
+    )
+    behind = [len(members) for _, members in kinds]
+    kinds = alike(experiment, target.values(z), misfits)
+    kinds = [kind for kind in kinds if misfits[kind[0]] <= _WORST_RATIO * misfits.min() + _WORST]
+    units = np.clip(problem.prior.to_unit(target.values(z[[lead for lead, _ in kinds]])), 1e-3, 1 - 1e-3)
+    fits = list(refine_many(problem, units, most_evaluations=_POLISH, tolerance=settings.tolerance))
+    progress(1.0)
+    return Descended(
+        fits=[(fit, sum(behind[i] for i in kind[1])) for fit, kind in zip(fits, kinds, strict=True)],
+        peaks=z[misfits <= misfits.min() + _NO_PART],
+        evaluations=coarse.evaluations + target.evaluations + sum(fit.evaluations for fit in fits),
+    )
 
 
 def _free_form(

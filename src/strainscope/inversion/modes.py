@@ -29,23 +29,40 @@ def gather(
         fits: Fits and the number of starts behind each.
         worst_ratio: Fits whose cost exceeds the best by more than this factor are dropped.
     """
-    strains, factors = _profiles(experiment, np.array([fit.values for fit, _ in fits]))
-    modes: list[tuple[int, list[int]]] = []
-    for i in np.argsort([fit.cost for fit, _ in fits], kind="stable"):
-        for lead, members in modes:
-            room = SAME_PROFILE * np.abs(strains[lead]).max()
-            same_strain = np.abs(strains[i] - strains[lead]).mean() <= room
-            if same_strain and np.abs(factors[i] - factors[lead]).mean() <= SAME_FACTOR:
-                members.append(int(i))
-                break
-        else:
-            modes.append((int(i), [int(i)]))
+    modes = alike(
+        experiment, np.array([fit.values for fit, _ in fits]), np.array([fit.cost for fit, _ in fits])
+    )
     best = fits[modes[0][0]][0].cost
     return [
         (fits[lead][0], sum(fits[i][1] for i in members))
         for lead, members in modes
         if fits[lead][0].cost <= worst_ratio * best
     ]
+
+
+def alike(
+    experiment: Experiment, values: Floats, costs: Floats, *, share: float = 1.0
+) -> list[tuple[int, list[int]]]:
+    """Which of some profiles are one: the best of each kind, and all of it, the kind of lowest cost first.
+
+    Args:
+        experiment: Families.
+        values: Of all parameters, shape (profile, parameter).
+        costs: Shape (profile,).
+        share: Of the differences that are usually allowed.
+    """
+    strains, factors = _profiles(experiment, values)
+    kinds: list[tuple[int, list[int]]] = []
+    for i in np.argsort(costs, kind="stable"):
+        for lead, members in kinds:
+            room = share * SAME_PROFILE * np.abs(strains[lead]).max()
+            same_strain = np.abs(strains[i] - strains[lead]).mean() <= room
+            if same_strain and np.abs(factors[i] - factors[lead]).mean() <= share * SAME_FACTOR:
+                members.append(int(i))
+                break
+        else:
+            kinds.append((int(i), [int(i)]))
+    return kinds
 
 
 def nearest_fit(experiment: Experiment, fits: Sequence[Fit], values: Floats) -> NDArray[np.int64]:

@@ -52,6 +52,7 @@ class ModePosterior:
 def posterior_of(
     problem: Problem,
     found: Sequence[tuple[Fit, int]],
+    peaks: Floats,
     settings: PosteriorSettings,
     *,
     rng: np.random.Generator,
@@ -62,17 +63,18 @@ def posterior_of(
     Args:
         problem: The scan prepared.
         found: Fits and the starts behind each, best first.
+        peaks: Maxima of the posterior's density as far as they are known, in the coordinates of `Target`, shape (n, d).
         settings: How many draws.
         rng: Source of randomness.
         progress: Called with the share done.
     """
     target = Target(problem, spread=noise_spread(found[0][0], len(problem.prior.free)))
     experiment, fits = problem.model.experiment, [fit for fit, _ in found]
-    peaks = np.array([target.climb(target.place(fit.values[None])[0]) for fit in fits])
     drawn = sample(
         target,
         peaks,
         lambda z: nearest_fit(experiment, fits, target.values(z)),
+        regions=len(fits),
         wanted=settings.effective,
         most=settings.evaluations,
         rng=rng,

@@ -26,7 +26,7 @@ _BACKGROUND_ROOM = 3.0
 # to this rms error of log10 before resolution (2e-4 behind 25 arcsec), and this many angles a fringe.
 _COARSE_TOLERANCE = 1e-2
 _COARSE_POINTS_PER_FRINGE = 5.0
-_COARSE_MODEL_ERROR = 0.1
+_COARSE_MODEL_ERROR = 0.03
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,7 +1,6 @@
 """Weighted draws of a posterior: centres and surrogates propose, the exact likelihood decides."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -9,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from strainscope.diffraction.engine import worker_count
-from strainscope.inversion.centres import Centre, Centres, centre_at
+from strainscope.inversion.centres import Centres
 from strainscope.inversion.evidence import log_normaliser
 from strainscope.inversion.heavy_tailed import HeavyTailed
 from strainscope.inversion.mixture import Mixture, Proposal, Walked, WeightedDraws, effective_size
 from strainscope.inversion.surrogate import PolynomialSurrogate
-from strainscope.inversion.target import Features, LinearInProfile, log_density
+from strainscope.inversion.target import Features, log_density
 from strainscope.inversion.warp import Warp
 
 Floats = NDArray[np.float64]
@@ -56,8 +54,8 @@ class Density(Protocol):
     def features(self, z: Floats) -> Features:
         """Features to describe places around one (d,) by."""
 
-    def linear_in_profile(self, z: Floats, features: Features) -> LinearInProfile:
-        """Residuals around a place (d,) as a linear function of features."""
+    def jacobian_by_features(self, z: Floats, features: Features) -> Floats:
+        """Derivatives (point, feature) of the scan's residuals by features at a place (d,), not quite exact."""
 
     def climb(self, z: Floats) -> Floats:
         """The maximum (d,) of the density uphill of a place (d,)."""
@@ -85,6 +83,7 @@ def sample(
     places: Floats,
     region_of: Callable[[Floats], Labels],
     *,
+    regions: int = 1,
     wanted: float,
     most: int,
     rng: np.random.Generator,
@@ -98,14 +97,15 @@ def sample(
 
     Args:
         target: The posterior.
-        places: Its maxima, the highest first, shape (region, d).
-        region_of: Which of the maxima's regions places (n, d) lie in, shape (n,).
+        places: Maxima, shape (maximum, d); more of them may turn up.
+        region_of: Which region places (n, d) lie in, shape (n,).
+        regions: How many there are.
         wanted: Effective draws that are enough.
         most: Evaluations of the residuals at most; a round that has begun is finished.
         rng: Source of randomness.
         progress: Called with the share done.
     """
-    state = _State(target, places, region_of, rng)
+    state = _State(target, places, region_of, regions, rng)
     state.centre()
     number = _FIRST
     pooled = state.mixture.together()
@@ -136,12 +136,15 @@ class _State:
         target: Density,
         places: Floats,
         region_of: Callable[[Floats], Labels],
+        number: int,
         rng: np.random.Generator,
     ) -> None:
-        self._target, self._places, self._region_of, self._rng = target, places, region_of, rng
+        self._target, self._places, self._rng = target, places, rng
+        self._region_of, self._number = region_of, number
         self._features = target.features(places[0])
         self.known = _Known(target)
         self.mixture = Mixture()
+        self._highest = -np.inf
         # Regions of the draws, and of the centres that they came from; -1 for other draws.
         self._regions: list[Labels] = []
         self._origins: list[Labels] = []
@@ -168,14 +171,10 @@ class _State:
         return self.mixture.together().effective < _LEAST_EFFECTIVE
 
     def _add_centres(self, places: Floats) -> None:
-        with ThreadPoolExecutor(worker_count()) as pool:
-            centres: list[Centre] = list(
-                pool.map(lambda place: centre_at(self._target, self._features, place), places)
-            )
-        self._highest = max(getattr(self, "_highest", -np.inf), *(centre.log_density for centre in centres))
-        proposal = Centres(centres)
+        proposal = Centres(self._target, self._features, places)
+        self._highest = max(self._highest, float(proposal.log_density_there.max()))
         z, origin = proposal.draw(_EACH, rng=self._rng)
-        self._ask(proposal, z, self._region_of(places)[origin], asked=_EACH * len(centres))
+        self._ask(proposal, z, self._region_of(places)[origin], asked=_EACH * len(places))
 
     def _ask(self, proposal: Proposal, z: Floats, origin: Labels, *, asked: int | None = None) -> None:
         self.mixture.add(proposal, z, self.known.ask(z), asked=asked)
@@ -185,7 +184,7 @@ class _State:
     def walk(self, number: int, pooled: WeightedDraws) -> None:
         """A round of draws by walks through surrogates, a tenth of them by heavy-tailed distributions."""
         region = self.regions()
-        weight = np.array([np.exp(pooled.log_weight[region == k]).sum() for k in range(len(self._places))])
+        weight = np.array([np.exp(pooled.log_weight[region == k]).sum() for k in range(self._number)])
         group = self.joined(pooled)
         weight = np.array([weight[group == k].sum() for k in range(len(weight))])
         chosen = np.flatnonzero(weight > _LEAST_WEIGHT)
@@ -213,7 +212,7 @@ class _State:
 
     def joined(self, pooled: WeightedDraws) -> Labels:
         """For each region the lowest one that its posterior runs into."""
-        region, origin, n = self.regions(), np.concatenate(self._origins), len(self._places)
+        region, origin, n = self.regions(), np.concatenate(self._origins), self._number
         weight = np.exp(pooled.log_weight)
         flow = np.zeros((n, n))
         seen = origin >= 0

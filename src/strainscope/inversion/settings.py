@@ -8,6 +8,8 @@ _LEAST = {
     "generations": 0,
     "starts": 1,
     "first_evaluations": 3,
+    "coarse_steps": 1,
+    "steps": 1,
     "evaluations": 3,
 }
 
@@ -39,8 +41,10 @@ class SearchSettings:
         population: Best draws that evolve.
         generations: Rounds of evolution; each simulates as many curves as the population has members.
         starts: Distinct members of the evolved population that are refined.
-        first_evaluations: Model evaluations each start gets in the first, coarse round.
-        evaluations: Model evaluations at most for the distinct ones that go on.
+        first_evaluations: Model evaluations of the short fits that learn the instrument before profiles evolve.
+        coarse_steps: Steps of every start's coarse descent.
+        steps: Steps at most for the distinct ones that go on.
+        evaluations: Model evaluations at most of a free-form refinement.
         tolerance: Relative change of the sum of squares at which those are done.
         model_error: Relative error [1] granted to the model at every point; widens the bands accordingly.
         splines: Weights of a free-form refinement (B-splines for strain and E) on top; 0 for none.
@@ -51,6 +55,8 @@ class SearchSettings:
     generations: int = 30
     starts: int = 12
     first_evaluations: int = 14
+    coarse_steps: int = 8
+    steps: int = 15
     evaluations: int = 80
     tolerance: float = 1e-6
     model_error: float = 0.07

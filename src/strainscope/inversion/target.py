@@ -166,23 +166,18 @@ class Target:
         others = np.flatnonzero(self._free >= experiment.slices["profile"].stop)
         return Features(target=self, depth=_apart(shown, even), others=others, warp=self.warp(z))
 
-    def linear_in_profile(self, z: Floats, features: "Features | None" = None) -> "LinearInProfile":
-        """Residuals around a place (d,), linear in strain and E over depth and in the warped other coordinates."""
-        problem, free = self.problem, self._free
-        of = self.features(z) if features is None else features
-        n_profile = problem.model.experiment.slices["profile"].stop
-        expected, jacobian = problem.model.expected_with_profile_jacobian(self.values(z[None])[0], of.depth)
-        residual, slope = self._shortened(expected)
-        jacobian = slope[:, None] * jacobian / np.sqrt(self.spread)
-        own = np.ix_(free[of.others], of.others)
-        by_warp = np.linalg.inv(of.warp.jacobian(z[None])[0][np.ix_(of.others, of.others)])
-        split = 2 * len(of.depth)
-        others = jacobian[:, split:][:, free[of.others] - n_profile] @ self.slopes(z[None])[0][own] @ by_warp
-        return LinearInProfile(
-            of=of,
-            place=z,
-            residual=residual / np.sqrt(self.spread),
-            jacobian=np.concatenate([jacobian[:, :split], others], axis=1),
+    def jacobian_by_features(self, z: Floats, features: "Features") -> Floats:
+        """Derivatives (point, feature) of the scan's residuals by features at a place (d,), from a coarser grid."""
+        problem, free, others = self.problem, self._free, features.others
+        model = problem.coarse.model
+        n_profile = model.experiment.slices["profile"].stop
+        expected, jacobian = model.expected_with_profile_jacobian(self.values(z[None])[0], features.depth)
+        jacobian = self._shortened(expected)[1][:, None] * jacobian / np.sqrt(self.spread)
+        by_warp = np.linalg.inv(features.warp.jacobian(z[None])[0][np.ix_(others, others)])
+        split = 2 * len(features.depth)
+        by_z = self.slopes(z[None])[0][np.ix_(free[others], others)]
+        return np.concatenate(
+            [jacobian[:, :split], jacobian[:, split:][:, free[others] - n_profile] @ by_z @ by_warp], axis=1
         )
 
     def slopes(self, z: Floats) -> Floats:
@@ -227,31 +222,6 @@ class Features:
         chain = self.target.slopes(z)[:, where]
         parts = [slope @ chain for slope in by_values]
         return np.concatenate([*parts, self.warp.jacobian(z)[:, self.others]], axis=1)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LinearInProfile:
-    """Residuals around a place as a linear function of features.
-
-    Attributes:
-        of: The features.
-        place: Where residuals are exact, shape (d,).
-        residual: There, shape (point,).
-        jacobian: By the features, shape (point, feature).
-    """
-
-    of: Features
-    place: Floats
-    residual: Floats
-    jacobian: Floats
-
-    def features(self, z: Floats) -> Floats:
-        """Their differences from those at the place, shape (n, feature), of places (n, d)."""
-        return self.of(z) - self.of(self.place[None])
-
-    def slopes(self, z: Floats) -> Floats:
-        """Derivatives (n, feature, d) of the features at places (n, d)."""
-        return self.of.slopes(z)
 
 
 def _apart(first: Floats, second: Floats) -> Floats:
