@@ -19,11 +19,9 @@ from strainscope.inversion.warp import Warp
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-# Goals for each centre, centres of the rounds that follow the first, and those of further ones while fewer draws are
-# effective than a surrogate is to start from.
-_EACH, _ROUNDS, _FURTHER, _LEAST_EFFECTIVE, _MOST_ROUNDS = 60, (4, 8), 8, 50.0, 5
-# Centres after a walk that leaves less than this share of all draws effective.
-_MENDING, _LEAST_SHARE_EFFECTIVE = 4, 0.1
+# Goals for each centre, and centres of the second round and of those that follow. More rounds come before the first
+# walk while fewer draws are effective than a surrogate is to start from, up to so many.
+_EACH, _SECOND, _CENTRES, _LEAST_EFFECTIVE, _MORE_ROUNDS = 60, 4, 8, 50.0, 3
 # A draw this much above every known maximum in log density shows that there is a higher one.
 _HIGHER = 1.0
 # Draws of the surrogates' first round, and how rounds grow.
@@ -106,19 +104,16 @@ def sample(
         progress: Called with the share done.
     """
     state = _State(target, places, region_of, regions, rng)
-    state.centre()
+    state.begin()
     number = _FIRST
-    pooled = state.mixture.together()
-    while state.known.number < most:
-        state.walk(number, pooled)
+    while True:
+        # Where weights are large too little was proposed.
+        state.centre(_CENTRES)
+        state.walk(number)
         pooled = state.mixture.together()
         progress(min(max(pooled.effective / wanted, state.known.number / most), 1.0))
-        if pooled.effective >= wanted:
+        if pooled.effective >= wanted or state.known.number >= most:
             break
-        if pooled.effective < _LEAST_SHARE_EFFECTIVE * state.known.number:
-            # Large weights show where too little was proposed.
-            state.centre_at_draws(pooled, _MENDING)
-            pooled = state.mixture.together()
         number = round(_GROWTH * number)
     return Drawn(
         draws=pooled,
@@ -149,26 +144,22 @@ class _State:
         self._regions: list[Labels] = []
         self._origins: list[Labels] = []
 
-    def centre(self) -> None:
-        """Rounds of centres."""
+    def begin(self) -> None:
+        """Rounds of centres until there is something to walk from."""
         self._add_centres(self._places)
-        done = 0
-        while done < len(_ROUNDS) or (done < _MOST_ROUNDS and self._few()):
-            number = _ROUNDS[done] if done < len(_ROUNDS) else _FURTHER
-            pooled = self.mixture.together()
-            self.centre_at_draws(pooled, number)
-            done += 1
+        self.centre(_SECOND)
+        for _ in range(_MORE_ROUNDS):
+            if self.mixture.together().effective >= _LEAST_EFFECTIVE:
+                break
+            self.centre(_CENTRES)
 
-    def centre_at_draws(self, pooled: WeightedDraws, number: int) -> None:
+    def centre(self, number: int) -> None:
         """So many centres at draws of some weight, one of them at a higher maximum if the draws show that there is."""
-        places = _spread(pooled, number, self._rng)
+        places = _spread(self.mixture.together(), number, self._rng)
         best, log_density = self.known.best()
         if log_density > self._highest + _HIGHER:
             places[0] = self._target.climb(best)
         self._add_centres(places)
-
-    def _few(self) -> bool:
-        return self.mixture.together().effective < _LEAST_EFFECTIVE
 
     def _add_centres(self, places: Floats) -> None:
         proposal = Centres(self._target, self._features, places)
@@ -181,8 +172,9 @@ class _State:
         self._regions.append(self._region_of(z))
         self._origins.append(origin)
 
-    def walk(self, number: int, pooled: WeightedDraws) -> None:
-        """A round of draws by walks through surrogates, a tenth of them by heavy-tailed distributions."""
+    def walk(self, number: int) -> None:
+        """A round of draws by walks through surrogates, and a tenth as many of heavy-tailed distributions."""
+        pooled = self.mixture.together()
         region = self.regions()
         weight = np.array([np.exp(pooled.log_weight[region == k]).sum() for k in range(self._number)])
         group = self.joined(pooled)
