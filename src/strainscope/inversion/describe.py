@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from strainscope.experiment import Experiment
 from strainscope.inversion.derived import derived_quantities
@@ -17,6 +18,8 @@ Floats = NDArray[np.float64]
 BAND_DRAWS = 1000
 # What a curve leaves of the prior's variance, in coordinates in which that is 1, if it determines a parameter.
 _DETERMINED = 0.5
+# A parameter lies on a bound where so much of the posterior is within such a share of the prior from it.
+_LEANING, _AT_BOUND = 0.2, 0.01
 _LOW, _MIDDLE, _HIGH = 0.05, 0.5, 0.95
 BAND_MEANING = (
     "Draws of the posterior around each mode, weighted by the exact likelihood; residuals that exceed the assumed "
@@ -98,11 +101,14 @@ def _parameters(problem: Problem, own: ModePosterior) -> tuple[FittedParameter, 
     )
     spread = own.share @ (own.z - own.share @ own.z) ** 2
     determined = dict(zip(prior.free.tolist(), (spread < _DETERMINED).tolist(), strict=True))
+    unit = ndtr(own.z)
+    ends = own.share @ (unit < _AT_BOUND), own.share @ (unit > 1 - _AT_BOUND)
+    leaning = dict(zip(prior.free.tolist(), np.maximum(*ends).tolist(), strict=True))
     result = []
     for i, spec in enumerate(prior.parameters):
         free = i in determined
         # In unit coordinates a constraint that holds the parameter is a bound like any other.
-        near = min(fit.unit[i], 1 - fit.unit[i]) < 1e-3
+        near = min(fit.unit[i], 1 - fit.unit[i]) < 1e-3 or leaning.get(i, 0.0) > _LEANING
         low, middle, high = quantiles[:, i].tolist()
         result.append(
             FittedParameter(

@@ -26,7 +26,7 @@ FEWEST_DRAWS, WORST_PARETO = 100, 0.7
 # A run of a twentieth of the points that the fit misses by this much in log10 and in standard deviations.
 WORST_PART_RMS, WORST_PART_SD = 0.2, 2.0
 # A parameter this near to a bound, in shares of the room, is on it; so far beyond it the model is asked for.
-ON_BOUND = 2e-3
+ON_BOUND = 0.03
 # How many times as far as on the allowed side the scan must reach on the other to look turned.
 TURNED_REACH = 2.0
 
