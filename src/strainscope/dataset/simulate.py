@@ -59,17 +59,25 @@ class Simulator:
 
     def curves(self, block: int) -> Curves:
         """Curves of one block of samples, shape (<= BLOCK, angle), angles growing towards larger θ."""
-        return self.simulate(self.plan.draws.values(block * BLOCK, min((block + 1) * BLOCK, self.plan.size)))
+        varying = self.plan.draws.values(block * BLOCK, min((block + 1) * BLOCK, self.plan.size))
+        return self.simulate(varying, together=BLOCK)
 
-    def simulate(self, varying: Floats) -> Curves:
-        """Curves of given values of the parameters that vary, shape (curve, parameter)."""
+    def simulate(self, varying: Floats, *, together: int = 0) -> Curves:
+        """Curves of given values of the parameters that vary, shape (curve, parameter).
+
+        Args:
+            varying: The values.
+            together: Rows of the matrix product at least: its last digit depends on how many there are.
+        """
         values = self.plan.with_held(varying)
         if not self.linear:
             return np.array([self.model.expected(row) for row in values], dtype=np.float32)
         model = self.model
         _, log_scale, log_background, slope = values[0, model.experiment.slices["scale"]]
         cells = self.sublayers(values)
-        seen = reflectivities(self._tables, cells).reshape(len(values), -1) @ self._matrix
+        reflected = reflectivities(self._tables, cells).reshape(len(values), -1)
+        padded = np.zeros((max(together - len(values), 0), reflected.shape[1]), dtype=reflected.dtype)
+        seen = (np.concatenate([reflected, padded]) @ self._matrix)[: len(values)]
         background = 10.0**log_background * (1 + slope * model.lever)
         return np.asarray(10.0**log_scale * seen + background, dtype=np.float32)
 

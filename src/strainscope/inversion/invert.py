@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
@@ -156,6 +157,35 @@ def explain(
     progress: Progress = _silent,
 ) -> Explanation:
     """The posterior draws behind what `invert` says, with its arguments and errors, and a source of randomness."""
+    # The linear algebra's own threads would only get in the way of those that simulate.
+    with threadpool_limits(limits=1):
+        return _explain(
+            scan,
+            experiment,
+            bounds=bounds,
+            held=held,
+            start=start,
+            settings=settings,
+            rng=rng,
+            draws=draws,
+            proposal=proposal,
+            progress=progress,
+        )
+
+
+def _explain(
+    scan: Scan,
+    experiment: Experiment,
+    *,
+    bounds: Mapping[str, tuple[float, float]],
+    held: Mapping[str, float],
+    start: Mapping[str, float],
+    settings: SearchSettings,
+    rng: np.random.Generator,
+    draws: PosteriorSettings,
+    proposal: Proposal | None,
+    progress: Progress,
+) -> Explanation:
     progress("reading the curve", 0.0)
     problem = prepare(
         scan, experiment, bounds=bounds, held=held, start=start, model_error=settings.model_error

@@ -21,12 +21,12 @@ Floats = NDArray[np.float64]
 _OFFSET_ROOM_WIDTHS = 0.6
 _DEEPEST_FRINGES = 20_000.0
 # The floor of a scan may be its background, or the tails of what it shows: by so many decades more.
-_BACKGROUND_ROOM = 3.0
+_BACKGROUND_ROOM = 5.0
 # Good enough to rank draws and for the first round of refinement, where the resolution hides the rest: sublayers
 # to this rms error of log10 before resolution (2e-4 behind 25 arcsec), and this many angles a fringe.
 _COARSE_TOLERANCE = 1e-2
 _COARSE_POINTS_PER_FRINGE = 5.0
-_COARSE_MODEL_ERROR = 0.03
+_COARSE_MODEL_ERROR, _COARSER = 0.03, 1.5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +58,7 @@ class Problem:
             narrowest_fwhm_arcsec=max(self.model.narrowest_fwhm_arcsec, 0.8 * width),
             points_per_fringe=_COARSE_POINTS_PER_FRINGE,
         )
-        error = max(self.likelihood.model_error, _COARSE_MODEL_ERROR)
+        error = max(_COARSER * self.likelihood.model_error, _COARSE_MODEL_ERROR)
         return replace(self, model=model, likelihood=replace(self.likelihood, model_error=error))
 
 
