@@ -1,0 +1,217 @@
+"""Noise-free curves of a known instrument: thousands of them fitted at once, in float64, with the exact Jacobian."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from strainscope.diffraction.engine import AngleTables, reflectivities, reflectivity_jacobian
+from strainscope.diffraction.sublayers import Sublayers, gauss_depths
+from strainscope.experiment import ScanModel
+from strainscope.prior import Prior
+
+Floats = NDArray[np.float64]
+
+# Curves that are worked on together: their reflectivities and derivatives stay in memory.
+_TOGETHER = 64
+# Levenberg and Marquardt's damping: at first, factors that are tried at once, and how it changes.
+_FIRST_DAMPING, _TRIED = 1e-3, np.array([0.1, 10.0])
+_GAIN, _LOSS = 0.3, 100.0
+_LEAST_DAMPING = 1e-12
+# Relative gain in the sum of squares below which a fit has come to its end.
+_END = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class IdealCurves:
+    """log10 of the intensities of profiles in an instrument whose parameters are all held.
+
+    Attributes:
+        model: Sample, instrument, points.
+        prior: Bounds of the free parameters, which are all of the profile; values of the others.
+    """
+
+    model: ScanModel
+    prior: Prior
+
+    @cached_property
+    def _fixed(self) -> Floats:
+        return self.prior.from_unit(np.full(len(self.prior.names), 0.5))
+
+    @cached_property
+    def _to_points(self) -> csr_array:
+        """From reflectivities (polarization × node) to the points."""
+        return csr_array(np.concatenate(list(self.model.to_points(self._fixed)), axis=1))
+
+    @cached_property
+    def _background(self) -> Floats:
+        _, _, log_background, slope = self._fixed[self.model.experiment.slices["scale"]]
+        return np.asarray(10.0**log_background * (1 + slope * self.model.lever))
+
+    @cached_property
+    def _scale(self) -> float:
+        return float(10.0 ** self._fixed[self.model.experiment.slices["scale"]][1])
+
+    def values(self, unit: Floats) -> Floats:
+        """All parameters (curve, parameter) from unit coordinates of the free ones (curve, free)."""
+        whole = np.full((len(unit), len(self.prior.names)), 0.5)
+        whole[:, self.prior.free] = unit
+        return self.prior.from_unit(whole)
+
+    def unit(self, values: Floats) -> Floats:
+        """Unit coordinates (curve, free) of values of all parameters (curve, parameter), within [0, 1]."""
+        return np.clip(self.prior.to_unit(values)[:, self.prior.free], 0.0, 1.0)
+
+    def log10(self, unit: Floats) -> Floats:
+        """log10 of the intensities, shape (curve, point), at unit coordinates (curve, free)."""
+        blocks = []
+        for first in range(0, len(unit), _TOGETHER):
+            cells, _ = self._cells(unit[first : first + _TOGETHER])
+            seen = reflectivities(self.model.tables, cells).reshape(len(cells.thickness), -1)
+            blocks.append(np.log10(self._scale * (self._to_points @ seen.T).T + self._background))
+        return np.concatenate(blocks)
+
+    def log10_float32(self, unit: Floats) -> NDArray[np.float32]:
+        """The same as `log10` in float32, to compare many: off by some 1e-5."""
+        cells, _ = self._cells(unit)
+        seen = reflectivities(self._tables_float32, cells).reshape(len(unit), -1)
+        intensity = np.float32(self._scale) * (self._to_points_float32 @ seen.T).T
+        return np.asarray(np.log10(intensity + self._background.astype(np.float32)), dtype=np.float32)
+
+    @cached_property
+    def _tables_float32(self) -> AngleTables:
+        return self.model.tables_at(np.arange(len(self.model.grid.node_arcsec)))
+
+    @cached_property
+    def _to_points_float32(self) -> csr_array:
+        return self._to_points.astype(np.float32)
+
+    def log10_with_jacobian(self, unit: Floats) -> tuple[Floats, Floats]:
+        """The same and its derivatives (curve, point, free) by the unit coordinates."""
+        curves, jacobians = [], []
+        where = self.model.experiment.slices["profile"]
+        for first in range(0, len(unit), _TOGETHER):
+            part = unit[first : first + _TOGETHER]
+            cells, own = self._cells(part)
+            depth = gauss_depths(cells.upper, cells.thickness)
+            whole = np.full((len(part), len(self.prior.names)), 0.5)
+            whole[:, self.prior.free] = part
+            chain = self.prior.unit_jacobian(whole)[:, where][..., self.prior.free]
+            slopes = [
+                (gradient @ chain).reshape(*depth.shape, -1)
+                for gradient in self.model.experiment.profile.gradient(depth.reshape(len(own), -1), own)
+            ]
+            seen, changes = reflectivity_jacobian(self.model.tables, cells, *slopes)
+            n, _, k, node = changes.shape
+            both = np.concatenate([seen[:, None], np.swapaxes(changes, 1, 2)], axis=1)
+            intensity = self._scale * (self._to_points @ both.reshape(n * (k + 1), 2 * node).T).T
+            intensity = intensity.reshape(n, k + 1, -1)
+            total = intensity[:, 0] + self._background
+            curves.append(np.log10(total))
+            jacobians.append(np.swapaxes(intensity[:, 1:] / (np.log(10) * total[:, None]), 1, 2))
+        return np.concatenate(curves), np.concatenate(jacobians)
+
+    def _cells(self, unit: Floats) -> tuple[Sublayers, Floats]:
+        own = self.values(unit)[:, self.model.experiment.slices["profile"]]
+        return self.model.sublayers(own), own
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CurveFits:
+    """Where fits to many curves ended.
+
+    Attributes:
+        unit: Unit coordinates, shape (fit, free).
+        rms: Of log10 of the intensity [1], shape (fit,).
+        iterations: Jacobians that were computed, of all fits together.
+    """
+
+    unit: Floats
+    rms: Floats
+    iterations: int
+
+
+def fit_curves(
+    ideal: IdealCurves,
+    measured: Floats,
+    start: Floats,
+    *,
+    iterations: int,
+    solved: float = 1e-7,
+    smoothing: csr_array | None = None,
+) -> CurveFits:
+    """Bounded least squares on log10 of the intensity, every fit by itself, many at once (Levenberg-Marquardt).
+
+    Coordinates on a bound that the misfit presses them to are held for the step.
+
+    Args:
+        ideal: Of the curves.
+        measured: log10 of the intensity, shape (fit, point).
+        start: Unit coordinates, shape (fit, free).
+        iterations: Of each fit at most.
+        solved: A fit ends at this rms.
+        smoothing: Taken of measured and simulated curves alike before they are compared, shape (point, point).
+
+    References:
+        Moré, Lecture Notes in Mathematics 630 (1978) 105, doi:10.1007/BFb0067700
+    """
+    unit = np.clip(start, 0.0, 1.0)
+    number = measured.shape[1]
+    damping = np.full(len(unit), _FIRST_DAMPING)
+    square = np.full(len(unit), np.inf)
+    going, spent = np.arange(len(unit)), 0
+    for _ in range(iterations):
+        curve, jacobian = ideal.log10_with_jacobian(unit[going])
+        spent += len(going)
+        residual = _smooth(curve - measured[going], smoothing)
+        jacobian = _smooth(jacobian, smoothing, axis=1)
+        square[going] = (residual**2).sum(axis=1)
+        tried = _tried(unit[going], residual, jacobian, damping[going])
+        reached = (
+            _smooth(
+                ideal.log10(tried.reshape(-1, tried.shape[-1])) - np.repeat(measured[going], len(_TRIED), 0),
+                smoothing,
+            )
+            ** 2
+        ).sum(axis=1)
+        reached = reached.reshape(len(going), len(_TRIED))
+        best = np.argmin(reached, axis=1)
+        rows = np.arange(len(going))
+        lower = reached[rows, best]
+        better = lower < square[going]
+        gain = 1 - lower / np.maximum(square[going], 1e-300)
+        moved = going[better]
+        unit[moved], square[moved] = tried[rows, best][better], lower[better]
+        factor = np.where(better, _TRIED[best] * np.where(gain > 0.5, _GAIN, 1.0), _LOSS)
+        damping[going] = np.maximum(damping[going] * factor, _LEAST_DAMPING)
+        ended = (better & (gain < _END)) | (square[going] < number * solved**2) | (damping[going] > 1e8)
+        going = going[~ended]
+        if not len(going):
+            break
+    return CurveFits(unit=unit, rms=np.sqrt(square / number), iterations=spent)
+
+
+def _smooth(values: Floats, smoothing: csr_array | None, *, axis: int = 1) -> Floats:
+    if smoothing is None:
+        return values
+    if values.ndim == 2:
+        return np.asarray((smoothing @ values.T).T)
+    moved = np.moveaxis(values, axis, 0)
+    return np.asarray(np.moveaxis((smoothing @ moved.reshape(len(moved), -1)).reshape(moved.shape), 0, axis))
+
+
+def _tried(unit: Floats, residual: Floats, jacobian: Floats, damping: Floats) -> Floats:
+    """Places (fit, damping, free) that damped steps lead to."""
+    slope = np.einsum("npk,np->nk", jacobian, residual)
+    square = np.swapaxes(jacobian, 1, 2) @ jacobian
+    held = ((unit <= 0) & (slope > 0)) | ((unit >= 1) & (slope < 0))
+    free = ~held
+    slope = np.where(free, slope, 0.0)
+    square = square * (free[:, None] & free[:, :, None])
+    diagonal = np.einsum("nkk->nk", square)
+    extra = (damping[:, None] * _TRIED)[..., None] * np.maximum(diagonal, 1e-12)[:, None] + held[:, None]
+    matrices = square[:, None] + extra[..., None] * np.eye(unit.shape[1])
+    steps = np.linalg.solve(matrices, np.broadcast_to(slope[:, None, :, None], (*extra.shape, 1)))[..., 0]
+    return np.clip(unit[:, None] - steps, 0.0, 1.0)
