@@ -78,7 +78,7 @@ def fit_figure(result: Result, *, width_in: float = COLUMN_IN) -> Figure:
     Returns:
         The figure; :func:`picture` turns it into a file's bytes.
     """
-    with _style():
+    with figure_style():
         figure = Figure(figsize=(width_in, 3.1 if width_in < 5 else 3.7), layout="constrained")
         curve, residual = _stacked(figure, heights=(3, 1))
         draw_fit(curve, result)
@@ -99,7 +99,7 @@ def profile_figure(result: Result, *, width_in: float = COLUMN_IN) -> Figure:
     Returns:
         The figure; :func:`picture` turns it into a file's bytes.
     """
-    with _style():
+    with figure_style():
         wide = width_in >= 5
         figure = Figure(figsize=(width_in, 2.9 if wide else 3.9), layout="constrained")
         if wide:
@@ -117,7 +117,7 @@ def profile_figure(result: Result, *, width_in: float = COLUMN_IN) -> Figure:
 
 def summary_figure(result: Result) -> Figure:
     """Fit on the left and profile on the right, at page width."""
-    with _style():
+    with figure_style():
         figure = Figure(figsize=(PAGE_IN, 3.7), layout="constrained")
         halves: Any = figure.subfigures(1, 2, width_ratios=(1.15, 1), wspace=0.03)
         left, right = halves
@@ -137,7 +137,7 @@ def summary_figure(result: Result) -> Figure:
 
 def scan_figure(scan: Scan, *, title: str) -> Figure:
     """A scan on a logarithmic axis; where it has no intensity the line is broken and a mark says so."""
-    with _style():
+    with figure_style():
         figure = Figure(figsize=(PAGE_IN, 3.7), layout="constrained")
         axes = figure.subplots()
         axes.set_yscale("log")
@@ -162,7 +162,7 @@ def picture(figure: Figure, *, kind: Literal["svg", "png", "pdf"]) -> bytes:
         "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
     }[kind]
     buffer = io.BytesIO()
-    with _style():
+    with figure_style():
         figure.savefig(buffer, format=kind, dpi=RASTER_DPI, metadata=metadata)
     return buffer.getvalue()
 
@@ -267,7 +267,7 @@ def residual_log10(scan: Scan, mode: Mode) -> Floats:
 # Parts ------------------------------------------------------------------------------------------------------
 
 
-def _style() -> AbstractContextManager[None]:
+def figure_style() -> AbstractContextManager[None]:
     """This module's settings on top of matplotlib's defaults, whatever the user's matplotlibrc says."""
     context: AbstractContextManager[None] = style.context(["default", STYLE])
     return context

@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -18,6 +17,7 @@ from typer.core import TyperGroup
 
 from strainscope.cli import dataset as dataset_commands
 from strainscope.cli import estimator as estimator_commands
+from strainscope.cli import series as series_commands
 
 if TYPE_CHECKING:
     from strainscope.crystal import Reflection
@@ -87,6 +87,7 @@ app = typer.Typer(
 app.add_typer(dataset_commands.app, name="dataset")
 app.command()(estimator_commands.train)
 app.command()(estimator_commands.evaluate)
+app.command()(series_commands.batch)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 AxisOption = Annotated[
@@ -392,45 +393,25 @@ def invert(
     as_json: JsonOption = False,
 ) -> None:
     """Find every strain and disorder profile that explains a scan, without a starting guess."""
-    from strainscope import inversion, report
+    from strainscope import report, series
     from strainscope.cli.estimator import proposal_of
-    from strainscope.readers import read_scan
-    from strainscope.sample import at_key, load_sample
 
-    described = load_sample(sample).with_options(axis=axis, intensity=intensity, model_error=model_error)
-    kinds = described.scan
-    if kinds.axis is None or kinds.intensity is None:
-        axes = f"--axis {AXIS_NAMES}"
-        wanted = {axes: kinds.axis, "--intensity counts or normalised": kinds.intensity}
-        missing = " and ".join(option for option, value in wanted.items() if value is None)
-        raise ValueError(f"{sample}: what the scan's columns are is not said; give {missing}.")
+    search = {"draws": draws, "starts": starts, "splines": splines}
+    job = series.Job(
+        sample=sample,
+        axis=axis,
+        intensity=intensity,
+        model_error=model_error,
+        search=tuple((name, value) for name, value in search.items() if value is not None),
+        estimator=estimator,
+        seed=seed,
+    )
+    described = job.described()
     report.check_target(out, force)
-    scan = read_scan(scan_file, axis=kinds.axis, intensity_kind=kinds.intensity)
-    with at_key(str(scan_file)):
-        described.check_scan(scan)
-    chosen = {"draws": draws, "starts": starts, "splines": splines}
-    try:
-        settings = inversion.SearchSettings(
-            model_error=described.model_error,
-            **{key: value for key, value in chosen.items() if value is not None},
-        )
-    except ValueError as error:
-        # It begins with the setting's name, which is the option's.
-        raise ValueError(f"--{error}") from None
+    job.settings()
     proposal = None if estimator is None else proposal_of(estimator, described)
     with _progress() as progress:
-        result = inversion.invert(
-            scan,
-            described.experiment(),
-            bounds=described.bounds(),
-            held=described.held(),
-            start=described.start(),
-            settings=settings,
-            seed=seed,
-            sample_settings=described.settings() | {"search": asdict(settings) | {"estimator": estimator}},
-            proposal=proposal,
-            progress=progress,
-        )
+        result = series.invert_file(scan_file, job, proposal=proposal, progress=progress)
     command = _repeatable(context.obj)
     report.write_result(result, out, force=force, command=command)
     if as_json:

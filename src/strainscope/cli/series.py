@@ -1,0 +1,76 @@
+"""The command `strainscope batch`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from strainscope.series import Outcome
+
+
+def batch(
+    places: Annotated[list[Path], typer.Argument(metavar="SCAN...", help="Scans, or folders of scans.")],
+    sample: Annotated[str, typer.Option("--sample", help="A preset's name, or a sample file.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for table, report and results.")],
+    table: Annotated[
+        Path | None, typer.Option(help="CSV with a column `file` and what else is known of each scan.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Column that results are drawn against, such as dose.")
+    ] = None,
+    axis: Annotated[
+        str | None, typer.Option(help="Scan axis: delta-theta-arcsec, omega-deg or two-theta-deg.")
+    ] = None,
+    intensity: Annotated[str | None, typer.Option(help="Second column: counts or normalised.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of every scan's search.")] = 0,
+    draws: Annotated[int | None, typer.Option(min=1, help="Curves simulated in each search.")] = None,
+    starts: Annotated[int | None, typer.Option(min=1, help="Draws that are refined.")] = None,
+    model_error: Annotated[float | None, typer.Option(help="Relative error granted to the model.")] = None,
+    estimator: Annotated[
+        str | None,
+        typer.Option(help="Proposes profiles in place of the search: one that ships, or a weights file."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the series in the folder.")] = False,
+) -> None:
+    """Invert many scans of one sample, side by side: one table, one report.
+
+    A scan that fails is a row with its reason. Every scan's own result is in OUT/scans. A series that was stopped goes
+    on with --resume: what was done with the same scan, settings and version is kept.
+    """
+    from strainscope import series
+    from strainscope.cli.estimator import proposal_of
+
+    scans = series.find_scans(places)
+    columns = {} if table is None else series.read_columns(table, scans)
+    if against is not None and against not in columns:
+        raise ValueError(f"--against {against}: no such column; --table gives {', '.join(columns) or 'none'}.")
+    search = {"draws": draws, "starts": starts}
+    job = series.Job(
+        sample=sample,
+        axis=axis,
+        intensity=intensity,
+        model_error=model_error,
+        search=tuple((name, value) for name, value in search.items() if value is not None),
+        estimator=estimator,
+        seed=seed,
+    )
+    if estimator is not None:
+        # Refused at once rather than for every scan.
+        proposal_of(estimator, job.described())
+
+    def tell(outcome: "Outcome", done: int) -> None:
+        what = outcome.reason or ("kept" if outcome.again else "done")
+        typer.echo(f"{done} of {len(scans)}: {outcome.file}: {what}", err=True)
+
+    try:
+        outcomes = series.run_series(scans, job, out, resume=resume, load_proposal=proposal_of, progress=tell)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"; go on by the same command with --resume: {out}") from None
+    rows = series.series_table(outcomes, columns)
+    series.write_series_report(outcomes, rows, out, against=against, title=f"{len(scans)} scans of {sample}")
+    series.write_table(rows, out)
+    failed = sum(outcome.reason is not None for outcome in outcomes)
+    typer.echo(f"{len(scans) - failed} of {len(scans)} scans inverted; report: {out / 'report.html'}")
+    if failed == len(scans):
+        raise ValueError(f"no scan could be inverted; {outcomes[0].reason}")

@@ -1,0 +1,19 @@
+"""Many scans of one kind: a folder or a list inverted side by side, one table, one report of the series."""
+
+from strainscope.series.job import Job, invert_file
+from strainscope.series.listing import find_scans, read_columns
+from strainscope.series.report import write_series_report
+from strainscope.series.run import Outcome, run_series
+from strainscope.series.table import series_table, write_table
+
+__all__ = [
+    "Job",
+    "Outcome",
+    "find_scans",
+    "invert_file",
+    "read_columns",
+    "run_series",
+    "series_table",
+    "write_series_report",
+    "write_table",
+]

@@ -1,0 +1,99 @@
+"""What is done with each scan: the same as with one alone."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from strainscope import inversion
+from strainscope.inversion import Result, SearchSettings
+from strainscope.inversion.proposal import Proposal
+from strainscope.readers import read_scan
+from strainscope.sample import Sample, at_key, load_sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """How scans are inverted; plain data, so that another process can be told.
+
+    Attributes:
+        sample: A preset's name, or a sample file.
+        axis: Of the scans; None for the sample's.
+        intensity: "counts" or "normalised"; None for the sample's.
+        model_error: Relative error [1] granted to the model; None for the sample's.
+        search: Settings of the search by name; the others are the usual ones.
+        estimator: What proposes in place of the search: one that ships, or a weights file; None for the search.
+        seed: Of every scan.
+    """
+
+    sample: str
+    axis: str | None = None
+    intensity: str | None = None
+    model_error: float | None = None
+    search: tuple[tuple[str, int], ...] = ()
+    estimator: str | None = None
+    seed: int = 0
+
+    def described(self) -> Sample:
+        """The sample with these settings.
+
+        Raises:
+            ValueError: it is not said what the columns of the scans are.
+        """
+        described = load_sample(self.sample).with_options(
+            axis=self.axis, intensity=self.intensity, model_error=self.model_error
+        )
+        axes = "--axis delta-theta-arcsec, omega-deg or two-theta-deg"
+        wanted = {axes: described.scan.axis, "--intensity counts or normalised": described.scan.intensity}
+        missing = " and ".join(option for option, value in wanted.items() if value is None)
+        if missing:
+            raise ValueError(f"{self.sample}: what the scan's columns are is not said; give {missing}.")
+        return described
+
+    def settings(self) -> SearchSettings:
+        """Those of the search.
+
+        Raises:
+            ValueError: one is out of its range.
+        """
+        try:
+            return replace(SearchSettings(model_error=self.described().model_error), **dict(self.search))
+        except ValueError as error:
+            # It begins with the setting's name, which is the option's.
+            raise ValueError(f"--{error}") from None
+
+
+def invert_file(
+    path: Path,
+    job: Job,
+    *,
+    proposal: Proposal | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> Result:
+    """The inversion of a file.
+
+    Args:
+        path: The scan.
+        job: How.
+        proposal: What `job.estimator` names, loaded.
+        progress: Called with a stage and the share done.
+
+    Raises:
+        ValueError: the file is no scan of this kind; the message is one line that names it.
+        OSError: it cannot be read.
+    """
+    described, settings = job.described(), job.settings()
+    scan = read_scan(path, axis=str(described.scan.axis), intensity_kind=str(described.scan.intensity))
+    with at_key(str(path)):
+        described.check_scan(scan)
+    return inversion.invert(
+        scan,
+        described.experiment(),
+        bounds=described.bounds(),
+        held=described.held(),
+        start=described.start(),
+        settings=settings,
+        seed=job.seed,
+        sample_settings=described.settings() | {"search": asdict(settings) | {"estimator": job.estimator}},
+        proposal=proposal,
+        progress=progress,
+    )

@@ -1,0 +1,80 @@
+"""Which scans, and what else is known of each: a dose, an energy, a place on a map."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+SUFFIXES = (".xy", ".dat", ".txt", ".csv", ".asc")
+FILE_COLUMN = "file"
+
+
+def find_scans(places: Sequence[Path]) -> list[Path]:
+    """Scans in files and folders, in the order given, those of a folder by name.
+
+    Args:
+        places: Files, or folders whose files of the SUFFIXES are scans.
+
+    Raises:
+        ValueError: there are none, or one is named twice.
+        FileNotFoundError: a place that is not there.
+    """
+    found: list[Path] = []
+    for place in places:
+        if place.is_dir():
+            inside = sorted(p for p in place.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+            if not inside:
+                raise ValueError(f"{place}: no scans in this folder; they end in {', '.join(SUFFIXES)}.")
+            found += inside
+        elif place.exists():
+            found.append(place)
+        else:
+            raise FileNotFoundError(f"{place}: no such file or folder.")
+    seen: set[Path] = set()
+    for path in found:
+        if path.resolve() in seen:
+            raise ValueError(f"{path}: is named twice; name every scan once.")
+        seen.add(path.resolve())
+    return found
+
+
+def result_names(scans: Sequence[Path]) -> list[str]:
+    """A folder's name for each scan: its own without the ending, with a number where two are alike."""
+    names: list[str] = []
+    for path in scans:
+        stem, number = path.stem, 2
+        while stem.lower() in (name.lower() for name in names):
+            stem, number = f"{path.stem}-{number}", number + 1
+        names.append(stem)
+    return names
+
+
+def read_columns(table: Path, scans: Sequence[Path]) -> dict[str, list[str]]:
+    """Columns of a CSV beside `file`, for each scan; empty where a scan has no row.
+
+    Args:
+        table: A CSV with a header; the column `file` names the scans, with or without folder.
+        scans: The scans.
+
+    Raises:
+        ValueError: no column `file`, a row for no scan, or two for one.
+    """
+    with table.open(encoding="utf-8-sig", newline="") as opened:
+        reader = csv.DictReader(opened)
+        names = list(reader.fieldnames or [])
+        if FILE_COLUMN not in names:
+            raise ValueError(f"{table}: no column {FILE_COLUMN!r}; it has {', '.join(names) or 'none'}.")
+        rows = list(reader)
+    columns = {name: [""] * len(scans) for name in names if name != FILE_COLUMN}
+    by_name = {path.name: i for i, path in enumerate(scans)} | {str(path): i for i, path in enumerate(scans)}
+    taken: set[int] = set()
+    for number, row in enumerate(rows, start=2):
+        file = (row[FILE_COLUMN] or "").strip()
+        index = by_name.get(file)
+        if index is None:
+            raise ValueError(f"{table}: line {number} is about {file!r}, which is none of the scans.")
+        if index in taken:
+            raise ValueError(f"{table}: line {number} is a second row for {file!r}; give every scan one.")
+        taken.add(index)
+        for name in columns:
+            columns[name][index] = (row[name] or "").strip()
+    return columns

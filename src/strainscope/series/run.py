@@ -1,0 +1,193 @@
+"""Scans inverted side by side; each result is written whole as soon as it is there, so that a stopped run goes on."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from strainscope.diffraction.engine import use_threads, worker_count
+from strainscope.inversion.proposal import Proposal
+from strainscope.report import write_result
+from strainscope.sample import Sample
+from strainscope.series.job import Job, invert_file
+from strainscope.series.listing import result_names
+
+STATE = "series.json"
+SCANS = "scans"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a scan.
+
+    Attributes:
+        file: The scan.
+        folder: Its result; None where it failed.
+        reason: Why it failed, one line; None where it did not.
+        again: Whether the result was there from an earlier run.
+    """
+
+    file: Path
+    folder: Path | None
+    reason: str | None
+    again: bool = False
+
+
+def run_series(
+    scans: Sequence[Path],
+    job: Job,
+    out: Path,
+    *,
+    resume: bool = False,
+    load_proposal: Callable[[str, Sample], Proposal] | None = None,
+    progress: Callable[[Outcome, int], None] = lambda outcome, done: None,
+) -> list[Outcome]:
+    """Invert scans, one a processor at a time; each exactly as alone.
+
+    Args:
+        scans: Files.
+        job: How.
+        out: Folder that gets a result for each scan.
+        resume: Keep the results that are there, as far as scan, settings and version are the same.
+        load_proposal: Loads what `job.estimator` names; has to be a module's function.
+        progress: Called with each outcome and how many there are by then.
+
+    Raises:
+        FileExistsError: the folder exists, and it is not to be gone on with.
+        ValueError: the settings do not hold for any scan.
+    """
+    job.settings()
+    state = _State(out, resume)
+    folders = [out / SCANS / name for name in result_names(scans)]
+    outcomes: dict[int, Outcome] = {}
+    waiting: list[int] = []
+    with state.held():
+        keys = [_fingerprint(path, job) for path in scans]
+        for i, (path, folder) in enumerate(zip(scans, folders, strict=True)):
+            if (folder / "result.json").exists() and state.keys.get(folder.name) == keys[i] is not None:
+                outcomes[i] = Outcome(file=path, folder=folder, reason=None, again=True)
+                progress(outcomes[i], len(outcomes))
+            else:
+                waiting.append(i)
+        for i, reason in _invert([(scans[i], folders[i]) for i in waiting], job, load_proposal):
+            number = waiting[i]
+            failed = reason is not None
+            outcomes[number] = Outcome(
+                file=scans[number], folder=None if failed else folders[number], reason=reason
+            )
+            if not failed:
+                state.done(folders[number].name, keys[number])
+            progress(outcomes[number], len(outcomes))
+    return [outcomes[i] for i in range(len(scans))]
+
+
+def _invert(
+    tasks: Sequence[tuple[Path, Path]],
+    job: Job,
+    load_proposal: Callable[[str, Sample], Proposal] | None,
+) -> Iterator[tuple[int, str | None]]:
+    """Number of each task as it is done, and why it failed if it did."""
+    workers = min(worker_count(), len(tasks))
+    if workers <= 1:
+        proposal = _loaded(job, load_proposal)
+        for i, (path, folder) in enumerate(tasks):
+            yield i, _one(path, folder, job, proposal)
+        return
+    # Fresh processes: a forked one would inherit threads that are not there.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_begin, initargs=(job, load_proposal)
+    ) as pool:
+        futures = {pool.submit(_in_worker, *task, job): i for i, task in enumerate(tasks)}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+_proposal: list[Proposal | None] = []
+
+
+def _begin(job: Job, load_proposal: Callable[[str, Sample], Proposal] | None) -> None:
+    use_threads(1)
+    _proposal[:] = [_loaded(job, load_proposal)]
+
+
+def _loaded(job: Job, load_proposal: Callable[[str, Sample], Proposal] | None) -> Proposal | None:
+    if job.estimator is None or load_proposal is None:
+        return None
+    return load_proposal(job.estimator, job.described())
+
+
+def _in_worker(path: Path, folder: Path, job: Job) -> str | None:
+    return _one(path, folder, job, _proposal[0])
+
+
+def _one(path: Path, folder: Path, job: Job, proposal: Proposal | None) -> str | None:
+    """Invert a scan and write its result; why not, if it failed."""
+    try:
+        result = invert_file(path, job, proposal=proposal)
+        write_result(result, folder, force=(folder / "result.json").exists())
+    except (ValueError, OSError) as error:
+        return " ".join(str(error).split())
+    return None
+
+
+def _fingerprint(path: Path, job: Job) -> str | None:
+    """Of all that decides a result; None for a scan that cannot be read."""
+    try:
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+    about = asdict(job) | {"scan": content, "sample": job.described().settings()}
+    about |= {"version": metadata.version("strainscope")}
+    return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
+
+
+class _State:
+    """Which results of a folder are whole, and by which settings."""
+
+    def __init__(self, out: Path, resume: bool) -> None:
+        self._out, self._path = out, out / STATE
+        self.keys: dict[str, str] = {}
+        if out.exists() and not resume:
+            raise FileExistsError(f"{out}: exists; name another folder, or go on with it by --resume.")
+        if resume and not self._path.exists():
+            raise FileNotFoundError(f"{out}: holds no series to go on with; leave --resume out.")
+        if resume:
+            self.keys = _read_state(self._path)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The folder, with its state written from the beginning."""
+        (self._out / SCANS).mkdir(parents=True, exist_ok=True)
+        self._write()
+        yield
+
+    def done(self, name: str, key: str | None) -> None:
+        """Note a result that is whole."""
+        if key is not None:
+            self.keys[name] = key
+            self._write()
+
+    def _write(self) -> None:
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text(json.dumps({"results": self.keys}, indent=1), encoding="utf-8")
+        os.replace(fresh, self._path)
+
+
+def _read_state(path: Path) -> dict[str, str]:
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): str(key) for name, key in document["results"].items()}
+    except (ValueError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path}: is damaged ({error}); remove it to begin anew.") from None

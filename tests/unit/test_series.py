@@ -1,0 +1,244 @@
+"""A series: which scans, what becomes of each, the table, the report, and going on after an end."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from strainscope import cli, inversion
+from strainscope.inversion import DepthBands, FittedParameter, Mode, Result, Verdict
+from strainscope.inversion.derived import DerivedQuantity
+from strainscope.sample import load_sample
+from strainscope.series import find_scans, read_columns
+from strainscope.series import run as module
+
+JOB = ("--sample", "ggg444", "--intensity", "counts")
+
+
+def result_of(scan, sample_settings, seed):
+    depth = np.linspace(0, 3000, 31)
+    size = 1e-9 * scan.intensity.max()
+    strain = size * np.exp(-(((depth - 1000) / 700) ** 2))
+    ones = np.ones_like(depth)
+    bands = DepthBands(
+        depth=depth,
+        strain=strain,
+        strain_68=np.stack([strain, 1.1 * strain]),
+        strain_95=np.stack([strain, 1.2 * strain]),
+        debye_waller=ones,
+        debye_waller_68=np.stack([ones, ones]),
+        debye_waller_95=np.stack([ones, ones]),
+    )
+    mode = Mode(
+        parameters=(
+            FittedParameter(
+                name="Dmax1", unit="1", value=size, sd=1e-4, interval_90=(0.9 * size, size), lower=0, upper=1
+            ),
+        ),
+        covariance=np.array([[1e-8]]),
+        fitted_names=("Dmax1",),
+        chi2=7.0,
+        reduced_chi2=1.2,
+        rms_log10=0.0301,
+        weight=1.0,
+        starts=5,
+        fitted=np.maximum(scan.intensity, 1.0),
+        bands=bands,
+        maximum_strain=(size, 1000.0),
+        derived=(
+            DerivedQuantity(
+                name="maximum_strain",
+                unit="1",
+                value=size,
+                interval_68=(0.99 * size, 1.01 * size),
+                interval_95=(0.98 * size, 1.02 * size),
+                description="the largest strain",
+            ),
+        ),
+    )
+    return Result(
+        scan=scan,
+        modes=(mode,),
+        verdict=Verdict(level="check", reasons=("Half of it.",)),
+        sample=dict(sample_settings),
+        likelihood="counting statistics",
+        band_meaning="",
+        substrate_angle=0.0,
+        seed=seed,
+        version="0",
+        wall_s=1.5,
+    )
+
+
+@pytest.fixture
+def inverted(monkeypatch):
+    """Scans that a stand-in for the inversion was asked for, in this process."""
+    calls = []
+
+    def invert(scan, experiment, **options):
+        calls.append(scan.name)
+        return result_of(scan, options["sample_settings"], options["seed"])
+
+    monkeypatch.setattr(inversion, "invert", invert)
+    monkeypatch.setattr(module, "worker_count", lambda: 1)
+    return calls
+
+
+@pytest.fixture
+def scans(tmp_path):
+    """Three scans and a file that is none."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    simulate = load_sample("ggg444").with_options(axis="delta-theta-arcsec")
+    for number, strain in enumerate((0.004, 0.008, 0.012)):
+        values = simulate.simulated_values({"Dmax1": strain, "D01": 0.002, "D02": 0.002}, counts=1e5)
+        scan, _ = simulate.simulate(values, counts=1e5, seed=number, span=(-900, 300), step=12)
+        rows = zip(scan.angle, scan.intensity, strict=True)
+        (folder / f"dose{number}.xy").write_text("\n".join(f"{x} {y}" for x, y in rows))
+    (folder / "notes.md").write_text("no scan")
+    return folder
+
+
+@pytest.fixture
+def strainscope(capsys):
+    """Run a command: exit code, stdout, stderr."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            cli.app([str(argument) for argument in arguments], prog_name="strainscope")
+        captured = capsys.readouterr()
+        return ended.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+def test_scans_of_a_folder_come_by_name(scans):
+    assert [path.name for path in find_scans([scans])] == ["dose0.xy", "dose1.xy", "dose2.xy"]
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        (["scans/dose0.xy", "scans"], "named twice"),
+        (["nowhere"], "no such file or folder"),
+        (["empty"], "no scans in this folder; they end in .xy"),
+    ],
+)
+def test_what_is_no_list_of_scans_is_refused(scans, places, message):
+    (scans.parent / "empty").mkdir()
+    with pytest.raises((ValueError, OSError), match=message):
+        find_scans([scans.parent / place for place in places])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,dose\ndose0.xy,1\n", "no column 'file'; it has name, dose"),
+        ("file,dose\ndose9.xy,1\n", "line 2 is about 'dose9.xy', which is none"),
+        ("file,dose\ndose0.xy,1\ndose0.xy,2\n", "line 3 is a second row for 'dose0.xy'"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(scans, text, message):
+    table = scans.parent / "table.csv"
+    table.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_columns(table, find_scans([scans]))
+
+
+def test_a_series_has_a_table_a_report_and_a_result_for_each(scans, inverted, strainscope, tmp_path):
+    table = tmp_path / "doses.csv"
+    table.write_text("file,dose,who\ndose1.xy,2e15,B\ndose0.xy,1e15,A\n")
+    out = tmp_path / "out"
+    code, text, _ = strainscope("batch", scans, *JOB, "--table", table, "--against", "dose", "-o", out)
+    assert code == 0
+    assert text.startswith("3 of 3 scans inverted")
+    rows = pyarrow.parquet.read_table(out / "series.parquet")
+    assert rows.column_names[:5] == ["file", "dose", "who", "verdict", "reasons"]
+    assert rows.column("dose").to_pylist() == [1e15, 2e15, None]
+    assert rows.column("who").to_pylist() == ["A", "B", None]
+    assert rows.schema.field("Dmax1").metadata == {b"unit": b"1"}
+    for row in rows.to_pylist():
+        document = json.loads((out / "scans" / Path(row["file"]).stem / "result.json").read_text())
+        assert row["maximum_strain"] == document["maximum_strain"]
+        assert row["Dmax1_low"] == pytest.approx(0.9 * row["Dmax1"])
+    page = (out / "report.html").read_text()
+    assert all(f"scans/dose{i}/report.html" in page for i in range(3))
+    assert "1e+15" in page
+    assert (out / "series.csv").read_text().count("\n") == 4
+
+
+def test_a_scan_that_fails_is_a_row_and_others_go_on(scans, inverted, strainscope, tmp_path):
+    (scans / "dose1.xy").write_text("no numbers here")
+    code, text, said = strainscope("batch", scans, *JOB, "-o", tmp_path / "out")
+    assert code == 0
+    assert text.startswith("2 of 3 scans inverted")
+    assert "2 of 3: " in said
+    rows = pyarrow.parquet.read_table(tmp_path / "out/series.parquet").to_pylist()
+    assert [row["verdict"] for row in rows] == ["check", "failed", "check"]
+    assert "dose1.xy" in rows[1]["reasons"]
+    assert "\n" not in rows[1]["reasons"]
+    assert rows[1]["Dmax1"] is None
+
+
+def test_where_all_fail_the_command_does(scans, inverted, strainscope, tmp_path):
+    for path in scans.glob("*.xy"):
+        path.write_text("nothing")
+    code, _, said = strainscope("batch", scans, *JOB, "-o", tmp_path / "out")
+    assert code == 2
+    assert "no scan could be inverted" in said
+
+
+def test_a_stopped_series_goes_on(scans, inverted, strainscope, tmp_path, monkeypatch):
+    stand_in = inversion.invert
+
+    def stopped(scan, *args, **options):
+        if len(inverted) == 1:
+            raise KeyboardInterrupt
+        return stand_in(scan, *args, **options)
+
+    monkeypatch.setattr(inversion, "invert", stopped)
+    command = ("batch", scans, *JOB, "-o", tmp_path / "out")
+    code, _, said = strainscope(*command)
+    assert code == 130
+    assert "--resume" in said
+    monkeypatch.setattr(inversion, "invert", stand_in)
+    assert strainscope(*command)[0] == 2
+    assert strainscope(*command, "--resume")[0] == 0
+    assert inverted == ["dose0", "dose1", "dose2"] or len(inverted) == 3
+    # Another seed is another result; so is a scan that changed.
+    assert strainscope(*command, "--resume", "--seed", 1)[0] == 0
+    assert len(inverted) == 6
+    (scans / "dose2.xy").write_text((scans / "dose2.xy").read_text() + "\n312 5\n")
+    assert strainscope(*command, "--resume", "--seed", 1)[0] == 0
+    assert len(inverted) == 7
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--against", "dose"), "no such column"),
+        (("--draws", 3), "--draws = 3; it must be >= 16"),
+        (("--resume",), "holds no series to go on with"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(scans, inverted, strainscope, tmp_path, options, message):
+    code, _, said = strainscope("batch", scans, *JOB, "-o", tmp_path / "out", *options)
+    assert code == 2
+    assert message in said.splitlines()[-1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are counted on POSIX")
+def test_side_by_side_is_as_alone(scans, tmp_path, strainscope, monkeypatch):
+    monkeypatch.setattr(module, "worker_count", lambda: 2)
+    (scans / "dose2.xy").unlink()
+    small = (*JOB, "--draws", 64, "--starts", 1)
+    assert strainscope("batch", scans, *small, "-o", tmp_path / "out")[0] == 0
+    assert strainscope("invert", scans / "dose1.xy", *small, "-o", tmp_path / "alone")[0] == 0
+    alone, beside = (
+        json.loads((tmp_path / folder / "result.json").read_text()) for folder in ("alone", "out/scans/dose1")
+    )
+    for key in ("parameters", "derived", "modes", "verdict_reasons"):
+        assert beside[key] == alone[key]
