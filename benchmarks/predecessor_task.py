@@ -32,8 +32,10 @@ BARS = {"recovered": 0.95, "L2": 0.4, "Rp2": 1.0, "curves/s": 20.0}
 WITHIN = 1e-3
 # rms of log10 at which a fit is the right one: wrong ones are a hundred times worse.
 SOLVED = 1e-5
-BATCH = 128
-DRAWS, LIBRARY = 128, 60_000
+BATCH = 500
+DRAWS, LIBRARY = 64, 60_000
+# Draws are compared at every so many'th point.
+EVERY = 4
 ITERATIONS = 14
 
 
@@ -197,8 +199,10 @@ class _Network:
         whole = np.repeat(middle, len(curves) * draws, axis=0)
         whole[:, self._task.columns] = values.reshape(-1, values.shape[-1])
         unit = ideal.unit(whole)
-        simulated = _quick(ideal, unit).reshape(len(curves), draws, -1)
-        misfit = np.abs(simulated - curves[:, None].astype(np.float32)).mean(axis=2)
+        misfit = np.empty((len(curves), draws))
+        for row, (own, curve) in enumerate(zip(unit.reshape(len(curves), draws, -1), curves, strict=True)):
+            apart = ideal.log10_float32(own, every=EVERY) - curve[::EVERY].astype(np.float32)
+            misfit[row] = np.abs(apart).mean(axis=1)
         return unit.reshape(len(curves), draws, -1), misfit
 
 
@@ -208,7 +212,10 @@ class _Library:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._unit = qmc.Sobol(len(task.names), rng=np.random.default_rng(0)).random(LIBRARY)
-        self._curves = _blurred(_quick(task.ideal, self._unit))
+        blocks = range(0, LIBRARY, 2048)
+        self._curves = np.concatenate(
+            [_blurred(task.ideal.log10_float32(self._unit[k : k + 2048])) for k in blocks]
+        )
         points = task.curves.shape[1]
         self._smoothing = [csr_array(_kernel(points, width)) for width in (12.0, 4.0, 1.5)]
 
@@ -233,11 +240,6 @@ def _blurred(curves: np.ndarray) -> np.ndarray:
 def _kernel(points: int, width: float) -> np.ndarray:
     rows = gaussian_filter1d(np.eye(points), width, axis=1, mode="nearest", truncate=3.0)
     return np.where(rows > 1e-6, rows, 0.0)
-
-
-def _quick(ideal: IdealCurves, unit: np.ndarray) -> np.ndarray:
-    """log10 of intensities in float32, (curve, point)."""
-    return np.concatenate([ideal.log10_float32(unit[k : k + 1024]) for k in range(0, len(unit), 1024)])
 
 
 def _rivals(task: Task, number: int, seconds: float) -> None:

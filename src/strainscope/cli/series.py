@@ -44,7 +44,9 @@ def batch(
     scans = series.find_scans(places)
     columns = {} if table is None else series.read_columns(table, scans)
     if against is not None and against not in columns:
-        raise ValueError(f"--against {against}: no such column; --table gives {', '.join(columns) or 'none'}.")
+        raise ValueError(
+            f"--against {against}: no such column; --table gives {', '.join(columns) or 'none'}."
+        )
     search = {"draws": draws, "starts": starts}
     job = series.Job(
         sample=sample,

@@ -1,21 +1,26 @@
 """Noise-free curves of a known instrument: thousands of them fitted at once, in float64, with the exact Jacobian."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from strainscope.diffraction.engine import AngleTables, reflectivities, reflectivity_jacobian
+from strainscope.diffraction.engine import AngleTables, reflectivities, reflectivity_jacobian, worker_count
 from strainscope.diffraction.sublayers import Sublayers, gauss_depths
 from strainscope.experiment import ScanModel
 from strainscope.prior import Prior
 
 Floats = NDArray[np.float64]
 
-# Curves that are worked on together: their reflectivities and derivatives stay in memory.
-_TOGETHER = 64
+# Curves that are worked on together: their reflectivities and derivatives stay in the cache.
+_TOGETHER = 32
+# rms of log10 of the reflectivity, of sublayers for curves that are only compared.
+_QUICK_TOLERANCE = 2e-2
 # Levenberg and Marquardt's damping: at first, factors that are tried at once, and how it changes.
 _FIRST_DAMPING, _TRIED = 1e-3, np.array([0.1, 10.0])
 _GAIN, _LOSS = 0.3, 100.0
@@ -66,19 +71,30 @@ class IdealCurves:
 
     def log10(self, unit: Floats) -> Floats:
         """log10 of the intensities, shape (curve, point), at unit coordinates (curve, free)."""
-        blocks = []
-        for first in range(0, len(unit), _TOGETHER):
-            cells, _ = self._cells(unit[first : first + _TOGETHER])
-            seen = reflectivities(self.model.tables, cells).reshape(len(cells.thickness), -1)
-            blocks.append(np.log10(self._scale * (self._to_points @ seen.T).T + self._background))
-        return np.concatenate(blocks)
+        return np.concatenate(_in_blocks(self._log10, unit))
 
-    def log10_float32(self, unit: Floats) -> NDArray[np.float32]:
-        """The same as `log10` in float32, to compare many: off by some 1e-5."""
+    def _log10(self, unit: Floats) -> Floats:
         cells, _ = self._cells(unit)
-        seen = reflectivities(self._tables_float32, cells).reshape(len(unit), -1)
-        intensity = np.float32(self._scale) * (self._to_points_float32 @ seen.T).T
-        return np.asarray(np.log10(intensity + self._background.astype(np.float32)), dtype=np.float32)
+        seen = reflectivities(self.model.tables, cells).reshape(len(cells.thickness), -1)
+        return np.asarray(np.log10(self._scale * (self._to_points @ seen.T).T + self._background))
+
+    def log10_float32(self, unit: Floats, *, every: int = 1) -> NDArray[np.float32]:
+        """The same as `log10` in float32 and with coarser sublayers, to compare many; at every so many'th point."""
+        rows = self._to_points_float32[::every]
+        background = self._background[::every].astype(np.float32)
+
+        def block(part: Floats) -> NDArray[np.float32]:
+            own = self.values(part)[:, self.model.experiment.slices["profile"]]
+            seen = reflectivities(self._tables_float32, self._quick.sublayers(own)).reshape(len(part), -1)
+            intensity = np.float32(self._scale) * (rows @ seen.T).T
+            return np.asarray(np.log10(intensity + background), dtype=np.float32)
+
+        return np.concatenate(_in_blocks(block, unit))
+
+    @cached_property
+    def _quick(self) -> ScanModel:
+        experiment = self.model.experiment
+        return replace(self.model, experiment=replace(experiment, tolerance=_QUICK_TOLERANCE))
 
     @cached_property
     def _tables_float32(self) -> AngleTables:
@@ -89,29 +105,30 @@ class IdealCurves:
         return self._to_points.astype(np.float32)
 
     def log10_with_jacobian(self, unit: Floats) -> tuple[Floats, Floats]:
-        """The same and its derivatives (curve, point, free) by the unit coordinates."""
-        curves, jacobians = [], []
+        """The same as `log10`, and its derivatives (curve, point, free) by the unit coordinates."""
+        blocks = _in_blocks(self._log10_with_jacobian, unit)
+        curves, jacobians = (np.concatenate(column) for column in zip(*blocks, strict=True))
+        return curves, jacobians
+
+    def _log10_with_jacobian(self, unit: Floats) -> tuple[Floats, Floats]:
         where = self.model.experiment.slices["profile"]
-        for first in range(0, len(unit), _TOGETHER):
-            part = unit[first : first + _TOGETHER]
-            cells, own = self._cells(part)
-            depth = gauss_depths(cells.upper, cells.thickness)
-            whole = np.full((len(part), len(self.prior.names)), 0.5)
-            whole[:, self.prior.free] = part
-            chain = self.prior.unit_jacobian(whole)[:, where][..., self.prior.free]
-            slopes = [
-                (gradient @ chain).reshape(*depth.shape, -1)
-                for gradient in self.model.experiment.profile.gradient(depth.reshape(len(own), -1), own)
-            ]
-            seen, changes = reflectivity_jacobian(self.model.tables, cells, *slopes)
-            n, _, k, node = changes.shape
-            both = np.concatenate([seen[:, None], np.swapaxes(changes, 1, 2)], axis=1)
-            intensity = self._scale * (self._to_points @ both.reshape(n * (k + 1), 2 * node).T).T
-            intensity = intensity.reshape(n, k + 1, -1)
-            total = intensity[:, 0] + self._background
-            curves.append(np.log10(total))
-            jacobians.append(np.swapaxes(intensity[:, 1:] / (np.log(10) * total[:, None]), 1, 2))
-        return np.concatenate(curves), np.concatenate(jacobians)
+        cells, own = self._cells(unit)
+        depth = gauss_depths(cells.upper, cells.thickness)
+        whole = np.full((len(unit), len(self.prior.names)), 0.5)
+        whole[:, self.prior.free] = unit
+        chain = self.prior.unit_jacobian(whole)[:, where][..., self.prior.free]
+        slopes = [
+            (gradient @ chain).reshape(*depth.shape, -1)
+            for gradient in self.model.experiment.profile.gradient(depth.reshape(len(own), -1), own)
+        ]
+        seen, changes = reflectivity_jacobian(self.model.tables, cells, *slopes)
+        n, _, k, node = changes.shape
+        both = np.concatenate([seen[:, None], np.swapaxes(changes, 1, 2)], axis=1)
+        intensity = self._scale * (self._to_points @ both.reshape(n * (k + 1), 2 * node).T).T
+        intensity = intensity.reshape(n, k + 1, -1)
+        total = intensity[:, 0] + self._background
+        jacobian = np.swapaxes(intensity[:, 1:] / (np.log(10) * total[:, None]), 1, 2)
+        return np.log10(total), jacobian
 
     def _cells(self, unit: Floats) -> tuple[Sublayers, Floats]:
         own = self.values(unit)[:, self.model.experiment.slices["profile"]]
@@ -166,7 +183,7 @@ def fit_curves(
         curve, jacobian = ideal.log10_with_jacobian(unit[going])
         spent += len(going)
         residual = _smooth(curve - measured[going], smoothing)
-        jacobian = _smooth(jacobian, smoothing, axis=1)
+        jacobian = _smooth(jacobian, smoothing)
         square[going] = (residual**2).sum(axis=1)
         tried = _tried(unit[going], residual, jacobian, damping[going])
         reached = (
@@ -193,13 +210,22 @@ def fit_curves(
     return CurveFits(unit=unit, rms=np.sqrt(square / number), iterations=spent)
 
 
-def _smooth(values: Floats, smoothing: csr_array | None, *, axis: int = 1) -> Floats:
+def _in_blocks(work: Callable[[Floats], Any], unit: Floats) -> list[Any]:
+    """What is found for blocks of curves, side by side."""
+    parts = [unit[first : first + _TOGETHER] for first in range(0, len(unit), _TOGETHER)]
+    if len(parts) == 1 or worker_count() == 1:
+        return [work(part) for part in parts]
+    with ThreadPoolExecutor(worker_count()) as pool:
+        return list(pool.map(work, parts))
+
+
+def _smooth(values: Floats, smoothing: csr_array | None) -> Floats:
+    """Values (fit, point) or (fit, point, free), smoothed over the points."""
     if smoothing is None:
         return values
-    if values.ndim == 2:
-        return np.asarray((smoothing @ values.T).T)
-    moved = np.moveaxis(values, axis, 0)
-    return np.asarray(np.moveaxis((smoothing @ moved.reshape(len(moved), -1)).reshape(moved.shape), 0, axis))
+    moved = np.moveaxis(values, 1, 0)
+    smoothed = (smoothing @ moved.reshape(len(moved), -1)).reshape(moved.shape)
+    return np.asarray(np.moveaxis(smoothed, 0, 1))
 
 
 def _tried(unit: Floats, residual: Floats, jacobian: Floats, damping: Floats) -> Floats:
