@@ -389,11 +389,17 @@ def invert(
         str | None,
         typer.Option(help="Proposes profiles in place of the search: one that ships, or a weights file."),
     ] = None,
+    gold: Annotated[
+        bool,
+        typer.Option(
+            "--gold", help="Check by nested sampling, with the evidence: minutes instead of seconds."
+        ),
+    ] = False,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find every strain and disorder profile that explains a scan, without a starting guess."""
-    from strainscope import report, series
+    from strainscope import inversion, report, series
     from strainscope.cli.estimator import proposal_of
 
     search = {"draws": draws, "starts": starts, "splines": splines}
@@ -405,8 +411,11 @@ def invert(
         search=tuple((name, value) for name, value in search.items() if value is not None),
         estimator=estimator,
         seed=seed,
+        gold=gold,
     )
     described = job.described()
+    if gold:
+        inversion.require_nested()
     report.check_target(out, force)
     job.settings()
     proposal = None if estimator is None else proposal_of(estimator, described)

@@ -1,7 +1,18 @@
 """From a scan to every profile that explains it."""
 
 from strainscope.inversion.invert import invert
+from strainscope.inversion.nested import require_nested
 from strainscope.inversion.result import DepthBands, FittedParameter, Mode, Result, Verdict
-from strainscope.inversion.settings import SearchSettings
+from strainscope.inversion.settings import PosteriorSettings, SearchSettings
 
-__all__ = ["DepthBands", "FittedParameter", "Mode", "Result", "SearchSettings", "Verdict", "invert"]
+__all__ = [
+    "DepthBands",
+    "FittedParameter",
+    "Mode",
+    "PosteriorSettings",
+    "Result",
+    "SearchSettings",
+    "Verdict",
+    "invert",
+    "require_nested",
+]

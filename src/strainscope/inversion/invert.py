@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
 from strainscope.inversion.descent import descend
-from strainscope.inversion.describe import BAND_MEANING, describe
+from strainscope.inversion.describe import BAND_MEANING, NESTED_MEANING, describe
 from strainscope.inversion.modes import MOST_MODES, alike, gather
 from strainscope.inversion.posterior import ModePosterior, posterior_of
 from strainscope.inversion.problem import Problem, prepare
@@ -113,7 +113,9 @@ def invert(
         verdict=verdict,
         sample=dict(sample_settings),
         likelihood=problem.likelihood.description,
-        band_meaning=BAND_MEANING,
+        band_meaning=(
+            NESTED_MEANING.format(evidence=found.modes[0].log_evidence) if draws.nested else BAND_MEANING
+        ),
         substrate_angle=float(angle[0]),
         seed=seed,
         version=version("strainscope"),

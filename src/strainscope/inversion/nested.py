@@ -102,7 +102,7 @@ def nested_draws(
     Raises:
         ValueError: the library is not installed.
     """
-    sampler_of = _library()
+    sampler_of = require_nested()
     mixture = mixture_around([own for own in around if len(own.z) > _LEAST_DRAWS * own.z.shape[1]] or around)
 
     def log_ratio(u: Floats) -> Floats:
@@ -128,7 +128,12 @@ def nested_draws(
     )
 
 
-def _library() -> Any:  # noqa: ANN401
+def require_nested() -> Any:  # noqa: ANN401
+    """The sampler of the library.
+
+    Raises:
+        ValueError: it is not installed.
+    """
     try:
         from nautilus import Sampler
     except ImportError:

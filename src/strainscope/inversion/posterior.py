@@ -1,20 +1,21 @@
 """The posterior of a scan: weighted draws of every profile that explains it, and the odds between them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from strainscope.inversion.modes import nearest_fit
+from strainscope.inversion.nested import nested_draws
 from strainscope.inversion.pareto import pareto_shape
 from strainscope.inversion.problem import Problem
 from strainscope.inversion.refine import Fit, refine
 from strainscope.inversion.sampling import Drawn, sample
 from strainscope.inversion.settings import PosteriorSettings
 from strainscope.inversion.spread import noise_spread
-from strainscope.inversion.target import Target
+from strainscope.inversion.target import Target, log_density
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +38,7 @@ class ModePosterior:
         weight: Of the mode among all.
         effective: Effective number of draws.
         pareto: Shape of the weights' tail, see `pareto_shape`.
+        log_evidence: ln of the evidence of all modes together, see `WeightedDraws`.
     """
 
     fit: Fit
@@ -47,6 +49,7 @@ class ModePosterior:
     weight: float
     effective: float
     pareto: float
+    log_evidence: float = float("nan")
 
 
 def posterior_of(
@@ -70,16 +73,22 @@ def posterior_of(
     """
     target = Target(problem, spread=noise_spread(found[0][0], len(problem.prior.free)))
     experiment, fits = problem.model.experiment, [fit for fit, _ in found]
+
+    def region_of(z: Floats) -> NDArray[np.int64]:
+        return nearest_fit(experiment, fits, target.values(z))
+
     drawn = sample(
         target,
         peaks,
-        lambda z: nearest_fit(experiment, fits, target.values(z)),
+        region_of,
         regions=len(fits),
         wanted=settings.effective,
         most=settings.evaluations,
         rng=rng,
         progress=progress,
     )
+    if settings.nested:
+        drawn = _nested(target, drawn, region_of, settings, seed=int(rng.integers(2**31)))
     mode = drawn.joined[drawn.region]
     weights = {int(k): float(np.exp(drawn.draws.log_weight[mode == k]).sum()) for k in np.unique(mode)}
     heavy = sorted((k for k in weights if weights[k] >= _LEAST_WEIGHT), key=lambda k: -weights[k])
@@ -93,6 +102,30 @@ def posterior_of(
             weights[k] / total,
         )
         for k in heavy
+    )
+
+
+def _nested(
+    target: Target,
+    drawn: Drawn,
+    region_of: Callable[[Floats], NDArray[np.int64]],
+    settings: PosteriorSettings,
+    *,
+    seed: int,
+) -> Drawn:
+    """The same posterior by nested sampling, which starts from where the draws lie."""
+    mode = drawn.joined[drawn.region]
+    around = [
+        replace(drawn.draws, z=drawn.draws.z[mode == k], log_weight=drawn.draws.log_weight[mode == k])
+        for k in np.unique(mode)
+    ]
+    draws = nested_draws(target, around, live=settings.nested, wanted=4.0 * settings.effective, seed=seed)
+    residuals = [target.residuals(part) for part in np.array_split(draws.z, max(len(draws.z) // 1000, 1))]
+    return Drawn(
+        draws=draws,
+        log_density=log_density(draws.z, np.concatenate(residuals)),
+        region=region_of(draws.z),
+        joined=drawn.joined,
     )
 
 
@@ -115,6 +148,7 @@ def _mode(
         weight=weight,
         effective=float(1 / (share**2).sum()),
         pareto=pareto_shape(log_weight),
+        log_evidence=drawn.draws.log_evidence,
     )
 
 

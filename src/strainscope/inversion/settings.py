@@ -19,17 +19,23 @@ class PosteriorSettings:
     """How many draws of the posterior.
 
     Attributes:
-        effective: Effective draws of each mode that are enough.
-        evaluations: Curves simulated for each mode at most.
+        effective: Effective draws that are enough.
+        evaluations: Curves simulated at most.
+        nested: Live points of nested sampling in place of the weighted draws; 0 for none.
     """
 
     effective: int = 1000
     evaluations: int = 9000
+    nested: int = 0
 
     def __post_init__(self) -> None:
         for name in ("effective", "evaluations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}; it must be >= 1.")
+        if self.nested and self.nested < 100:
+            raise ValueError(
+                f"nested = {self.nested}; nested sampling needs at least 100 live points, or 0 for none."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

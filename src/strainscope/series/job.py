@@ -7,8 +7,11 @@ from pathlib import Path
 from strainscope import inversion
 from strainscope.inversion import Result, SearchSettings
 from strainscope.inversion.proposal import Proposal
+from strainscope.inversion.settings import PosteriorSettings
 from strainscope.readers import read_scan
 from strainscope.sample import Sample, at_key, load_sample
+
+GOLD_LIVE_POINTS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,7 @@ class Job:
         search: Settings of the search by name; the others are the usual ones.
         estimator: What proposes in place of the search: one that ships, or a weights file; None for the search.
         seed: Of every scan.
+        gold: Nested sampling in place of the weighted draws.
     """
 
     sample: str
@@ -32,6 +36,7 @@ class Job:
     search: tuple[tuple[str, int], ...] = ()
     estimator: str | None = None
     seed: int = 0
+    gold: bool = False
 
     def described(self) -> Sample:
         """The sample with these settings.
@@ -93,7 +98,9 @@ def invert_file(
         start=described.start(),
         settings=settings,
         seed=job.seed,
-        sample_settings=described.settings() | {"search": asdict(settings) | {"estimator": job.estimator}},
+        draws=PosteriorSettings(nested=GOLD_LIVE_POINTS if job.gold else 0),
+        sample_settings=described.settings()
+        | {"search": asdict(settings) | {"estimator": job.estimator, "gold": job.gold}},
         proposal=proposal,
         progress=progress,
     )
