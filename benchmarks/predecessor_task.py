@@ -33,8 +33,8 @@ WITHIN = 1e-3
 # rms of log10 at which a fit is the right one: wrong ones are a hundred times worse.
 SOLVED = 1e-5
 BATCH = 500
-DRAWS, LIBRARY = 64, 60_000
-# Draws are compared at every so many'th point.
+DRAWS, LIBRARY = 64, 16
+# Of the library the binary logarithm. Draws are compared at every so many'th point.
 EVERY = 4
 ITERATIONS = 14
 
@@ -211,8 +211,8 @@ class _Library:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._unit = qmc.Sobol(len(task.names), rng=np.random.default_rng(0)).random(LIBRARY)
-        blocks = range(0, LIBRARY, 2048)
+        self._unit = qmc.Sobol(len(task.names), rng=np.random.default_rng(0)).random_base2(LIBRARY)
+        blocks = range(0, 2**LIBRARY, 2048)
         self._curves = np.concatenate(
             [_blurred(task.ideal.log10_float32(self._unit[k : k + 2048])) for k in blocks]
         )

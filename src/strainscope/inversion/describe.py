@@ -31,8 +31,8 @@ BAND_MEANING = (
 
 NESTED_MEANING = (
     "Draws of the posterior by nested sampling (nautilus), ln of the evidence {evidence:.2f}; residuals that exceed "
-    "the assumed noise, or that are alike in neighbouring points, widen it. Bands are the 16-84 % and 2.5-97.5 % ranges "
-    "of the drawn profiles of one mode; the modes' weights are their shares of the posterior."
+    "the assumed noise, or that are alike in neighbouring points, widen it. Bands are the 16-84 % and 2.5-97.5 % "
+    "ranges of the drawn profiles of one mode; the modes' weights are their shares of the posterior."
 )
 
 

@@ -37,6 +37,9 @@ _MOST_SURVIVORS, _DIFFERENT, _WORST_RATIO, _WORST = 8, 0.25, 3.0, 60.0
 _COARSE_GAIN, _GAIN = 0.5, 0.02
 # Evaluations that turn the maximum of a posterior's density into that of the likelihood.
 _POLISH = 12
+# A search that ends with more than the noise, by so many standard deviations of chance, is tried again, so many times
+# in all. Where the model is granted an error, chance is no measure.
+_BEYOND_CHANCE, _ATTEMPTS = 6.0, 3
 # Ends of descents this much worse than the best are no part of the posterior.
 _NO_PART = 40.0
 _DRAWS = PosteriorSettings()
@@ -192,25 +195,39 @@ def _explain(
     problem = prepare(
         scan, experiment, bounds=bounds, held=held, start=start, model_error=settings.model_error
     )
-    if proposal is None:
-        chosen = find_starts(
-            problem, settings, rng=rng, progress=lambda share: progress("searching", 0.02 + 0.5 * share)
+    chosen = 0
+    found: list[Descended] = []
+    for attempt in range(_ATTEMPTS):
+        if proposal is None or attempt:
+            # Where what an estimator proposed does not explain the scan, the search does better.
+            starts = find_starts(
+                problem, settings, rng=rng, progress=lambda share: progress("searching", 0.02 + 0.5 * share)
+            )
+        else:
+            progress("asking the estimator", 0.02)
+            starts = proposed_starts(
+                problem, scan, proposal, draws=_PROPOSED, starts=settings.starts, rng=rng
+            )
+        chosen += len(starts)
+        found.append(
+            refine_all(problem, starts, settings, lambda share: progress("refining", 0.52 + 0.25 * share))
         )
-    else:
-        progress("asking the estimator", 0.02)
-        chosen = proposed_starts(problem, scan, proposal, draws=_PROPOSED, starts=settings.starts, rng=rng)
-    done = refine_all(problem, chosen, settings, lambda share: progress("refining", 0.52 + 0.25 * share))
+        if _explains(problem, found[-1]):
+            break
+    done = min(found, key=lambda own: own.fits[0][0].cost)
     fits, peaks = done.fits, done.peaks
     if settings.splines:
         progress("free-form refinement", 0.77)
         problem, fits = _free_form(scan, problem, fits, bounds, held, start, settings)
         target = Target(problem)
         peaks = np.array([target.climb(target.place(fit.values[None])[0]) for fit, _ in fits])
-    found = gather(problem.model.experiment, fits)[:MOST_MODES]
+    kinds = gather(problem.model.experiment, fits)[:MOST_MODES]
     posterior = posterior_of(
-        problem, found, peaks, draws, rng=rng, progress=lambda share: progress("drawing", 0.8 + 0.18 * share)
+        problem, kinds, peaks, draws, rng=rng, progress=lambda share: progress("drawing", 0.8 + 0.18 * share)
     )
-    return Explanation(problem=problem, modes=posterior, starts=len(chosen), evaluations=done.evaluations)
+    return Explanation(
+        problem=problem, modes=posterior, starts=chosen, evaluations=sum(own.evaluations for own in found)
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -226,6 +243,14 @@ class Descended:
     fits: list[tuple[Fit, int]]
     peaks: Floats
     evaluations: int
+
+
+def _explains(problem: Problem, found: Descended) -> bool:
+    """Whether the best fit leaves no more than the noise, as far as that is known."""
+    best = found.fits[0][0]
+    degrees = max(len(best.residuals) - len(problem.prior.free), 1)
+    excess = (best.chi2 - degrees) / np.sqrt(2 * degrees)
+    return bool(problem.likelihood.model_error) or bool(excess < _BEYOND_CHANCE)
 
 
 def refine_all(
