@@ -250,7 +250,7 @@ def _explains(problem: Problem, found: Descended) -> bool:
     best = found.fits[0][0]
     degrees = max(len(best.residuals) - len(problem.prior.free), 1)
     excess = (best.chi2 - degrees) / np.sqrt(2 * degrees)
-    return bool(problem.likelihood.model_error) or bool(excess < _BEYOND_CHANCE)
+    return bool(problem.model_error) or bool(excess < _BEYOND_CHANCE)
 
 
 def refine_all(

@@ -1,4 +1,4 @@
-"""A scan prepared for inversion: the model on its points, bounds placed around what it shows, residuals."""
+"""Scans prepared for inversion: models on their points, bounds placed around what they show, residuals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.crystal import ARCSEC
-from strainscope.experiment import Experiment, ScanModel
+from strainscope.experiment import Experiment, ManyCurves, ScanModel
 from strainscope.inversion.features import Features, read_features
 from strainscope.inversion.likelihood import Likelihood, likelihood_of
 from strainscope.prior import Prior
@@ -30,28 +30,42 @@ _COARSE_MODEL_ERROR, _COARSER = 0.03, 1.5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Problem:
-    """A scan prepared for inversion.
+class Measurement:
+    """One scan of the sample.
 
     Attributes:
+        scan: As measured.
         model: Expected intensity at its points.
-        prior: Bounds and held values, offset and scale placed around what the scan shows.
         likelihood: Residuals.
         features: What the scan shows.
-        base: Values from which the search starts, shape (parameter,).
+        columns: Where its experiment's parameters stand among those of the problem, shape (own parameter,).
+        label: Tells it from others of the same sample, such as 888.
     """
 
+    scan: Scan
     model: ScanModel
-    prior: Prior
     likelihood: Likelihood
     features: Features
-    base: Floats
+    columns: NDArray[np.intp]
+    label: str = ""
 
     @cached_property
-    def coarse(self) -> "Problem":
-        """The same on fewer angles, with fewer sublayers and a larger model error, which widens the basins."""
+    def many(self) -> ManyCurves:
+        """The model for many parameter sets at once."""
+        return ManyCurves(self.model)
+
+    def own(self, values: Floats) -> Floats:
+        """Values of its parameters (*, own parameter) among those of the problem (*, parameter)."""
+        return np.take(values, self.columns, axis=-1)
+
+    def expected_many(self, values: Floats) -> Floats:
+        """Expected intensities (n, point) for values of all parameters of the problem (n, parameter)."""
+        return self.many.expected(self.own(values))
+
+    def coarse(self, base: Floats) -> "Measurement":
+        """The same on fewer angles, with fewer sublayers and a larger model error; base (parameter,) as usual."""
         experiment = self.model.experiment
-        width = experiment.resolution.width(self.base[experiment.slices["resolution"]])
+        width = experiment.resolution.width(self.own(base)[experiment.slices["resolution"]])
         model = replace(
             self.model,
             experiment=replace(experiment, tolerance=max(experiment.tolerance, _COARSE_TOLERANCE)),
@@ -60,6 +74,97 @@ class Problem:
         )
         error = max(_COARSER * self.likelihood.model_error, _COARSE_MODEL_ERROR)
         return replace(self, model=model, likelihood=replace(self.likelihood, model_error=error))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Problem:
+    """Scans of one sample prepared for inversion. All that is one after another of several scans is so in their order.
+
+    Attributes:
+        measurements: One for each scan; the parameters of the first stand first, in the order of its experiment.
+        prior: Bounds and held values, offset and scale placed around what the scans show.
+        base: Values from which the search starts, shape (parameter,).
+    """
+
+    measurements: tuple[Measurement, ...]
+    prior: Prior
+    base: Floats
+
+    @property
+    def model(self) -> ScanModel:
+        """Of the first scan, whose experiment's profile is that of the sample."""
+        return self.measurements[0].model
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """Of the first scan."""
+        return self.measurements[0].likelihood
+
+    @property
+    def features(self) -> Features:
+        """What the first scan shows."""
+        return self.measurements[0].features
+
+    @property
+    def model_error(self) -> float:
+        """Relative error [1] granted to every model; 0 for none."""
+        return self.likelihood.model_error
+
+    @cached_property
+    def coarse(self) -> "Problem":
+        """The same on fewer angles, with fewer sublayers and a larger model error, which widens the basins."""
+        return replace(self, measurements=tuple(own.coarse(self.base) for own in self.measurements))
+
+    def make_tables(self) -> None:
+        """Make what all evaluations share, before threads would make it several times."""
+        for own in self.measurements:
+            _ = own.model.tables, own.model.smearing
+
+    def residuals_many(self, values: Floats) -> Floats:
+        """Residuals (n, point) for values of all parameters (n, parameter), thousands a second."""
+        parts = [own.likelihood.residuals(own.expected_many(values))[0] for own in self.measurements]
+        return np.concatenate(parts, axis=1)
+
+    def residuals_with_jacobian(self, values: Floats) -> tuple[Floats, Floats, Floats]:
+        """Residuals (point,), their derivatives (point, parameter) and expected intensities (point,)."""
+        parts = []
+        for own in self.measurements:
+            expected, jacobian = own.model.expected_with_jacobian(own.own(values))
+            residual, slope = own.likelihood.residuals(expected)
+            whole = np.zeros((len(residual), len(values)))
+            whole[:, own.columns] = slope[:, None] * jacobian
+            parts.append((residual, whole, expected))
+        residuals, jacobians, intensities = zip(*parts, strict=True)
+        return np.concatenate(residuals), np.concatenate(jacobians), np.concatenate(intensities)
+
+    def residuals_by_profile(self, values: Floats, depth: Floats) -> tuple[Floats, Floats]:
+        """Residuals (point,) and their derivatives in strain and E over depth and in what is not of the profile.
+
+        They are those of the coarser models.
+
+        Args:
+            values: Of all parameters, shape (parameter,).
+            depth: Ascending [Å], shape (depth,); a profile is taken to change linearly between them.
+
+        Returns:
+            Shapes (point,) and (point, 2 depth + others): strain at every depth, E at every depth, the others.
+        """
+        n_profile, split = self.model.experiment.slices["profile"].stop, 2 * len(depth)
+        parts = []
+        for own, coarse in zip(self.measurements, self.coarse.measurements, strict=True):
+            expected, jacobian = coarse.model.expected_with_profile_jacobian(own.own(values), depth)
+            residual, slope = own.likelihood.residuals(expected)
+            whole = np.zeros((len(residual), split + len(values) - n_profile))
+            columns = np.concatenate([np.arange(split), split + own.columns[n_profile:] - n_profile])
+            whole[:, columns] = slope[:, None] * jacobian
+            parts.append((residual, whole))
+        residuals, jacobians = zip(*parts, strict=True)
+        return np.concatenate(residuals), np.concatenate(jacobians)
+
+    def split(self, points: Floats) -> tuple[Floats, ...]:
+        """What stands at the points of all scans (*, point), scan by scan."""
+        ends = np.cumsum([len(own.scan.angle) for own in self.measurements])[:-1]
+        return tuple(np.split(points, ends, axis=-1))
 
 
 def prepare(
@@ -110,11 +215,16 @@ def prepare(
     )
     if not len(prior.free):
         raise ValueError("every parameter is held; free at least one (fit: in the sample file).")
-    return Problem(
+    measurement = Measurement(
+        scan=scan,
         model=model,
-        prior=prior,
         likelihood=likelihood,
         features=features,
+        columns=np.arange(len(prior.names)),
+    )
+    return Problem(
+        measurements=(measurement,),
+        prior=prior,
         base=np.array([given[name] for name in prior.names], dtype=np.float64),
     )
 

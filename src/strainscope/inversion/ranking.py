@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from strainscope.diffraction import choose_sublayers, no_sublayers
 from strainscope.diffraction.engine import AngleTables, reflectivities
-from strainscope.inversion.problem import Problem
+from strainscope.inversion.problem import Measurement, Problem
 
 Floats = NDArray[np.float64]
 
@@ -20,13 +20,26 @@ class Ranking:
     """Misfit of profiles: mean clipped |ln(measured/model)| outside the main peak, scale profiled out.
 
     Args:
-        problem: The scan prepared.
+        problem: The scans prepared; the misfit is the mean of theirs.
         instrument: Values of all parameters: resolution, offset and background are taken from them.
         diffuse: Whether to add the diffuse scattering that these values give, whatever the profile ranked.
     """
 
     def __init__(self, problem: Problem, instrument: Floats, *, diffuse: bool = False) -> None:
-        self._model, features = problem.coarse.model, problem.features
+        self._measurements = problem.coarse.measurements
+        self._parts = [_Part(own, own.own(instrument), diffuse) for own in self._measurements]
+
+    def __call__(self, values: Floats) -> Floats:
+        """Misfits (draw,) of values of all parameters (draw, parameter); smaller is better."""
+        scores = [part(own.own(values)) for own, part in zip(self._measurements, self._parts, strict=True)]
+        return np.asarray(np.mean(scores, axis=0))
+
+
+class _Part:
+    """Misfit of profiles in one scan, from values of its own parameters."""
+
+    def __init__(self, measurement: Measurement, instrument: Floats, diffuse: bool) -> None:
+        self._model, features = measurement.model, measurement.features
         experiment = self._model.experiment
         offset, _, log_background, _ = instrument[experiment.slices["scale"]]
         resolution = instrument[experiment.slices["resolution"]]
@@ -36,7 +49,8 @@ class Ranking:
         high = x.max() if features.high_edge_arcsec is None else features.high_edge_arcsec + 0.5 * width
         use = np.flatnonzero((x >= low) & (x <= high) & (np.abs(x - features.peak_arcsec) > 1.5 * width))
         use = use if use.size >= 10 else np.arange(len(x))
-        intensity, per_unit = problem.likelihood.intensity, problem.likelihood.counts_per_unit
+        likelihood = measurement.likelihood
+        intensity, per_unit = likelihood.intensity, likelihood.counts_per_unit
         self._measured = np.maximum(intensity[use], 0.5 / per_unit)
         self._background = np.float32(10.0**log_background)
         scattered = self._model.diffuse(instrument) if diffuse else np.zeros(())
@@ -58,7 +72,7 @@ class Ranking:
         return self._model.tables_at(self._nodes)
 
     def __call__(self, values: Floats) -> Floats:
-        """Misfits (draw,) of values of all parameters (draw, parameter); smaller is better."""
+        """Misfits (draw,) of values of its parameters (draw, parameter); smaller is better."""
         scores = np.empty(len(values))
         for first in range(0, len(values), _CURVES_AT_ONCE):
             scores[first : first + _CURVES_AT_ONCE] = self._misfits(values[first : first + _CURVES_AT_ONCE])

@@ -49,7 +49,7 @@ class _Objective:
     """Residuals and Jacobian in the free unit coordinates; one model evaluation serves both."""
 
     def __init__(self, problem: Problem, start: Floats) -> None:
-        self.model, self.likelihood, self.prior = problem.model, problem.likelihood, problem.prior
+        self.problem, self.prior = problem, problem.prior
         self.unit = start.copy()
         self.last: tuple[bytes, Floats, Floats, Floats, Floats] | None = None
         self.evaluations = 0
@@ -60,10 +60,9 @@ class _Objective:
             unit = self.unit.copy()
             unit[self.prior.free] = free
             values = self.prior.from_unit(unit)
-            expected, jacobian = self.model.expected_with_jacobian(values)
-            residual, slope = self.likelihood.residuals(expected)
+            residual, jacobian, expected = self.problem.residuals_with_jacobian(values)
             chain = self.prior.unit_jacobian(unit)[:, self.prior.free]
-            self.last = (key, residual, slope[:, None] * (jacobian @ chain), values, expected)
+            self.last = (key, residual, jacobian @ chain, values, expected)
             self.evaluations += 1
         return self.last
 
@@ -97,7 +96,7 @@ def refine(problem: Problem, start: Floats, *, most_evaluations: int, tolerance:
         method="trf",
         x_scale="jac",
         # What the counts alone explain has no outliers.
-        loss="soft_l1" if problem.likelihood.model_error else "linear",
+        loss="soft_l1" if problem.model_error else "linear",
         f_scale=ROBUST_SCALE,
         ftol=tolerance,
         xtol=1e-10,
@@ -123,8 +122,7 @@ def refine_many(
     problem: Problem, starts: Floats, *, most_evaluations: int, tolerance: float
 ) -> Iterator[Fit]:
     """Fits from starts in unit coordinates (start, parameter), in order, one start a processor at a time."""
-    # Tables are made before the threads start, so that they are made once.
-    _ = problem.model.tables, problem.model.smearing
+    problem.make_tables()
     # The linear algebra's own threads would only get in each other's way.
     with threadpool_limits(limits=1), ThreadPoolExecutor(worker_count()) as pool:
         yield from pool.map(

@@ -10,8 +10,7 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import least_squares
 from scipy.special import ndtr, ndtri
 
-from strainscope.experiment import ManyCurves
-from strainscope.inversion.problem import Problem
+from strainscope.inversion.problem import Measurement, Problem
 from strainscope.inversion.refine import ROBUST_SCALE
 from strainscope.inversion.warp import FARTHEST, GRID, Warp
 
@@ -53,10 +52,6 @@ class Target:
         self.dimension = len(self._free)
         self.evaluations = 0
 
-    @cached_property
-    def _many(self) -> ManyCurves:
-        return ManyCurves(self.problem.model)
-
     def values(self, z: Floats) -> Floats:
         """Values of all parameters (n, parameter) of places (n, d)."""
         unit = np.broadcast_to(self._unit, (len(z), len(self._unit))).copy()
@@ -71,8 +66,8 @@ class Target:
     def residuals(self, z: Floats) -> Floats:
         """Residuals (n, point) at places (n, d), the likelihood's all taken together."""
         self.evaluations += len(z)
-        found, _ = self.problem.likelihood.residuals(self._many.expected(self.values(z)))
-        if self.problem.likelihood.model_error:
+        found = self.problem.residuals_many(self.values(z))
+        if self.problem.model_error:
             found = robust(found)
         return np.asarray(found / np.sqrt(self.spread))
 
@@ -84,29 +79,44 @@ class Target:
     def _intensities(self) -> dict[int, CubicSpline]:
         """Those parameters that the expected intensity is linear in, as functions of their coordinates."""
         prior, found = self.problem.prior, {}
-        for column, i in enumerate(self._free):
-            if prior.names[i] in _INTENSITIES:
-                unit = np.broadcast_to(self._unit, (len(GRID), len(self._unit))).copy()
-                unit[:, i] = ndtr(GRID)
-                values = prior.from_unit(unit)[:, i]
-                found[column] = CubicSpline(GRID, _INTENSITIES[prior.names[i]](values))
+        for own in self.problem.measurements:
+            for name, intensity in _INTENSITIES.items():
+                column = self._column(own, name)
+                if column is not None:
+                    unit = np.broadcast_to(self._unit, (len(GRID), len(self._unit))).copy()
+                    unit[:, self._free[column]] = ndtr(GRID)
+                    values = prior.from_unit(unit)[:, self._free[column]]
+                    found[column] = CubicSpline(GRID, intensity(values))
         return found
+
+    def _column(self, own: Measurement, name: str) -> int | None:
+        """Which coordinate is that of a parameter of one measurement's experiment; None if none is."""
+        names = [spec.name for spec in own.model.experiment.parameters]
+        if name not in names:
+            return None
+        found = np.flatnonzero(self._free == own.columns[names.index(name)])
+        return int(found[0]) if len(found) else None
 
     def _diffuse_strength(self, z: Floats) -> dict[int, tuple[int, CubicSpline]]:
         """How far diffuse scattering of unit amplitude stands out of the noise, by the correlation length."""
-        free = [self.problem.prior.names[i] for i in self._free]
-        if _AMPLITUDE not in free or _CORRELATION not in free:
-            return {}
-        amplitude, length = free.index(_AMPLITUDE), free.index(_CORRELATION)
+        found = {}
+        for own in self.problem.measurements:
+            amplitude, length = self._column(own, _AMPLITUDE), self._column(own, _CORRELATION)
+            if amplitude is not None and length is not None:
+                found[amplitude] = (length, self._strength(own, z, amplitude, length))
+        return found
+
+    def _strength(self, own: Measurement, z: Floats, amplitude: int, length: int) -> CubicSpline:
+        """ln of how far one scan's diffuse scattering stands out, by the coordinate of the correlation length."""
         places = np.broadcast_to(z, (2 * len(_LENGTHS), len(z))).copy()
         places[:, length] = np.tile(_LENGTHS, 2)
         places[:, amplitude] = np.repeat([-FARTHEST, _FIRST_REACH], len(_LENGTHS))
-        expected = self._many.expected(self.values(places))
+        expected = own.expected_many(self.values(places))
         without, with_it = expected[: len(_LENGTHS)], expected[len(_LENGTHS) :]
         noise = np.sqrt(np.maximum(without, expected.max() * _LEAST_SEEN))
         strength = np.linalg.norm((with_it - without) / noise, axis=1)
         logs = np.log(np.maximum(strength, 1e-30))
-        return {amplitude: (length, CubicSpline(_LENGTHS, logs - logs.max()))}
+        return CubicSpline(_LENGTHS, logs - logs.max())
 
     def climb(self, z: Floats) -> Floats:
         """The maximum (d,) of the density uphill of a place (d,), which is taken a little inside the bounds."""
@@ -141,21 +151,20 @@ class Target:
         problem, free = self.problem, self._free
         unit = self._unit.copy()
         unit[free] = ndtr(z)
-        expected, jacobian = problem.model.expected_with_jacobian(problem.prior.from_unit(unit))
-        residual, slope = self._shortened(expected)
+        given, jacobian, _ = problem.residuals_with_jacobian(problem.prior.from_unit(unit))
+        residual, slope = self._shortened(given)
         scale = np.sqrt(self.spread)
         both = np.concatenate([slope[:, None] * (jacobian @ self.slopes(z[None])[0]) / scale, np.eye(len(z))])
         return np.concatenate([residual / scale, z]), both
 
-    def _shortened(self, expected: Floats) -> tuple[Floats, Floats]:
-        """Residuals of expected intensities (point,), long ones shortened, and their derivatives in them."""
-        residual, slope = self.problem.likelihood.residuals(expected)
-        if not self.problem.likelihood.model_error:
-            return residual, slope
+    def _shortened(self, residual: Floats) -> tuple[Floats, Floats]:
+        """Residuals (point,), long ones shortened, and their derivatives in the given ones."""
+        if not self.problem.model_error:
+            return residual, np.ones_like(residual)
         long = np.sqrt(1 + (residual / ROBUST_SCALE) ** 2)
         shortened = robust(residual)
         nearly = np.where(shortened == 0, 1.0, shortened * long)
-        return shortened, slope * np.where(shortened == 0, 1.0, residual / nearly)
+        return shortened, np.where(shortened == 0, 1.0, residual / nearly)
 
     def features(self, z: Floats) -> "Features":
         """Those to describe places around one (d,) by."""
@@ -169,10 +178,9 @@ class Target:
     def jacobian_by_features(self, z: Floats, features: "Features") -> Floats:
         """Derivatives (point, feature) of the scan's residuals by features at a place (d,), from a coarser grid."""
         problem, free, others = self.problem, self._free, features.others
-        model = problem.coarse.model
-        n_profile = model.experiment.slices["profile"].stop
-        expected, jacobian = model.expected_with_profile_jacobian(self.values(z[None])[0], features.depth)
-        jacobian = self._shortened(expected)[1][:, None] * jacobian / np.sqrt(self.spread)
+        n_profile = problem.model.experiment.slices["profile"].stop
+        residual, jacobian = problem.residuals_by_profile(self.values(z[None])[0], features.depth)
+        jacobian = self._shortened(residual)[1][:, None] * jacobian / np.sqrt(self.spread)
         by_warp = np.linalg.inv(features.warp.jacobian(z[None])[0][np.ix_(others, others)])
         split = 2 * len(features.depth)
         by_z = self.slopes(z[None])[0][np.ix_(free[others], others)]
