@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from strainscope.diffraction import BRAGG_LAWS, Stack
 from strainscope.instrument import Resolution, Spectrum
@@ -37,6 +38,16 @@ SCALE_PARAMETERS = (
     _spec("log10_background", "1", -15.0, 12.0, "log10 of the background at the middle of the scan"),
     _spec("background_slope", "1", -1.0, 1.0, "relative change of the background from the middle to the end"),
 )
+LARGEST_MISCUT_DEG = 0.6
+MISCUT_PARAMETERS = (
+    _spec(
+        "miscut_deg",
+        "°",
+        -LARGEST_MISCUT_DEG,
+        LARGEST_MISCUT_DEG,
+        "inclination of the surface beyond the nominal one, positive towards grazing incidence",
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +63,7 @@ class Experiment:
         diffuse: Whether the disordered layer scatters diffusely.
         bragg_law: "exact" or "linear".
         tolerance: rms error of log10 reflectivity that the sublayers may cause.
+        miscut: Whether the surface may be inclined by a small unknown angle, see `stretch`.
         expansion_ratio: Strain of the damaged layer along the normal over its free strain, see `crystal.elastic`; None
             where elastic constants are not known.
     """
@@ -64,6 +76,7 @@ class Experiment:
     diffuse: bool = False
     bragg_law: str = "exact"
     tolerance: float = 3e-4
+    miscut: bool = False
     expansion_ratio: float | None = None
 
     def __post_init__(self) -> None:
@@ -77,9 +90,10 @@ class Experiment:
 
     @cached_property
     def parameters(self) -> tuple[ParameterSpec, ...]:
-        """Profile, diffuse scattering (if any), resolution, then offset, scale and background."""
+        """Profile, diffuse scattering (if any), resolution, offset, scale and background, then miscut (if any)."""
         diffuse = DIFFUSE_PARAMETERS if self.diffuse else ()
-        return self.profile.parameters + diffuse + self.resolution.parameters + SCALE_PARAMETERS
+        miscut = MISCUT_PARAMETERS if self.miscut else ()
+        return self.profile.parameters + diffuse + self.resolution.parameters + SCALE_PARAMETERS + miscut
 
     @property
     def constraints(self) -> tuple[Constraint, ...]:
@@ -88,12 +102,30 @@ class Experiment:
 
     @cached_property
     def slices(self) -> dict[str, slice]:
-        """Where profile, diffuse, resolution and scale parameters stand."""
+        """Where profile, diffuse, resolution, scale and miscut parameters stand."""
         counts = {
             "profile": len(self.profile.parameters),
             "diffuse": len(DIFFUSE_PARAMETERS) if self.diffuse else 0,
             "resolution": len(self.resolution.parameters),
             "scale": len(SCALE_PARAMETERS),
+            "miscut": len(MISCUT_PARAMETERS) if self.miscut else 0,
         }
         stops = np.cumsum(list(counts.values()))
         return {name: slice(int(s) - n, int(s)) for (name, n), s in zip(counts.items(), stops, strict=True)}
+
+    def stretch(self, miscut_deg: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        r"""How many times farther from the Bragg position a point lies than without miscut, and the derivative by it.
+
+        .. math:: \frac{\cosψ \sin(θ_B + ψ)}{\cos(ψ + δ) \sin(θ_B + ψ + δ)}
+
+        To first order in a small miscut δ of a symmetric reflection this is all that it does: the detuning for one
+        radian of the axis changes, and with it the strain that a place on the scan means.
+
+        Args:
+            miscut_deg: δ [°], shape (*).
+        """
+        stack, delta = self.stack, np.radians(miscut_deg)
+        inclined, leaving = stack.asymmetry + delta, stack.bragg_angle + stack.asymmetry + delta
+        nominal = np.cos(stack.asymmetry) * np.sin(stack.bragg_angle + stack.asymmetry)
+        factor = nominal / (np.cos(inclined) * np.sin(leaving))
+        return factor, factor * (np.tan(inclined) - 1 / np.tan(leaving)) * np.radians(1.0)

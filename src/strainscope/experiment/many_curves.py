@@ -91,8 +91,8 @@ class ManyCurves:
             for i, factor in enumerate(experiment.stack.polarization_factors):
                 seen[:, i] += factor**2 * scattered.T
         smeared = self._smeared(seen, values[:, where["resolution"]])
-        offset, log_scale, log_background, slope = values[:, where["scale"]].T[:, :, None]
-        at = self.model.position - offset
+        _, log_scale, log_background, slope = values[:, where["scale"]].T[:, :, None]
+        at = self.model.places(values)
         first, fraction = stencil(at.ravel(), grid.start_arcsec, grid.step_arcsec, grid.number)
         first += np.repeat(np.arange(n) * grid.number, at.shape[1])
         flat, counts = smeared.ravel(), np.zeros(at.size)

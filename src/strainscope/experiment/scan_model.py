@@ -12,7 +12,7 @@ from strainscope.diffraction.engine import AngleTables, angle_tables, reflectivi
 from strainscope.diffraction.polynomials import DType
 from strainscope.diffraction.sublayers import gauss_depths
 from strainscope.experiment.angle_grid import AngleGrid, angle_grid, layer_peaks
-from strainscope.experiment.experiment import Experiment
+from strainscope.experiment.experiment import LARGEST_MISCUT_DEG, Experiment
 from strainscope.instrument import Smearing, sample, sample_gradient
 
 Floats = NDArray[np.float64]
@@ -73,8 +73,12 @@ class ScanModel:
         peaks, widths = layer_peaks(self.experiment.stack)
         margin = 2.5 * self.widest_fwhm_arcsec + 10 * float(widths.max())
         low, high = self.offset_range
-        first = min(float(self.position.min()) - high, float(peaks.min()))
-        last = max(float(self.position.max()) - low, float(peaks.max()))
+        farther = 1.0
+        if self.experiment.miscut:
+            ends = np.array([-LARGEST_MISCUT_DEG, LARGEST_MISCUT_DEG])
+            farther = float(self.experiment.stretch(ends)[0].max())
+        first = min(farther * (float(self.position.min()) - high), float(peaks.min()))
+        last = max(farther * (float(self.position.max()) - low), float(peaks.max()))
         stack = self.experiment.stack
         ends = (np.array(stack.incidence_limits) - stack.incidence_angle) / ARCSEC
         # The margin ends where a beam would graze the surface; the scan itself must not reach there.
@@ -119,6 +123,14 @@ class ScanModel:
         """The resolution on the uniform grid."""
         return smearing_on(self.grid, self.experiment)
 
+    def places(self, values: Floats) -> Floats:
+        """Simulated angle (*, point) of every point of the scan, for values of all parameters (*, parameter)."""
+        where = self.experiment.slices
+        position = self.position - values[..., where["scale"]][..., :1]
+        if self.experiment.miscut:
+            position = position * self.experiment.stretch(values[..., where["miscut"]])[0]
+        return np.asarray(position)
+
     def to_points(self, values: Floats) -> Floats:
         """From reflectivities at the simulated angles to intensities at the points, as one matrix a polarization.
 
@@ -129,7 +141,7 @@ class ScanModel:
             Shape (2, point, node): smearing, then sampling; scale and background left out.
         """
         where = self.experiment.slices
-        position = self.position - values[where["scale"]][0]
+        position = self.places(values)
         weights = self.smearing.matrix(values[where["resolution"]], position)
         return np.stack([rows @ self.grid.fill for rows in weights])
 
@@ -185,7 +197,8 @@ class ScanModel:
     def expected_with_profile_jacobian(self, values: Floats, depth: Floats) -> tuple[Floats, Floats]:
         """Expected intensity, and its derivatives in strain and E over depth and in what is not of the profile.
 
-        A profile is taken to change linearly between the depths, and not below the last.
+        A profile is taken to change linearly between the depths, and not below the last; E is that to which the
+        profile's power refers.
 
         Args:
             values: Of all parameters, shape (parameter,).
@@ -198,9 +211,14 @@ class ScanModel:
         cells = self.sublayers(values[self.experiment.slices["profile"]][None])
         hats = between(depth, gauss_depths(cells.upper, cells.thickness))
         none = np.zeros_like(hats)
-        return self._evaluate(
+        expected, jacobian = self._evaluate(
             values, cells, [np.concatenate(p, axis=-1) for p in ((hats, none), (none, hats))]
         )
+        profile = self.experiment.profile
+        if profile.debye_waller_power != 1:
+            at = profile.evaluate(depth[None], values[self.experiment.slices["profile"]][None])[1][0]
+            jacobian[:, len(depth) : 2 * len(depth)] *= profile.power_slope(at)
+        return expected, jacobian
 
     def diffuse(self, values: Floats) -> Floats:
         """Diffuse scattering alone [1] at the simulated angles for sigma and pi, shape (2, node).
@@ -265,10 +283,10 @@ class ScanModel:
         """Smear, sample at the points, scale and add the background."""
         where, grid = self.experiment.slices, self.grid
         resolution = values[where["resolution"]]
-        offset, log_scale, log_background, slope = values[where["scale"]]
+        _, log_scale, log_background, slope = values[where["scale"]]
         scale, background = 10.0**log_scale, 10.0**log_background * (1 + slope * self.lever)
         place = (grid.start_arcsec, grid.step_arcsec)
-        position = self.position - offset
+        position = self.places(values)
         stacked = np.concatenate([r[None], np.moveaxis(columns, 1, 0)])
         filled = (grid.fill @ stacked.reshape(-1, stacked.shape[-1]).T).T.reshape(
             *stacked.shape[:-1], grid.number
@@ -278,15 +296,20 @@ class ScanModel:
         if not derivatives:
             return scale * counts[0] + background, np.empty(0)
         by_resolution = sample(self.smearing.smear_gradient(filled[0], resolution), *place, position)
-        by_offset = -sample_gradient(smeared[0], *place, position)
+        by_place = scale * sample_gradient(smeared[0], *place, position)
+        farther, by_miscut = 1.0, np.empty((0, len(position)))
+        if self.experiment.miscut:
+            farther, slope = (float(part) for part in self.experiment.stretch(values[where["miscut"]][0]))
+            by_miscut = (by_place * position * slope / farther)[None]
         jacobian = np.concatenate(
             [
                 scale * counts[1:],
                 scale * by_resolution,
-                scale * by_offset[None],
+                -farther * by_place[None],
                 np.log(10) * scale * counts[:1],
                 np.log(10) * background[None],
                 10.0**log_background * self.lever[None],
+                by_miscut,
             ]
         )
         return scale * counts[0] + background, jacobian.T

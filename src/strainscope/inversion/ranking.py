@@ -41,7 +41,7 @@ class _Part:
     def __init__(self, measurement: Measurement, instrument: Floats, diffuse: bool) -> None:
         self._model, features = measurement.model, measurement.features
         experiment = self._model.experiment
-        offset, _, log_background, _ = instrument[experiment.slices["scale"]]
+        _, _, log_background, _ = instrument[experiment.slices["scale"]]
         resolution = instrument[experiment.slices["resolution"]]
         x = self._model.position
         width = max(features.peak_fwhm_arcsec, 10.0)
@@ -55,7 +55,7 @@ class _Part:
         self._background = np.float32(10.0**log_background)
         scattered = self._model.diffuse(instrument) if diffuse else np.zeros(())
         to_points = self._model.to_points(instrument)[:, use]
-        position = x[use] - offset
+        position = self._model.places(instrument)[use]
         # Angles near the substrate's peak hardly depend on the profile: one perfect crystal serves all.
         nodes = self._model.grid.node_arcsec
         margin = 1.5 * self._model.experiment.resolution.width(resolution) + 20

@@ -9,6 +9,8 @@ from strainscope.profile.disorder import NoDisorder, TiedDisorder
 from strainscope.profile.family import Constraint, Floats, ParameterSpec, Parametrised, Profile, StrainProfile
 
 Disorder = Profile | TiedDisorder
+# Where E vanishes and the power is below 1 its slope has no limit.
+_SMALLEST_FACTOR = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +23,16 @@ class DepthProfile(Parametrised):
     Attributes:
         strain: Family of the strain.
         disorder: Family of the static Debye-Waller factor E, or `TiedDisorder`, which follows the strain.
+        debye_waller_power: Power p of the factor that the families give, for a reflection other than theirs: E^p.
     """
 
     strain: StrainProfile
     disorder: Disorder = NoDisorder()
+    debye_waller_power: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.debye_waller_power < np.inf:
+            raise ValueError(f"debye_waller_power = {self.debye_waller_power:g}; it must be > 0 and finite.")
 
     def _disorder_name(self, name: str) -> str:
         taken = {spec.name for spec in self.strain.parameters}
@@ -71,10 +79,21 @@ class DepthProfile(Parametrised):
         strain = self.strain.evaluate(depth, values[..., : self._split])
         rest = values[..., self._split :]
         if isinstance(self.disorder, TiedDisorder):
-            return strain, self.disorder.evaluate(strain, normalisation, rest)
+            return strain, self._raised(self.disorder.evaluate(strain, normalisation, rest))
         if isinstance(self.disorder, NoDisorder):
             return strain, np.ones_like(strain)
-        return strain, self.disorder.evaluate(depth, rest)
+        return strain, self._raised(self.disorder.evaluate(depth, rest))
+
+    def _raised(self, factor: Floats) -> Floats:
+        """The families' factors to the power."""
+        if self.debye_waller_power == 1:
+            return factor
+        return np.asarray(np.maximum(factor, 0.0) ** self.debye_waller_power)
+
+    def power_slope(self, raised: Floats) -> Floats:
+        """Derivative of factors that are raised to the power (*) by the families' ones; finite at 0."""
+        p = self.debye_waller_power
+        return np.asarray(p * np.maximum(raised, _SMALLEST_FACTOR) ** (1 - 1 / p))
 
     def gradient(self, depth: Floats, values: Floats) -> tuple[Floats, Floats]:
         """Derivatives of strain and of E in every parameter, each (*, z, parameter)."""
@@ -93,6 +112,8 @@ class DepthProfile(Parametrised):
             d_factor[..., self._split :] = slopes.values
         elif rest.shape[-1]:
             d_factor[..., self._split :] = self.disorder.gradient(depth, rest)
+        if self.debye_waller_power != 1 and not isinstance(self.disorder, NoDisorder):
+            d_factor *= self.power_slope(self.evaluate(depth, values)[1])[..., None]
         return d_strain, d_factor
 
     def breakpoints(self, values: Floats) -> Floats:
@@ -116,6 +137,8 @@ class DepthProfile(Parametrised):
         The normalisation is found anew unless it is given.
         """
         own, rest = values[..., : self._split], values[..., self._split :]
+        # 1 - E^p is p (1 - E) where E is near 1.
+        factor_tolerance = factor_tolerance / self.debye_waller_power
         if isinstance(self.disorder, TiedDisorder):
             largest = self.normalisation(values) if normalisation is None else normalisation
             follows = self.disorder.strain_tolerance(largest, rest, factor_tolerance)
