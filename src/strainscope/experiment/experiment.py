@@ -42,7 +42,7 @@ LARGEST_MISCUT_DEG = 0.6
 MISCUT_PARAMETERS = (
     _spec(
         "miscut_deg",
-        "°",
+        "deg",
         -LARGEST_MISCUT_DEG,
         LARGEST_MISCUT_DEG,
         "inclination of the surface beyond the nominal one, positive towards grazing incidence",
@@ -129,3 +129,20 @@ class Experiment:
         nominal = np.cos(stack.asymmetry) * np.sin(stack.bragg_angle + stack.asymmetry)
         factor = nominal / (np.cos(inclined) * np.sin(leaving))
         return factor, factor * (np.tan(inclined) - 1 / np.tan(leaving)) * np.radians(1.0)
+
+
+def debye_waller_power(reference: Experiment, other: Experiment, exponent: float) -> float:
+    r"""Power to which a reflection raises the static Debye-Waller factor that another one is the reference for.
+
+    .. math:: E_b = E_a^{(H_b/H_a)^p}, \qquad H = 1/d
+
+    Args:
+        reference: a.
+        other: b.
+        exponent: p, 2 for small random displacements, 1.5 for dislocation loops and the like.
+
+    References:
+        Krivoglaz, X-Ray and Neutron Diffraction in Nonideal Crystals (1996), on defects of both kinds
+    """
+    spacing = [own.stack.d_spacing for own in (reference, other)]
+    return float((spacing[0] / spacing[1]) ** exponent)

@@ -17,6 +17,7 @@ from strainscope.instrument.resolution import (
 from strainscope.instrument.smearing import Smearing
 from strainscope.instrument.spectrum import Spectrum, monochromator_polarization, spectrum_on_axis
 from strainscope.instrument.tabulated import MeasuredResolution, MonochromatorCurve
+from strainscope.instrument.windowed import WindowedLorentzian
 
 __all__ = [
     "Gaussian",
@@ -29,6 +30,7 @@ __all__ = [
     "Smearing",
     "Spectrum",
     "SplitPseudoVoigt",
+    "WindowedLorentzian",
     "counts",
     "monochromator_polarization",
     "poisson_deviance",

@@ -19,7 +19,7 @@ class FittedParameter:
 
     Attributes:
         name: As in the sample file.
-        unit: "1", "Å" or "arcsec".
+        unit: "1", "Å", "arcsec" or "deg".
         value: Best value: the maximum of the posterior in unit coordinates.
         sd: Standard deviation of the mode's posterior; None where the parameter is held, like those that follow.
         mean, median: Of it.

@@ -19,7 +19,7 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterSpec:
-    """One named parameter: its unit ("1", "Å" or "arcsec"), the default range of its prior, and the prior's shape."""
+    """One named parameter: its unit ("1", "Å", "arcsec" or "deg"), the default range of its prior, and the prior's shape."""
 
     name: str
     unit: str
@@ -29,8 +29,10 @@ class ParameterSpec:
     shape: PriorShape = UNIFORM
 
     def __post_init__(self) -> None:
-        if self.unit not in ("1", "Å", "arcsec"):
-            raise ValueError(f"unit of {self.name} = {self.unit!r}; it must be '1' or 'Å' or 'arcsec'.")
+        if self.unit not in ("1", "Å", "arcsec", "deg"):
+            raise ValueError(
+                f"unit of {self.name} = {self.unit!r}; it must be '1' or 'Å' or 'arcsec' or 'deg'."
+            )
         if not self.lower < self.upper:
             raise ValueError(
                 f"{self.name} = {self.lower:g} to {self.upper:g}; its lower bound must be < the upper."

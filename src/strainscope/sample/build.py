@@ -28,6 +28,8 @@ from strainscope.sample.settings import SampleSettings
 
 # How far a wavelength may lie from the anode's line: lists of lines differ by 1e-4.
 LINE_TOLERANCE = 2e-3
+# Planes less inclined than this [rad] are parallel to the surface.
+SYMMETRIC = 1e-6
 MONOCHROMATOR_RANGE_ARCSEC = 3000.0
 MONOCHROMATOR_STEP_ARCSEC = 0.5
 
@@ -51,6 +53,11 @@ def build_experiment(sample: SampleSettings) -> Experiment:
         spectrum = _spectrum(sample)
     with at_key("resolution"):
         resolution = _resolution(sample)
+    if sample.miscut and abs(sample.substrate.asymmetry) > SYMMETRIC:
+        raise ValueError(
+            f"miscut: true is for planes parallel to the surface; those of {sample.reflection} are "
+            f"{np.degrees(sample.substrate.asymmetry):.3g}° off it. Leave miscut out"
+        )
     return Experiment(
         stack=stack_from_reflections(sample.substrate, tuple(films)),
         profile=DepthProfile(strain=strain, disorder=disorder),
@@ -60,6 +67,7 @@ def build_experiment(sample: SampleSettings) -> Experiment:
         diffuse=sample.diffuse,
         bragg_law=sample.bragg_law,
         tolerance=sample.tolerance,
+        miscut=sample.miscut,
         expansion_ratio=_expansion_ratio(sample),
     )
 

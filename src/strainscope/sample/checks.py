@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from strainscope.experiment import Experiment
+from strainscope.experiment import LARGEST_MISCUT_DEG, Experiment
 from strainscope.prior import Prior
 from strainscope.profile import UNIFORM, ParameterSpec, Parametrised, Tabulated
 from strainscope.sample.base import LARGEST_STRAIN, strain_problem
@@ -20,6 +20,7 @@ DOMAINS = {
     "log10_scale": (-30.0, 30.0),
     "log10_background": (-30.0, 30.0),
     "background_slope": (-1.0, 1.0),
+    "miscut_deg": (-LARGEST_MISCUT_DEG, LARGEST_MISCUT_DEG),
 }
 
 

@@ -14,6 +14,7 @@ from strainscope.instrument import (
     PseudoVoigt,
     Resolution,
     SplitPseudoVoigt,
+    WindowedLorentzian,
 )
 from strainscope.profile import (
     AmorphousLayer,
@@ -201,6 +202,15 @@ class PeakResolutionSettings(Settings):
         return peaks[self.family](fwhm_range=self.fwhm_range_arcsec)
 
 
+class WindowedLorentzianSettings(Settings):
+    family: Literal["windowed-lorentzian"]
+    fwhm_range_arcsec: Range = WindowedLorentzian.fwhm_range
+    reach_widths: Annotated[float, Field(ge=0.2, le=1000)] = WindowedLorentzian.reach_widths
+
+    def build(self) -> Resolution:
+        return WindowedLorentzian(fwhm_range=self.fwhm_range_arcsec, reach_widths=self.reach_widths)
+
+
 class MonochromatorCurveSettings(Settings):
     family: Literal["monochromator-curve"]
     fwhm_range_arcsec: Range = MonochromatorCurve.fwhm_range
@@ -261,6 +271,10 @@ DisorderSettings = Annotated[
     *_Family,
 ]
 ResolutionSettings = Annotated[
-    NoResolutionSettings | PeakResolutionSettings | MonochromatorCurveSettings | MeasuredResolutionSettings,
+    NoResolutionSettings
+    | PeakResolutionSettings
+    | WindowedLorentzianSettings
+    | MonochromatorCurveSettings
+    | MeasuredResolutionSettings,
     *_Family,
 ]

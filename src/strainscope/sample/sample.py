@@ -9,16 +9,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from strainscope.experiment import Experiment
+from strainscope.experiment import Experiment, debye_waller_power
 from strainscope.prior import Prior
 from strainscope.profile import ParameterSpec
 from strainscope.sample.build import build_experiment
 from strainscope.sample.checks import check_fit
 from strainscope.sample.messages import at_key, first_problem, hint, sentence
 from strainscope.sample.scan_checks import check_scan
-from strainscope.sample.settings import SampleSettings
+from strainscope.sample.settings import ReflectionSettings, SampleSettings, overlaid
 from strainscope.sample.simulate import simulated_scan, simulated_values, simulation_notes
 from strainscope.scan import Scan
+
+
+# Besides the profile, what belongs to the sample rather than to one measurement of it.
+OF_THE_SAMPLE = ("correlation_length", "miscut_deg")
 
 
 class Sample(SampleSettings):
@@ -40,8 +44,51 @@ class Sample(SampleSettings):
         }
         if model_error is not None:
             changed["model_error"] = model_error
+        settings = self.model_dump(exclude_unset=True)
+        for entry in settings.get("reflections", ()):
+            if entry.get("scan"):
+                entry["scan"] |= {k: v for k, v in scan.items() if v is not None}
         # Paths are resolved already, so no folder is given.
-        return validated(self.model_dump(exclude_unset=True) | changed, source="command line", folder=None)
+        return validated(settings | changed, source="command line", folder=None)
+
+    def by_reflection(self) -> tuple["Sample", ...]:
+        """A sample for each reflection, all with one profile; itself where there is one.
+
+        Raises:
+            ValueError: what a reflection says is not allowed.
+        """
+        return (self, *self._others)
+
+    @cached_property
+    def _others(self) -> tuple["Sample", ...]:
+        shared = {spec.name for spec in self._experiment.profile.parameters} | set(OF_THE_SAMPLE)
+        return tuple(self._other(i, entry, shared) for i, entry in enumerate(self.reflections[1:], start=1))
+
+    def _other(self, i: int, entry: ReflectionSettings, shared: set[str]) -> "Sample":
+        """The sample as one of its further reflections sees it."""
+        with at_key(f"reflections[{i}]"):
+            for name in entry.fit:
+                if name in shared:
+                    raise ValueError(f"fit.{name} is the sample's; give it in fit at the top")
+            if any(film.reflection for film in self.films):
+                raise ValueError("films with a reflection of their own cannot have several reflections")
+            data = self.model_dump(exclude_unset=True, exclude={"reflections"})
+            # The first one's instrument is not this one's.
+            data["fit"] = {name: own for name, own in data.get("fit", {}).items() if name in shared}
+            other = Sample.model_validate(overlaid(data, entry.model_dump(exclude_unset=True)))
+            power = debye_waller_power(self._experiment, other._experiment, self.disorder_exponent)
+            experiment = other._experiment
+            other.__dict__["_experiment"] = replace(
+                experiment, profile=replace(experiment.profile, debye_waller_power=power)
+            )
+            check_fit(other.fit, other.prior(), other.experiment())
+        return other
+
+    @property
+    def label(self) -> str:
+        """The reflection's indices as one word, such as 888."""
+        plain = all(0 <= index <= 9 for index in self.reflection)
+        return ("" if plain else "_").join(map(str, self.reflection)).replace("-", "m")
 
     def experiment(self) -> Experiment:
         """The experiment that the file describes.
@@ -93,6 +140,9 @@ class Sample(SampleSettings):
             ValueError: the message names the key.
         """
         check_fit(self.fit, self.prior(), self.experiment())
+        labels = [own.label for own in self.by_reflection()]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"reflections: {', '.join(labels)}; give each once")
 
     def check_scan(self, scan: Scan) -> None:
         """Raise unless the scan can be one of this sample: a peak in it, the Bragg angle in it, wide enough.

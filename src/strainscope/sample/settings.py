@@ -1,13 +1,14 @@
 """All that a sample file says, key by key."""
 
 import reprlib
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from strainscope.crystal import Incidence, Reflection, parse_wavelength, reflection
-from strainscope.sample.base import Miller
+from strainscope.sample.base import Miller, Settings
 from strainscope.sample.families import (
     DisorderSettings,
     DoubleGaussianSettings,
@@ -34,8 +35,24 @@ def _is_wavelength(value: object) -> float | str:
     return value
 
 
+class ReflectionSettings(Settings):
+    """One of several reflections of a sample: in what its measurement differs from that of the first."""
+
+    reflection: Miller
+    incidence: Incidence | None = None
+    monochromator: MonochromatorSettings | None = None
+    spectrum: SpectrumSettings | None = None
+    scan: ScanSettings | None = None
+    resolution: ResolutionSettings | None = None
+    background: Literal["constant", "linear"] | None = None
+    fit: dict[str, FitSettings] = {}
+
+
 class SampleSettings(CrystalSettings):
-    """The keys of a sample file: crystal and films, instrument, families, and the bounds of the fit."""
+    """The keys of a sample file: crystal and films, instrument, families, and the bounds of the fit.
+
+    Where there are `reflections`, the first of them is the sample's `reflection`, and what it says goes before the rest.
+    """
 
     title: str = ""
     reflection: Miller
@@ -55,7 +72,26 @@ class SampleSettings(CrystalSettings):
     bragg_law: Literal["exact", "linear"] = "exact"
     tolerance: Annotated[float, Field(gt=0, le=0.01)] = 3e-4
     model_error: Annotated[float, Field(ge=0, lt=1)] = 0.07
+    miscut: bool = False
+    reflections: tuple[ReflectionSettings, ...] = ()
+    disorder_exponent: Annotated[float, Field(gt=0, le=4)] = 1.5
     fit: dict[str, FitSettings] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_reflection(cls, data: Any) -> Any:  # noqa: ANN401
+        """The first reflection is the sample's."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("reflections"), list | tuple):
+            return data
+        entries = data["reflections"]
+        if not entries or not isinstance(entries[0], Mapping):
+            return data
+        own, first = data.get("reflection"), entries[0].get("reflection")
+        if own is not None and list(own) != list(first or ()):
+            raise ValueError(
+                f"reflection = {own}, but reflections begins with {first}; leave reflection out, the first counts"
+            )
+        return overlaid(data, entries[0])
 
     @cached_property
     def substrate(self) -> Reflection:
@@ -74,3 +110,12 @@ class SampleSettings(CrystalSettings):
     def settings(self) -> dict[str, Any]:
         """The settings as used, defaults filled in, as plain data."""
         return self.model_dump(mode="json", exclude_none=True)
+
+
+def overlaid(settings: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a sample with what one of its reflections says in their place; of `fit`, parameter by parameter."""
+    given = {key: value for key, value in entry.items() if value is not None}
+    fits = [part.get("fit") or {} for part in (settings, entry)]
+    if all(isinstance(fit, Mapping) for fit in fits) and any(fits):
+        given["fit"] = {**fits[0], **fits[1]}
+    return {**settings, **given}

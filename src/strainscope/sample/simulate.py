@@ -27,6 +27,7 @@ USUAL = {
     "log10_scale": 0.0,
     "log10_background": -5.0,
     "background_slope": 0.0,
+    "miscut_deg": 0.0,
 }
 # The background of counts: this share of the peak, and at least one count.
 BACKGROUND_SHARE = 10.0 ** USUAL["log10_background"]
