@@ -37,10 +37,13 @@ POINTS = 60
 
 def problem_of(experiment, **held):
     prior = Prior(parameters=experiment.parameters, constraints=experiment.constraints, held=held)
+    likelihood = SimpleNamespace(intensity=np.full(POINTS, 100.0))
     return SimpleNamespace(
         model=SimpleNamespace(experiment=experiment),
         prior=prior,
-        likelihood=SimpleNamespace(intensity=np.full(POINTS, 100.0)),
+        likelihood=likelihood,
+        measurements=(SimpleNamespace(likelihood=likelihood),),
+        split=lambda points: (points,),
     )
 
 

@@ -11,7 +11,7 @@ from strainscope.inversion.derived import derived_quantities
 from strainscope.inversion.likelihood import rms_log10
 from strainscope.inversion.posterior import ModePosterior
 from strainscope.inversion.problem import Problem
-from strainscope.inversion.result import DepthBands, FittedParameter, Mode
+from strainscope.inversion.result import DepthBands, FittedParameter, Mode, ScanFit
 
 Floats = NDArray[np.float64]
 
@@ -61,18 +61,32 @@ def _mode(problem: Problem, own: ModePosterior, depth: Floats, rng: np.random.Ge
         profile, both[0], drawn, expansion_ratio=problem.model.experiment.expansion_ratio
     )
     degrees = max(len(fit.residuals) - len(free), 1)
+    scans = tuple(
+        ScanFit(
+            fitted=fitted,
+            chi2=float(residuals @ residuals),
+            reduced_chi2=float(residuals @ residuals) / max(len(fitted) * degrees / len(fit.residuals), 1.0),
+            rms_log10=rms_log10(measured.likelihood.intensity, fitted),
+        )
+        for measured, fitted, residuals in zip(
+            problem.measurements, problem.split(fit.model), problem.split(fit.residuals), strict=True
+        )
+    )
     return Mode(
         parameters=_parameters(problem, own),
         covariance=np.atleast_2d(np.cov(own.values[:, free], rowvar=False, aweights=own.share)),
         fitted_names=tuple(problem.prior.names[i] for i in free),
         chi2=fit.chi2,
         reduced_chi2=fit.chi2 / degrees,
-        rms_log10=rms_log10(problem.likelihood.intensity, fit.model),
+        rms_log10=rms_log10(
+            np.concatenate([measured.likelihood.intensity for measured in problem.measurements]), fit.model
+        ),
         weight=own.weight,
         starts=own.starts,
         effective_draws=own.effective,
         pareto_k=own.pareto,
-        fitted=fit.model,
+        fitted=scans[0].fitted,
+        scans=scans,
         bands=DepthBands(
             depth=depth,
             strain=strain[0],

@@ -1,7 +1,7 @@
 """The whole way from a scan to a result: search, refinement, modes, verdict."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -14,17 +14,18 @@ from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
 from strainscope.inversion.descent import descend
 from strainscope.inversion.describe import BAND_MEANING, NESTED_MEANING, describe
+from strainscope.inversion.joint import Companion, prepare_joint
 from strainscope.inversion.modes import MOST_MODES, alike, gather
 from strainscope.inversion.posterior import ModePosterior, posterior_of
-from strainscope.inversion.problem import Problem, prepare
+from strainscope.inversion.problem import Measurement, Problem, prepare
 from strainscope.inversion.proposal import Proposal, proposed_starts
 from strainscope.inversion.refine import Fit, refine_many
-from strainscope.inversion.result import Result
+from strainscope.inversion.result import Mode, Reflection, Result
 from strainscope.inversion.search import find_starts
 from strainscope.inversion.settings import PosteriorSettings, SearchSettings
 from strainscope.inversion.splines import spline_experiment, spline_start
 from strainscope.inversion.target import Target
-from strainscope.inversion.verdict import judge
+from strainscope.inversion.verdict import judge, judge_beside
 from strainscope.scan import Scan
 
 Floats = NDArray[np.float64]
@@ -64,6 +65,7 @@ def invert(
     draws: PosteriorSettings = _DRAWS,
     proposal: Proposal | None = None,
     progress: Progress | None = None,
+    beside: Sequence[Companion] = (),
 ) -> Result:
     """Every distinct profile that explains the scan, without a guess.
 
@@ -79,6 +81,7 @@ def invert(
         draws: How many draws of the posterior.
         proposal: What proposes starts in place of the search.
         progress: Called with a stage and the share of the whole that is done.
+        beside: Further scans of the sample, at other reflections, that share the profile.
 
     Raises:
         ValueError: the scan does not fit the experiment (axis, range), or bounds leave no room.
@@ -97,18 +100,13 @@ def invert(
         draws=draws,
         proposal=proposal,
         progress=tell,
+        beside=beside,
     )
     problem = found.problem
     tell("bands", 0.98)
     modes = describe(problem, found.modes, rng=rng)
-    experiment = problem.model.experiment
-    offset = modes[0].parameter("offset_arcsec").value
-    angle = scan.angle_from_theta(
-        np.array([experiment.stack.incidence_angle + ARCSEC * offset]),
-        bragg_angle=experiment.stack.bragg_angle,
-        asymmetry=experiment.stack.asymmetry,
-    )
-    verdict = judge(experiment, problem.features, scan, problem.likelihood, modes)
+    verdict = judge(problem.model.experiment, problem.features, scan, problem.likelihood, modes)
+    verdict = judge_beside(verdict, problem.measurements[1:], modes)
     tell("done", 1.0)
     return Result(
         scan=scan,
@@ -119,7 +117,7 @@ def invert(
         band_meaning=(
             NESTED_MEANING.format(evidence=found.modes[0].log_evidence) if draws.nested else BAND_MEANING
         ),
-        substrate_angle=float(angle[0]),
+        substrate_angle=_substrate_angle(problem.measurements[0], modes[0]),
         seed=seed,
         version=version("strainscope"),
         wall_s=time.perf_counter() - began,
@@ -128,7 +126,28 @@ def invert(
             "starts": found.starts,
             "model_evaluations": found.evaluations,
         },
+        beside=tuple(
+            Reflection(
+                label=own.label,
+                scan=own.scan,
+                substrate_angle=_substrate_angle(own, modes[0]),
+                likelihood=own.likelihood.description,
+            )
+            for own in problem.measurements[1:]
+        ),
     )
+
+
+def _substrate_angle(own: Measurement, best: Mode) -> float:
+    """Kinematic Bragg position of the substrate on a scan's axis, offset included."""
+    stack = own.model.experiment.stack
+    offset = best.parameter("offset_arcsec" + (f"_{own.label}" if own.label else "")).value
+    angle = own.scan.angle_from_theta(
+        np.array([stack.incidence_angle + ARCSEC * offset]),
+        bragg_angle=stack.bragg_angle,
+        asymmetry=stack.asymmetry,
+    )
+    return float(angle[0])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -160,6 +179,7 @@ def explain(
     draws: PosteriorSettings = _DRAWS,
     proposal: Proposal | None = None,
     progress: Progress = _silent,
+    beside: Sequence[Companion] = (),
 ) -> Explanation:
     """The posterior draws behind what `invert` says, with its arguments and errors, and a source of randomness."""
     # The linear algebra's own threads would only get in the way of those that simulate.
@@ -175,6 +195,7 @@ def explain(
             draws=draws,
             proposal=proposal,
             progress=progress,
+            beside=beside,
         )
 
 
@@ -190,11 +211,15 @@ def _explain(
     draws: PosteriorSettings,
     proposal: Proposal | None,
     progress: Progress,
+    beside: Sequence[Companion],
 ) -> Explanation:
+    if beside and settings.splines:
+        raise ValueError("splines refine one scan; leave --splines out, or invert one reflection.")
     progress("reading the curve", 0.0)
     problem = prepare(
         scan, experiment, bounds=bounds, held=held, start=start, model_error=settings.model_error
     )
+    problem = prepare_joint(problem, beside, model_error=settings.model_error)
     chosen = 0
     found: list[Descended] = []
     for attempt in range(_ATTEMPTS):

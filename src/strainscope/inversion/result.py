@@ -1,6 +1,6 @@
 """What an inversion returns: every distinct profile that explains the scan, and how far to trust it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,40 @@ class DepthBands:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class ScanFit:
+    """How one scan is fitted.
+
+    Attributes:
+        fitted: Model at its points, in its intensity unit, shape (point,).
+        chi2: Sum of its squared residuals.
+        reduced_chi2: chi2 over its points minus its share of the free parameters.
+        rms_log10: rms of log10 fitted over measured, points with measured > 0.
+    """
+
+    fitted: Floats
+    chi2: float
+    reduced_chi2: float
+    rms_log10: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reflection:
+    """A further scan of the sample, at another reflection, that shares the profile.
+
+    Attributes:
+        label: Ends the names of its own parameters, such as 888.
+        scan: The measured curve.
+        substrate_angle: Kinematic Bragg position of the substrate on its axis, offset included.
+        likelihood: How its residuals were weighted, in words.
+    """
+
+    label: str
+    scan: Scan
+    substrate_angle: float
+    likelihood: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Mode:
     """One distinct solution.
 
@@ -76,12 +110,13 @@ class Mode:
         fitted_names: Names of the parameters that were free.
         chi2: Sum of squared weighted residuals.
         reduced_chi2: chi2 over points minus free parameters.
-        rms_log10: rms of log10 fitted over measured, points with measured > 0.
+        rms_log10: rms of log10 fitted over measured, points with measured > 0, of all scans.
         weight: Share of the posterior among the modes [1].
         starts: How many of the refined starts led to this profile.
         effective_draws: Effective number of the weighted draws behind sd, intervals and bands.
         pareto_k: Shape of the tail of their weights; above 0.7 they cannot be trusted.
-        fitted: Model at the scan's points, in the scan's intensity unit, shape (point,).
+        fitted: Model at the (first) scan's points, in the scan's intensity unit, shape (point,).
+        scans: Each scan by itself, the first one first.
         bands: The profile over depth.
         maximum_strain: Largest strain by magnitude [1] and its depth [Å].
         derived: What follows from the profile, with its intervals.
@@ -99,6 +134,7 @@ class Mode:
     bands: DepthBands
     maximum_strain: tuple[float, float]
     derived: tuple[DerivedQuantity, ...] = ()
+    scans: tuple[ScanFit, ...] = ()
     effective_draws: float = float("inf")
     pareto_k: float = float("-inf")
 
@@ -136,6 +172,7 @@ class Result:
         version: Of Strainscope.
         wall_s: Time the inversion took [s].
         counters: Numbers of the search (draws, starts, ...).
+        beside: Further reflections that were fitted together with the scan.
     """
 
     scan: Scan
@@ -149,6 +186,7 @@ class Result:
     version: str
     wall_s: float
     counters: dict[str, int] = field(default_factory=dict)
+    beside: tuple[Reflection, ...] = ()
 
     @property
     def model_error(self) -> float | None:
@@ -157,7 +195,31 @@ class Result:
         found = (search if isinstance(search, dict) else self.sample).get("model_error")
         return float(found) if isinstance(found, int | float) else None
 
+    def seen_at(self, index: int) -> "Result":
+        """The result as one of the further reflections sees it: its scan and its fits, the same profile."""
+        own = self.beside[index]
+        modes = tuple(_as_fitted(mode, mode.scans[index + 1]) for mode in self.modes)
+        return replace(
+            self,
+            scan=own.scan,
+            modes=modes,
+            likelihood=own.likelihood,
+            substrate_angle=own.substrate_angle,
+            beside=(),
+        )
+
     @property
     def best(self) -> Mode:
         """The mode that explains the scan best."""
         return self.modes[0]
+
+
+def _as_fitted(mode: Mode, own: ScanFit) -> Mode:
+    return replace(
+        mode,
+        fitted=own.fitted,
+        chi2=own.chi2,
+        reduced_chi2=own.reduced_chi2,
+        rms_log10=own.rms_log10,
+        scans=(own,),
+    )

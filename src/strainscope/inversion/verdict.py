@@ -1,5 +1,8 @@
 """Whether to believe an inversion: rules in the order of their weight, each with its numbers."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +10,7 @@ from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
 from strainscope.inversion.features import Features
 from strainscope.inversion.likelihood import Likelihood
+from strainscope.inversion.problem import Measurement
 from strainscope.inversion.result import VERDICTS, FittedParameter, Mode, Verdict
 from strainscope.profile import DepthProfile, StrainProfile
 from strainscope.scan import Scan
@@ -86,6 +90,28 @@ def judge(
         notes.append(f"{best.starts} of the refined starts led to this solution.")
     reasons = (*check, *notes, *_notes(experiment, best))
     return Verdict(level=CHECK if check else RELIABLE, reasons=reasons)
+
+
+def judge_beside(verdict: Verdict, beside: Sequence[Measurement], modes: tuple[Mode, ...]) -> Verdict:
+    """A verdict on one scan, with what further scans of the sample that share its profile have against it."""
+    found = []
+    for i, own in enumerate(beside, start=1):
+        fit = modes[0].scans[i]
+        shown = f"At {own.label} the fit"
+        if (fit.rms_log10 > DOUBTFUL_RMS and fit.reduced_chi2 > NOISE_REDUCED_CHI2) or (
+            fit.reduced_chi2 > DOUBTFUL_REDUCED_CHI2
+        ):
+            found.append(
+                f"{shown} leaves more than the noise and the model error (rms of log10 {fit.rms_log10:.3f}, "
+                f"reduced chi-square {fit.reduced_chi2:.2f})."
+            )
+        part = _worst_part(own.scan, own.likelihood, replace(modes[0], fitted=fit.fitted))
+        if part is not None:
+            found.append(f"{shown} misses by {part[0]:.2f} in log10 (rms) around {part[1]}.")
+    if not found:
+        return verdict
+    level = CHECK if verdict.level == RELIABLE else verdict.level
+    return Verdict(level=level, reasons=(*found, *verdict.reasons))
 
 
 def _poor_draws(best: Mode) -> list[str]:

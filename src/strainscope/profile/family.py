@@ -19,7 +19,7 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterSpec:
-    """One named parameter: its unit ("1", "Å", "arcsec" or "deg"), the default range of its prior, and the prior's shape."""
+    """One named parameter: its unit ("1", "Å", "arcsec", "deg"), the default range of its prior, and its shape."""
 
     name: str
     unit: str

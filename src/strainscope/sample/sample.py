@@ -20,7 +20,6 @@ from strainscope.sample.settings import ReflectionSettings, SampleSettings, over
 from strainscope.sample.simulate import simulated_scan, simulated_values, simulation_notes
 from strainscope.scan import Scan
 
-
 # Besides the profile, what belongs to the sample rather than to one measurement of it.
 OF_THE_SAMPLE = ("correlation_length", "miscut_deg")
 

@@ -51,7 +51,7 @@ class ReflectionSettings(Settings):
 class SampleSettings(CrystalSettings):
     """The keys of a sample file: crystal and films, instrument, families, and the bounds of the fit.
 
-    Where there are `reflections`, the first of them is the sample's `reflection`, and what it says goes before the rest.
+    Where there are `reflections`, the first is the sample's `reflection`, and what it says goes before the rest.
     """
 
     title: str = ""
