@@ -276,7 +276,11 @@ def example(
 @app.command()
 def simulate(
     context: typer.Context,
-    sample: Annotated[str, typer.Argument(help="A preset's name, or a sample file.")],
+    sample: Annotated[str, typer.Argument(help="A preset's name, a sample file, or a result.")],
+    reflection: Annotated[
+        str | None,
+        typer.Option("-r", "--reflection", metavar="H K L", help="Another reflection of the same sample."),
+    ] = None,
     values: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A parameter's value; for several repeat it."),
@@ -294,20 +298,23 @@ def simulate(
     plot: Annotated[Path | None, typer.Option(help="Draw it into this .png, .svg or .pdf, too.")] = None,
     force: ForceOption = False,
 ) -> None:
-    """Simulate a scan of a sample.
+    """Simulate a scan of a sample, or of what an inversion found, also at another reflection.
 
     Parameters that neither --set nor the sample file gives are taken as usual (instrument) or as the middle of
     their priors (profile); stderr says which.
     """
-    from strainscope.sample import load_sample
+    from strainscope.sample import is_result, load_sample, read_result, values_at
     from strainscope.scan import UNITS
 
-    described = load_sample(sample).with_options(axis=axis)
+    indices = None if reflection is None else tuple(_indices("--reflection", reflection))
+    found, known = (load_sample(sample), {}) if not is_result(sample) else read_result(sample)
+    described = (found if indices is None else found.at_reflection(indices)).with_options(axis=axis)
+    known = values_at(described, found, known)
     if described.scan.axis is None:
         raise ValueError(
             f"{sample}: no scan axis; give --axis {AXIS_NAMES}, or scan: axis in the sample file."
         )
-    given = _assignments(values or [])
+    given = known | _assignments(values or [])
     settings = described.simulated_values(given, counts=counts)
     for path in (out, plot):
         _check_new(path, force)
@@ -367,7 +374,10 @@ def _picture(scan: "Scan", title: str, suffix: str) -> bytes:
 @app.command()
 def invert(
     context: typer.Context,
-    scan_file: Annotated[Path, typer.Argument(metavar="SCAN", help="Measured: two or three columns.")],
+    scan_files: Annotated[
+        list[Path],
+        typer.Argument(metavar="SCAN...", help="Measured: two or three columns. One for each reflection."),
+    ],
     sample: Annotated[str, typer.Option("--sample", help="A preset's name, or a sample file.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the result; it must not exist.")],
     axis: AxisOption = None,
@@ -398,7 +408,10 @@ def invert(
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find every strain and disorder profile that explains a scan, without a starting guess."""
+    """Find every strain and disorder profile that explains a scan, without a starting guess.
+
+    Scans of several reflections of one sample share one profile; the sample file names the reflections.
+    """
     from strainscope import inversion, report, series
     from strainscope.cli.estimator import proposal_of
 
@@ -420,7 +433,8 @@ def invert(
     job.settings()
     proposal = None if estimator is None else proposal_of(estimator, described)
     with _progress() as progress:
-        result = series.invert_file(scan_file, job, proposal=proposal, progress=progress)
+        first, *beside = scan_files
+        result = series.invert_file(first, job, beside=beside, proposal=proposal, progress=progress)
     command = _repeatable(context.obj)
     report.write_result(result, out, force=force, command=command)
     if as_json:

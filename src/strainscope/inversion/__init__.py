@@ -1,11 +1,13 @@
 """From a scan to every profile that explains it."""
 
 from strainscope.inversion.invert import invert
+from strainscope.inversion.joint import Companion
 from strainscope.inversion.nested import require_nested
 from strainscope.inversion.result import DepthBands, FittedParameter, Mode, Result, Verdict
 from strainscope.inversion.settings import PosteriorSettings, SearchSettings
 
 __all__ = [
+    "Companion",
     "DepthBands",
     "FittedParameter",
     "Mode",

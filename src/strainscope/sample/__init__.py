@@ -4,6 +4,7 @@ A file is checked as a whole when it is loaded: every key, every number, and tha
 from it. What is wrong is one line that names the file, the key, the value and what is allowed.
 """
 
+from strainscope.sample.again import is_result, read_result, values_at
 from strainscope.sample.build import monochromator_table
 from strainscope.sample.messages import at_key
 from strainscope.sample.parts import LARGEST_CIF_BYTES
@@ -14,9 +15,12 @@ __all__ = [
     "LARGEST_CIF_BYTES",
     "Sample",
     "at_key",
+    "is_result",
     "load_sample",
     "monochromator_table",
     "parse_yaml",
     "preset_text",
     "presets",
+    "read_result",
+    "values_at",
 ]

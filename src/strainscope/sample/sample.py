@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from strainscope.experiment import Experiment, debye_waller_power
 from strainscope.prior import Prior
 from strainscope.profile import ParameterSpec
-from strainscope.sample.build import build_experiment
+from strainscope.sample.build import SYMMETRIC, build_experiment
 from strainscope.sample.checks import check_fit
 from strainscope.sample.messages import at_key, first_problem, hint, sentence
 from strainscope.sample.scan_checks import check_scan
@@ -38,6 +38,10 @@ class Sample(SampleSettings):
         scan = {"axis": axis, "intensity": intensity}
         if model_error is None and axis is None and intensity is None:
             return self
+        if self.experiment().profile.debye_waller_power != 1:
+            raise ValueError(
+                "a further reflection of a sample takes its axis from the sample; leave --axis out."
+            )
         changed: dict[str, Any] = {
             "scan": self.scan.model_dump() | {k: v for k, v in scan.items() if v is not None}
         }
@@ -74,6 +78,7 @@ class Sample(SampleSettings):
             data = self.model_dump(exclude_unset=True, exclude={"reflections"})
             # The first one's instrument is not this one's.
             data["fit"] = {name: own for name, own in data.get("fit", {}).items() if name in shared}
+            data["surface"] = self.surface or self.reflection
             other = Sample.model_validate(overlaid(data, entry.model_dump(exclude_unset=True)))
             power = debye_waller_power(self._experiment, other._experiment, self.disorder_exponent)
             experiment = other._experiment
@@ -82,6 +87,27 @@ class Sample(SampleSettings):
             )
             check_fit(other.fit, other.prior(), other.experiment())
         return other
+
+    def at_reflection(self, indices: tuple[int, ...]) -> "Sample":
+        """The sample as another reflection would see it, in the first one's instrument unless it is one of its own.
+
+        Raises:
+            ValueError: a reflection that the crystal does not have in this geometry.
+        """
+        for own in self.by_reflection():
+            if tuple(own.reflection) == indices:
+                return own.alone()
+        shared = {spec.name for spec in self._experiment.profile.parameters} | set(OF_THE_SAMPLE)
+        with at_key(f"reflection {' '.join(map(str, indices))}"):
+            nominal = self.model_copy(update={"miscut": False})
+            plain = nominal._other(0, ReflectionSettings(reflection=indices), shared)
+            if not self.miscut or abs(plain.substrate.asymmetry) > SYMMETRIC:
+                return plain
+            return self._other(0, ReflectionSettings(reflection=indices), shared)
+
+    def alone(self) -> "Sample":
+        """Without the further reflections."""
+        return self.model_copy(update={"reflections": ()}) if self.reflections else self
 
     @property
     def label(self) -> str:

@@ -1,6 +1,6 @@
 """What is done with each scan: the same as with one alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from strainscope.inversion.proposal import Proposal
 from strainscope.inversion.settings import PosteriorSettings
 from strainscope.readers import read_scan
 from strainscope.sample import Sample, at_key, load_sample
+from strainscope.scan import Scan
 
 GOLD_LIVE_POINTS = 1000
 
@@ -48,8 +49,12 @@ class Job:
             axis=self.axis, intensity=self.intensity, model_error=self.model_error
         )
         axes = "--axis delta-theta-arcsec, omega-deg or two-theta-deg"
-        wanted = {axes: described.scan.axis, "--intensity counts or normalised": described.scan.intensity}
-        missing = " and ".join(option for option, value in wanted.items() if value is None)
+        kinds = [own.scan for own in described.by_reflection()]
+        wanted = {
+            axes: all(kind.axis for kind in kinds),
+            "--intensity counts or normalised": all(kind.intensity for kind in kinds),
+        }
+        missing = " and ".join(option for option, known in wanted.items() if not known)
         if missing:
             raise ValueError(f"{self.sample}: what the scan's columns are is not said; give {missing}.")
         return described
@@ -71,14 +76,16 @@ def invert_file(
     path: Path,
     job: Job,
     *,
+    beside: Sequence[Path] = (),
     proposal: Proposal | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> Result:
-    """The inversion of a file.
+    """The inversion of a file, or of the files of one sample's reflections together.
 
     Args:
-        path: The scan.
+        path: The scan, of the first reflection.
         job: How.
+        beside: Those of the sample's further reflections, in their order.
         proposal: What `job.estimator` names, loaded.
         progress: Called with a stage and the share done.
 
@@ -87,11 +94,17 @@ def invert_file(
         OSError: it cannot be read.
     """
     described, settings = job.described(), job.settings()
-    scan = read_scan(path, axis=str(described.scan.axis), intensity_kind=str(described.scan.intensity))
-    with at_key(str(path)):
-        described.check_scan(scan)
+    reflections = described.by_reflection()
+    paths = (path, *beside)
+    if len(paths) != len(reflections):
+        names = ", ".join(own.label for own in reflections)
+        raise ValueError(
+            f"{job.sample}: has {len(reflections)} reflection(s), {names}, but {len(paths)} scan(s) are given; "
+            "give one scan for each, in this order."
+        )
+    scans = [_read(own, path) for own, path in zip(reflections, paths, strict=True)]
     return inversion.invert(
-        scan,
+        scans[0],
         described.experiment(),
         bounds=described.bounds(),
         held=described.held(),
@@ -103,4 +116,22 @@ def invert_file(
         | {"search": asdict(settings) | {"estimator": job.estimator, "gold": job.gold}},
         proposal=proposal,
         progress=progress,
+        beside=[
+            inversion.Companion(
+                label=own.label,
+                scan=scan,
+                experiment=own.experiment(),
+                bounds=own.bounds(),
+                held=own.held(),
+                start=own.start(),
+            )
+            for own, scan in zip(reflections[1:], scans[1:], strict=True)
+        ],
     )
+
+
+def _read(described: Sample, path: Path) -> Scan:
+    scan = read_scan(path, axis=str(described.scan.axis), intensity_kind=str(described.scan.intensity))
+    with at_key(str(path)):
+        described.check_scan(scan)
+    return scan
