@@ -30,23 +30,16 @@ def result_document(result: Result, *, command: str | None = None) -> dict[str, 
         "schema_version": SCHEMA_VERSION,
         "verdict": result.verdict.level,
         "verdict_reasons": result.verdict.reasons,
-        "scan": {
-            "name": scan.name,
-            "axis": scan.axis,
-            "unit": UNITS[scan.axis],
-            "intensity_kind": scan.intensity_kind,
-            "points": scan.angle.size,
-            "points_dropped": scan.points_dropped,
-            "substrate_angle": result.substrate_angle,
-        },
+        "scan": _scan_document(result),
         "fit": {
             "chi2": best.chi2,
             "reduced_chi2": best.reduced_chi2,
             "rms_log10": best.rms_log10,
-            "points": scan.angle.size,
+            "points": scan.angle.size + sum(own.scan.angle.size for own in result.beside),
             "free_parameters": len(best.fitted_names),
             "likelihood": result.likelihood,
         },
+        "reflections": [_reflection_document(result, i) for i in range(len(result.beside))],
         "maximum_strain": best.maximum_strain[0],
         "maximum_strain_depth_A": best.maximum_strain[1],
         "derived": _derived_document(best),
@@ -70,6 +63,36 @@ def json_text(document: dict[str, Any]) -> str:
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     # A newline cannot occur inside a JSON string, so no string is touched.
     return re.sub(r'\[\n\s*([^\[\]{}"]*?)\s*\]', lambda m: f"[{' '.join(m[1].split())}]", text) + "\n"
+
+
+def _scan_document(result: Result) -> dict[str, Any]:
+    scan = result.scan
+    return {
+        "name": scan.name,
+        "axis": scan.axis,
+        "unit": UNITS[scan.axis],
+        "intensity_kind": scan.intensity_kind,
+        "points": scan.angle.size,
+        "points_dropped": scan.points_dropped,
+        "substrate_angle": result.substrate_angle,
+    }
+
+
+def _reflection_document(result: Result, index: int) -> dict[str, Any]:
+    """One of the further reflections: its scan and its fit."""
+    own = result.seen_at(index)
+    return {
+        "label": result.beside[index].label,
+        "scan": _scan_document(own),
+        "fit": {
+            "chi2": own.best.chi2,
+            "reduced_chi2": own.best.reduced_chi2,
+            "rms_log10": own.best.rms_log10,
+            "points": own.scan.angle.size,
+            "likelihood": own.likelihood,
+        },
+        "fitted": [mode.fitted for mode in own.modes],
+    }
 
 
 def _parameter_document(mode: Mode) -> dict[str, Any]:

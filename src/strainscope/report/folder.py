@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import uuid
 from pathlib import Path
@@ -22,6 +23,8 @@ FILES = (
     "profile.png",
     "profile.svg",
 )
+# For each further reflection, by its label.
+OF_A_REFLECTION = re.compile(r"fit_\w+\.(csv|png|svg)")
 TEMPORARY = ".strainscope-"  # hidden; in the target's parent, so that a rename suffices
 
 
@@ -98,7 +101,7 @@ def _check_former(folder: Path, target: Path, force: bool) -> None:
     if not target.is_dir():
         raise FileExistsError(f"{folder}: is a file; name a folder that does not exist yet.")
     names = sorted(entry.name for entry in target.iterdir())
-    foreign = [name for name in names if name not in FILES]
+    foreign = [name for name in names if name not in FILES and not OF_A_REFLECTION.fullmatch(name)]
     if names and "result.json" not in names:
         raise FileExistsError(
             f"{folder}: holds {names[0]} and no result.json, so it is no former result and is not replaced; "
@@ -124,8 +127,12 @@ def _write_files(result: Result, folder: Path, command: str | None) -> None:
     put("profile.csv", profile_csv(result))
     put("fit.csv", fit_csv(result))
     put("report.html", report_html(result, command=command))
-    for name, draw in (("fit", plots.fit_figure), ("profile", plots.profile_figure)):
-        figure = draw(result)
+    figures = {"fit": plots.fit_figure(result), "profile": plots.profile_figure(result)}
+    for i, beside in enumerate(result.beside):
+        own = result.seen_at(i)
+        put(f"fit_{beside.label}.csv", fit_csv(own))
+        figures[f"fit_{beside.label}"] = plots.fit_figure(own)
+    for name, figure in figures.items():
         (folder / f"{name}.png").write_bytes(plots.picture(figure, kind="png"))
         (folder / f"{name}.svg").write_bytes(plots.picture(figure, kind="svg"))
 

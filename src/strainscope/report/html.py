@@ -37,6 +37,7 @@ def report_html(result: Result, *, command: str | None = None) -> str:
         "profile": _svg_uri(plots.picture(plots.profile_figure(result, width_in=plots.PAGE_IN), kind="svg")),
         "profile_narrow": _svg_uri(plots.picture(plots.profile_figure(result), kind="svg")),
     }
+    beside = [result.seen_at(i) for i in range(len(result.beside))]
     badge, sign = BADGES.get(result.verdict.level, BADGES["do not use"])
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -48,6 +49,18 @@ def report_html(result: Result, *, command: str | None = None) -> str:
         badge=badge,
         sign=sign,
         figures=figures,
+        beside=[
+            {
+                "label": own.label,
+                "name": seen.scan.name,
+                "fit": _svg_uri(plots.picture(plots.fit_figure(seen, width_in=plots.PAGE_IN), kind="svg")),
+                "rms": number_text(seen.best.rms_log10, digits=3, trailing=True),
+                "reduced_chi2": number_text(seen.best.reduced_chi2, digits=3, trailing=True),
+            }
+            for own, seen in zip(result.beside, beside, strict=True)
+        ],
+        first_fit=_first_fit(result),
+        points=result.scan.angle.size + sum(own.scan.angle.size for own in result.beside),
         unit=UNITS[result.scan.axis],
         parameters=[_parameter_row(result.best, p) for p in result.best.parameters],
         derived=[_derived_row(quantity) for quantity in result.best.derived],
@@ -61,6 +74,15 @@ def report_html(result: Result, *, command: str | None = None) -> str:
         wall=time_text(result.wall_s),
         number=number_text,
     )
+
+
+def _first_fit(result: Result) -> str:
+    """How well the first of several scans is fitted by itself."""
+    if not result.beside:
+        return ""
+    own = result.best.scans[0]
+    rms, chi2 = (number_text(x, digits=3, trailing=True) for x in (own.rms_log10, own.reduced_chi2))
+    return f"This scan alone: rms of log₁₀ {rms}, reduced χ² {chi2}."
 
 
 def _parameter_row(mode: Mode, parameter: FittedParameter) -> dict[str, Any]:
