@@ -38,7 +38,7 @@ SCALE_PARAMETERS = (
     _spec("log10_background", "1", -15.0, 12.0, "log10 of the background at the middle of the scan"),
     _spec("background_slope", "1", -1.0, 1.0, "relative change of the background from the middle to the end"),
 )
-LARGEST_MISCUT_DEG = 0.6
+LARGEST_MISCUT_DEG = 1.0
 MISCUT_PARAMETERS = (
     _spec(
         "miscut_deg",

@@ -16,6 +16,7 @@ from strainscope.sample.scan_checks import relative_incidence
 from strainscope.scan import UNITS, Scan
 
 LARGEST_COUNTS = 1e12
+MOST_DARWIN_WIDTHS = 8.0
 MOST_POINTS = 100_000
 # Of an ordinary scan, where a simulation is told nothing else.
 USUAL = {
@@ -211,7 +212,8 @@ def _model(
         experiment=experiment,
         position=relative_incidence(scan, substrate),
         fringe_depth=max(float(extent), 1000.0),
-        narrowest_fwhm_arcsec=width,
+        # A peak much narrower than the resolution must not fall between the simulated angles.
+        narrowest_fwhm_arcsec=min(width, MOST_DARWIN_WIDTHS * substrate.darwin_width() / ARCSEC),
         # Room for the tails of any resolution beside the scan.
         widest_fwhm_arcsec=4 * width,
         offset_range=(offset, offset),
