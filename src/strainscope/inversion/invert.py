@@ -20,6 +20,7 @@ from strainscope.inversion.problem import Problem, prepare
 from strainscope.inversion.proposal import Proposal, proposed_starts
 from strainscope.inversion.refine import Fit, refine_many
 from strainscope.inversion.result import Result
+from strainscope.inversion.scan_doubts import doubts_of
 from strainscope.inversion.search import find_starts
 from strainscope.inversion.settings import PosteriorSettings, SearchSettings
 from strainscope.inversion.splines import spline_experiment, spline_start
@@ -108,7 +109,8 @@ def invert(
         bragg_angle=experiment.stack.bragg_angle,
         asymmetry=experiment.stack.asymmetry,
     )
-    verdict = judge(experiment, problem.features, scan, problem.likelihood, modes)
+    doubts = doubts_of(scan, experiment, problem.features, problem.likelihood)
+    verdict = judge(experiment, problem.features, scan, problem.likelihood, modes, doubts)
     tell("done", 1.0)
     return Result(
         scan=scan,
