@@ -21,6 +21,7 @@ from strainscope.inversion.problem import Measurement, Problem, prepare
 from strainscope.inversion.proposal import Proposal, proposed_starts
 from strainscope.inversion.refine import Fit, refine_many
 from strainscope.inversion.result import Mode, Reflection, Result
+from strainscope.inversion.scan_doubts import doubts_of
 from strainscope.inversion.search import find_starts
 from strainscope.inversion.settings import PosteriorSettings, SearchSettings
 from strainscope.inversion.splines import spline_experiment, spline_start
@@ -105,7 +106,8 @@ def invert(
     problem = found.problem
     tell("bands", 0.98)
     modes = describe(problem, found.modes, rng=rng)
-    verdict = judge(problem.model.experiment, problem.features, scan, problem.likelihood, modes)
+    doubts = doubts_of(scan, problem.model.experiment, problem.features, problem.likelihood)
+    verdict = judge(problem.model.experiment, problem.features, scan, problem.likelihood, modes, doubts)
     verdict = judge_beside(verdict, problem.measurements[1:], modes)
     tell("done", 1.0)
     return Result(

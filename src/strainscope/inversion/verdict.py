@@ -12,12 +12,14 @@ from strainscope.inversion.features import Features
 from strainscope.inversion.likelihood import Likelihood
 from strainscope.inversion.problem import Measurement
 from strainscope.inversion.result import VERDICTS, FittedParameter, Mode, Verdict
+from strainscope.inversion.scan_doubts import ScanDoubts, doubts_of, unlikely
 from strainscope.profile import DepthProfile, StrainProfile
 from strainscope.scan import Scan
 
 Floats = NDArray[np.float64]
 
 RELIABLE, CHECK, REFUSE = VERDICTS
+_NO_DOUBTS = ScanDoubts()
 # Above these the model does not describe the scan. A large rms alone may be the noise of few counts, so it
 # counts only where the reduced chi-square says that it is not.
 WORST_RMS, DOUBTFUL_RMS = 0.25, 0.12
@@ -41,9 +43,12 @@ def judge(
     scan: Scan,
     likelihood: Likelihood,
     modes: tuple[Mode, ...],
+    doubts: ScanDoubts = _NO_DOUBTS,
 ) -> Verdict:
-    """The verdict on the modes found for a scan, best first."""
+    """The verdict on the modes found for a scan, the one of most weight first, with doubts of the scan itself."""
     best = modes[0]
+    if doubts.refuse:
+        return Verdict(level=REFUSE, reasons=(*doubts.refuse, *doubts.check, *doubts.notes))
     fit = (
         f"rms of log10 {best.rms_log10:.3f}, reduced chi-square {best.reduced_chi2:.2f} with a model error of "
         f"{100 * likelihood.model_error:g} %"
@@ -56,7 +61,8 @@ def judge(
         refuse.append(f"The best fit misses the scan ({fit}); sample file, axis or reflection may be wrong.")
         refuse += _turned_axis(experiment, features, scan, best)
         return Verdict(
-            level=REFUSE, reasons=(*refuse, *_scan_doubts(features, best), *_notes(experiment, best))
+            level=REFUSE,
+            reasons=(*refuse, *doubts.check, *_scan_doubts(features, best), *_notes(experiment, best)),
         )
     part = _worst_part(scan, likelihood, best)
     if (best.rms_log10 > DOUBTFUL_RMS and not noise) or best.reduced_chi2 > DOUBTFUL_REDUCED_CHI2:
@@ -67,6 +73,10 @@ def judge(
         notes.append(f"Elsewhere the fit describes the scan ({fit}, over all points).")
     if part is not None:
         check.append(f"Around {part[1]} the fit misses by {part[0]:.2f} in log10 (rms).")
+    check += doubts.check
+    # Its sum of squares is that of all scans that were fitted together.
+    points = sum(len(own.fitted) for own in best.scans) or len(scan.angle)
+    check += unlikely(best.chi2, points, len(best.fitted_names), likelihood)
     check += _scan_doubts(features, best)
     check += _chosen_bounds(experiment, best)
     rivals = [(rank, m) for rank, m in enumerate(modes[1:], start=2) if m.weight > RIVAL_WEIGHT]
@@ -88,14 +98,18 @@ def judge(
         )
     else:
         notes.append(f"{best.starts} of the refined starts led to this solution.")
-    reasons = (*check, *notes, *_notes(experiment, best))
+    reasons = (*check, *notes, *_notes(experiment, best), *doubts.notes)
     return Verdict(level=CHECK if check else RELIABLE, reasons=reasons)
 
 
 def judge_beside(verdict: Verdict, beside: Sequence[Measurement], modes: tuple[Mode, ...]) -> Verdict:
     """A verdict on one scan, with what further scans of the sample that share its profile have against it."""
-    found = []
+    found: list[str] = []
+    refuse: list[str] = []
     for i, own in enumerate(beside, start=1):
+        doubts = doubts_of(own.scan, own.model.experiment, own.features, own.likelihood)
+        refuse += [f"At {own.label}: {reason}" for reason in doubts.refuse]
+        found += [f"At {own.label}: {reason}" for reason in doubts.check]
         fit = modes[0].scans[i]
         shown = f"At {own.label} the fit"
         if (fit.rms_log10 > DOUBTFUL_RMS and fit.reduced_chi2 > NOISE_REDUCED_CHI2) or (
@@ -108,6 +122,8 @@ def judge_beside(verdict: Verdict, beside: Sequence[Measurement], modes: tuple[M
         part = _worst_part(own.scan, own.likelihood, replace(modes[0], fitted=fit.fitted))
         if part is not None:
             found.append(f"{shown} misses by {part[0]:.2f} in log10 (rms) around {part[1]}.")
+    if refuse:
+        return Verdict(level=REFUSE, reasons=(*refuse, *found))
     if not found:
         return verdict
     level = CHECK if verdict.level == RELIABLE else verdict.level

@@ -1,0 +1,119 @@
+"""What a scan itself gives reason to doubt: nothing but noise, too few counts, a clipped peak, where the peak lies."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import chi2
+
+from strainscope.experiment import Experiment
+from strainscope.inversion.features import Features
+from strainscope.inversion.likelihood import Likelihood
+from strainscope.scan import Scan
+
+# A peak stands out of the counts around it by so many standard deviations, or it is none: the largest of 10^4 points of
+# noise alone does so once in a million scans.
+_PEAK_SD = 7.0
+# Fewer counts than these at the peak say nothing of a profile: 2 decades below it there is one count.
+_FEWEST_COUNTS = 100.0
+# Neighbouring points of exactly the same largest intensity: counting noise does not repeat itself.
+_CLIPPED_POINTS = 4
+# Farther from Bragg's angle than these [arcsec] the peak of an absolute scan is another's: the zero of a θ-2θ axis is
+# rarely off by more than 0.1° of θ, that of ω by the miscut of a wafer, at most 1°.
+_FARTHEST = {"two-theta-deg": 360.0, "omega-deg": 3600.0}
+_RELATIVE = "delta-theta-arcsec"
+# Chance that noise alone leaves so much, below which it does not.
+_LEAST_CHANCE = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanDoubts:
+    """Reasons in words.
+
+    Attributes:
+        refuse: Not to believe any fit.
+        check: To look closer.
+        notes: What the scan cannot tell.
+    """
+
+    refuse: tuple[str, ...] = ()
+    check: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def doubts_of(scan: Scan, experiment: Experiment, features: Features, likelihood: Likelihood) -> ScanDoubts:
+    """What a scan gives reason to doubt.
+
+    Args:
+        scan: As it was read.
+        experiment: What it is taken for.
+        features: Read off from it.
+        likelihood: Its counts.
+    """
+    refuse = _nothing(scan, likelihood)
+    check = _clipped(scan) + _misplaced(scan, experiment, features)
+    notes = []
+    if scan.axis == _RELATIVE:
+        notes.append(
+            "Angles are relative to the peak: the scan cannot tell another crystal of similar structure or another "
+            "wavelength, which would scale strain and depth."
+        )
+    return ScanDoubts(refuse=tuple(refuse), check=tuple(check), notes=tuple(notes))
+
+
+def unlikely(chi_square: float, points: int, free: int, likelihood: Likelihood) -> list[str]:
+    """Whether noise alone would rarely leave so large a sum of squares; where the model is granted an error, nothing.
+
+    Args:
+        chi_square: Sum of squared residuals of the best fit.
+        points: Measured.
+        free: Fitted parameters.
+        likelihood: Its model error.
+    """
+    degrees = max(points - free, 1)
+    chance = float(chi2.sf(chi_square, degrees))
+    if likelihood.model_error or chance >= _LEAST_CHANCE:
+        return []
+    return [
+        f"Counting noise alone leaves so large a misfit with a chance of {chance:.1g} (reduced chi-square "
+        f"{chi_square / degrees:.2f}): crystal, wavelength, axis or model may be wrong; grant a --model-error."
+    ]
+
+
+def _nothing(scan: Scan, likelihood: Likelihood) -> list[str]:
+    counts = scan.intensity * likelihood.counts_per_unit
+    largest, usual = float(counts.max()), float(np.median(counts))
+    if largest < _FEWEST_COUNTS:
+        return [
+            f"Too few counts to say anything: {largest:.0f} at the strongest point; at least {_FEWEST_COUNTS:g} are "
+            "needed, and 1e4 for more than the largest strain: measure longer."
+        ]
+    if largest - usual < _PEAK_SD * np.sqrt(max(usual, 1.0)):
+        return [
+            f"No peak stands out of the noise: {largest:.0f} counts at the strongest point, {usual:.0f} at most "
+            "others; is the reflection in the scan?"
+        ]
+    return []
+
+
+def _clipped(scan: Scan) -> list[str]:
+    top = scan.intensity == scan.intensity.max()
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], top.astype(np.int64), [0]])))
+    longest = int((edges[1::2] - edges[::2]).max())
+    if longest < _CLIPPED_POINTS:
+        return []
+    return [
+        f"{longest} neighbouring points have exactly the largest intensity, {scan.intensity.max():g}: the detector "
+        "was saturated; measure the peak with an absorber, or remove these points."
+    ]
+
+
+def _misplaced(scan: Scan, experiment: Experiment, features: Features) -> list[str]:
+    farthest = _FARTHEST.get(scan.axis)
+    if farthest is None or abs(features.peak_arcsec) <= farthest:
+        return []
+    bragg = np.degrees(experiment.stack.incidence_angle)
+    return [
+        f"The peak lies {features.peak_arcsec / 3600:+.3f}° from the angle of incidence at which this crystal reflects "
+        f"({bragg:.3f}°), farther than a zero error ({farthest / 3600:g}°): crystal, reflection or wavelength may be "
+        "another."
+    ]

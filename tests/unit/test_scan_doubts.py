@@ -1,0 +1,91 @@
+"""What a scan itself gives reason to doubt: each rule at its limit, and on scans that are good."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from strainscope.inversion.features import read_features
+from strainscope.inversion.likelihood import likelihood_of
+from strainscope.inversion.scan_doubts import doubts_of, unlikely
+from strainscope.sample import load_sample
+from strainscope.scan import Scan
+
+SAMPLE = load_sample("ggg444")
+EXPERIMENT = SAMPLE.experiment()
+
+
+def good(*, counts=1e5, axis="delta-theta-arcsec"):
+    described = SAMPLE.with_options(axis="delta-theta-arcsec")
+    values = described.simulated_values({"Dmax1": 0.01, "D01": 0.002, "D02": 0.002}, counts=counts)
+    scan, _ = described.simulate(values, counts=counts, seed=0, span=(-1500, 400), step=8)
+    return scan
+
+
+def doubts(scan, *, peak_arcsec=None):
+    likelihood = likelihood_of(scan, 0.07)
+    features = read_features(scan.angle, scan.intensity, likelihood.counts_per_unit)
+    if peak_arcsec is not None:
+        features = replace(features, peak_arcsec=peak_arcsec)
+    return doubts_of(scan, EXPERIMENT, features, likelihood)
+
+
+def test_a_good_scan_gives_none_but_that_it_is_relative():
+    found = doubts(good())
+    assert (found.refuse, found.check) == ((), ())
+    assert "cannot tell another crystal" in found.notes[0]
+
+
+@pytest.mark.parametrize(("counts", "refused"), [(60, True), (150, False)])
+def test_few_counts_say_nothing(counts, refused):
+    found = doubts(good(counts=counts))
+    assert bool(found.refuse) is refused
+    if refused:
+        assert "Too few counts" in found.refuse[0]
+
+
+@pytest.mark.parametrize("level", [300.0, 1e4, 1e6])
+def test_noise_alone_is_refused(level):
+    scan = good()
+    for seed in range(20):
+        noise = np.random.default_rng(seed).poisson(level, len(scan.angle)).astype(float)
+        (reason,) = doubts(replace(scan, intensity=noise)).refuse
+        assert "No peak" in reason
+
+
+@pytest.mark.parametrize(("limit", "found"), [(2e4, True), (1e9, False)])
+def test_a_clipped_peak_is_seen(limit, found):
+    scan = good()
+    clipped = replace(scan, intensity=np.minimum(scan.intensity, limit))
+    assert any("saturated" in reason for reason in doubts(clipped).check) is found
+
+
+@pytest.mark.parametrize(
+    ("axis", "arcsec", "found"),
+    [
+        ("two-theta-deg", 350.0, False),
+        ("two-theta-deg", -370.0, True),
+        ("omega-deg", 3500.0, False),
+        ("omega-deg", 3700.0, True),
+        ("delta-theta-arcsec", 9000.0, False),
+    ],
+)
+def test_a_peak_off_bragg_s_angle_is_seen_on_absolute_axes(axis, arcsec, found):
+    scan = good()
+    angle = scan.angle
+    if axis != "delta-theta-arcsec":
+        degrees = np.degrees(EXPERIMENT.stack.bragg_angle) + scan.angle / 3600
+        angle = 2 * degrees if axis == "two-theta-deg" else degrees
+    absolute = Scan(angle=angle, intensity=scan.intensity, axis=axis, intensity_kind="counts", name="a")
+    likelihood = likelihood_of(absolute, 0.07)
+    features = read_features(scan.angle, scan.intensity, likelihood.counts_per_unit)
+    own = doubts_of(absolute, EXPERIMENT, replace(features, peak_arcsec=arcsec), likelihood)
+    assert any("farther than a zero error" in reason for reason in own.check) is found
+
+
+@pytest.mark.parametrize(
+    ("chi_square", "model_error", "found"), [(1000.0, 0.0, False), (1130.0, 0.0, True), (5000.0, 0.05, False)]
+)
+def test_a_misfit_that_noise_does_not_leave_is_said(chi_square, model_error, found):
+    likelihood = likelihood_of(good(), model_error)
+    assert bool(unlikely(chi_square, 1016, 16, likelihood)) is found
