@@ -20,6 +20,7 @@ from strainscope.instrument import (
     NoResolution,
     PseudoVoigt,
     SplitPseudoVoigt,
+    WindowedLorentzian,
 )
 from strainscope.profile import (
     AmorphousLayer,
@@ -175,6 +176,7 @@ def test_disorder_families(load, settings, family):
         ("lorentzian", Lorentzian()),
         ("pseudo-voigt", PseudoVoigt()),
         ("split-pseudo-voigt", SplitPseudoVoigt()),
+        ("windowed-lorentzian", WindowedLorentzian()),
     ],
 )
 def test_resolution_families(load, settings, family):
@@ -723,6 +725,7 @@ def test_reference_states_the_default_bounds():
         "amorphous": AmorphousLayer(),
         "pseudo-voigt and the other peaks": PseudoVoigt(),
         "split-pseudo-voigt": SplitPseudoVoigt(),
+        "windowed-lorentzian": WindowedLorentzian(),
         "measured": MeasuredResolution(offset_arcsec=offsets, value=(0, 1, 0)),
     }
     expected = {
