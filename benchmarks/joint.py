@@ -88,7 +88,8 @@ def main() -> None:
         for own in load_sample("ggg444-888").by_reflection()
     )
     # The kernels are compiled before anything is timed.
-    first.problem(MODEL_ERROR).residuals_many(first.problem(MODEL_ERROR).base[None])
+    warm = first.problem(MODEL_ERROR)
+    warm.residuals_many(warm.base[None], warm.many_curves())
     runs = {
         "444 and 888": lambda: first.invert(second),
         "444 alone": lambda: first.invert(),

@@ -1,6 +1,6 @@
 """Scans prepared for inversion: models on their points, bounds placed around what they show, residuals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -49,18 +49,9 @@ class Measurement:
     columns: NDArray[np.intp]
     label: str = ""
 
-    @cached_property
-    def many(self) -> ManyCurves:
-        """The model for many parameter sets at once."""
-        return ManyCurves(self.model)
-
     def own(self, values: Floats) -> Floats:
         """Values of its parameters (*, own parameter) among those of the problem (*, parameter)."""
         return np.take(values, self.columns, axis=-1)
-
-    def expected_many(self, values: Floats) -> Floats:
-        """Expected intensities (n, point) for values of all parameters of the problem (n, parameter)."""
-        return self.many.expected(self.own(values))
 
     def coarse(self, base: Floats) -> "Measurement":
         """The same on fewer angles, with fewer sublayers and a larger model error; base (parameter,) as usual."""
@@ -120,9 +111,16 @@ class Problem:
         for own in self.measurements:
             _ = own.model.tables, own.model.smearing
 
-    def residuals_many(self, values: Floats) -> Floats:
-        """Residuals (n, point) for values of all parameters (n, parameter), thousands a second."""
-        parts = [own.likelihood.residuals(own.expected_many(values))[0] for own in self.measurements]
+    def many_curves(self) -> tuple[ManyCurves, ...]:
+        """The models for many parameter sets at once; their tables depend on what they were asked for before."""
+        return tuple(ManyCurves(own.model) for own in self.measurements)
+
+    def residuals_many(self, values: Floats, many: Sequence[ManyCurves]) -> Floats:
+        """Residuals (n, point) for values of all parameters (n, parameter), thousands a second, by `many_curves`."""
+        parts = [
+            own.likelihood.residuals(curves.expected(own.own(values)))[0]
+            for own, curves in zip(self.measurements, many, strict=True)
+        ]
         return np.concatenate(parts, axis=1)
 
     def residuals_with_jacobian(self, values: Floats) -> tuple[Floats, Floats, Floats]:

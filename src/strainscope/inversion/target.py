@@ -10,6 +10,7 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import least_squares
 from scipy.special import ndtr, ndtri
 
+from strainscope.experiment import ManyCurves
 from strainscope.inversion.problem import Measurement, Problem
 from strainscope.inversion.refine import ROBUST_SCALE
 from strainscope.inversion.warp import FARTHEST, GRID, Warp
@@ -52,6 +53,10 @@ class Target:
         self.dimension = len(self._free)
         self.evaluations = 0
 
+    @cached_property
+    def _many(self) -> tuple[ManyCurves, ...]:
+        return self.problem.many_curves()
+
     def values(self, z: Floats) -> Floats:
         """Values of all parameters (n, parameter) of places (n, d)."""
         unit = np.broadcast_to(self._unit, (len(z), len(self._unit))).copy()
@@ -66,7 +71,7 @@ class Target:
     def residuals(self, z: Floats) -> Floats:
         """Residuals (n, point) at places (n, d), the likelihood's all taken together."""
         self.evaluations += len(z)
-        found = self.problem.residuals_many(self.values(z))
+        found = self.problem.residuals_many(self.values(z), self._many)
         if self.problem.model_error:
             found = robust(found)
         return np.asarray(found / np.sqrt(self.spread))
@@ -100,18 +105,20 @@ class Target:
     def _diffuse_strength(self, z: Floats) -> dict[int, tuple[int, CubicSpline]]:
         """How far diffuse scattering of unit amplitude stands out of the noise, by the correlation length."""
         found = {}
-        for own in self.problem.measurements:
+        for own, many in zip(self.problem.measurements, self._many, strict=True):
             amplitude, length = self._column(own, _AMPLITUDE), self._column(own, _CORRELATION)
             if amplitude is not None and length is not None:
-                found[amplitude] = (length, self._strength(own, z, amplitude, length))
+                found[amplitude] = (length, self._strength(own, many, z, amplitude, length))
         return found
 
-    def _strength(self, own: Measurement, z: Floats, amplitude: int, length: int) -> CubicSpline:
+    def _strength(
+        self, own: Measurement, many: ManyCurves, z: Floats, amplitude: int, length: int
+    ) -> CubicSpline:
         """ln of how far one scan's diffuse scattering stands out, by the coordinate of the correlation length."""
         places = np.broadcast_to(z, (2 * len(_LENGTHS), len(z))).copy()
         places[:, length] = np.tile(_LENGTHS, 2)
         places[:, amplitude] = np.repeat([-FARTHEST, _FIRST_REACH], len(_LENGTHS))
-        expected = own.expected_many(self.values(places))
+        expected = many.expected(own.own(self.values(places)))
         without, with_it = expected[: len(_LENGTHS)], expected[len(_LENGTHS) :]
         noise = np.sqrt(np.maximum(without, expected.max() * _LEAST_SEEN))
         strength = np.linalg.norm((with_it - without) / noise, axis=1)
