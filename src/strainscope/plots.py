@@ -135,15 +135,25 @@ def summary_figure(result: Result) -> Figure:
     return figure
 
 
-def scan_figure(scan: Scan, *, title: str) -> Figure:
-    """A scan on a logarithmic axis; where it has no intensity the line is broken and a mark says so."""
+def scan_figure(scan: Scan, *, title: str, fitted: Floats | None = None) -> Figure:
+    """A scan on a logarithmic axis; where it has no intensity the line is broken and a mark says so.
+
+    Args:
+        scan: What is drawn.
+        title: What to call it.
+        fitted: Model at its points, shape (point,), drawn over them.
+    """
     with figure_style():
         figure = Figure(figsize=(PAGE_IN, 3.7), layout="constrained")
         axes = figure.subplots()
         axes.set_yscale("log")
         seen = scan.intensity > 0
         line = np.where(seen, scan.intensity, np.nan)
-        axes.plot(scan.angle, line, ".-", color=BEST, markersize=2, linewidth=0.6, label=title)
+        if fitted is None:
+            axes.plot(scan.angle, line, ".-", color=BEST, markersize=2, linewidth=0.6, label=title)
+        else:
+            axes.plot(scan.angle, line, ".", color=MEASURED, markersize=2, label=title)
+            axes.plot(scan.angle, _finite(fitted), color=BEST, linewidth=0.9, label="fit")
         _mark_zeros(axes, scan, "no counts" if scan.intensity_kind == "counts" else "no intensity")
         axes.set_xlim(scan.angle[0], scan.angle[-1])
         axes.set_ylim(0.5 * scan.intensity[seen].min(), 2 * scan.intensity.max())

@@ -5,19 +5,20 @@ import os
 import re
 import shlex
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import metadata, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from strainscope.cli import calibration as calibration_commands
 from strainscope.cli import dataset as dataset_commands
 from strainscope.cli import estimator as estimator_commands
 from strainscope.cli import series as series_commands
+from strainscope.cli.files import PICTURES, check_new, check_picture, put
 
 if TYPE_CHECKING:
     from strainscope.crystal import Reflection
@@ -31,7 +32,6 @@ NEW_FOLDER = "NEW_FOLDER"
 INDEX_OPTIONS = ("-r", "--reflection", "--surface")
 EXAMPLE = "ggg444-simulated.xy"
 AXIS_NAMES = "delta-theta-arcsec, omega-deg or two-theta-deg"
-PICTURES: "dict[str, Literal['png', 'svg', 'pdf']]" = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 
 
 class _Commands(TyperGroup):
@@ -88,6 +88,7 @@ app.add_typer(dataset_commands.app, name="dataset")
 app.command()(estimator_commands.train)
 app.command()(estimator_commands.evaluate)
 app.command()(series_commands.batch)
+app.command()(calibration_commands.calibrate)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 AxisOption = Annotated[
@@ -266,7 +267,7 @@ def example(
     if out is None:
         typer.echo(content.decode(), nl=False)
         return
-    _put([(out, content)], force)
+    put([(out, content)], force)
     typer.echo(f"{out}: written")
 
 
@@ -317,9 +318,8 @@ def simulate(
     given = known | _assignments(values or [])
     settings = described.simulated_values(given, counts=counts)
     for path in (out, plot):
-        _check_new(path, force)
-    if plot is not None and plot.suffix.lower() not in PICTURES:
-        raise ValueError(f"--plot {plot}: the name must end in {', '.join(PICTURES)}.")
+        check_new(path, force)
+    check_picture(plot)
     scan, settings = described.simulate(settings, counts=counts, seed=seed, span=span, step=step)
     units = {spec.name: spec.unit.replace("1", "") for spec in described.prior().parameters}
     noise = "no noise" if counts is None else f"Poisson counting noise, seed {seed}"
@@ -337,7 +337,7 @@ def simulate(
     if plot is not None:
         picture = _picture(scan, f"{described.title or sample}: simulated", plot.suffix.lower())
         files.append((plot, picture))
-    _put(files, force)
+    put(files, force)
     for note in described.simulation_notes(settings, given=given, counts=counts):
         typer.echo(f"strainscope: note: {note}", err=True)
     if out is None:
@@ -405,6 +405,10 @@ def invert(
             "--gold", help="Check by nested sampling, with the evidence: minutes instead of seconds."
         ),
     ] = False,
+    instrument: Annotated[
+        list[Path] | None,
+        typer.Option(help="File of `strainscope calibrate`; repeat it for several reflections."),
+    ] = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -425,6 +429,7 @@ def invert(
         estimator=estimator,
         seed=seed,
         gold=gold,
+        instruments=tuple(map(str, instrument or ())),
     )
     described = job.described()
     if gold:
@@ -482,54 +487,3 @@ def _summary(result: "Result", out: Path) -> str:
             f"report: {out / 'report.html'}",
         ]
     )
-
-
-# Files ------------------------------------------------------------------------------------------------------
-
-
-def _check_new(path: Path | None, force: bool) -> None:
-    if path is not None and path.is_dir():
-        raise IsADirectoryError(f"{path}: is a folder; name a file.")
-    if path is not None and path.exists() and not force:
-        raise FileExistsError(f"{path}: exists; name another file, or replace it with --force.")
-
-
-def _put(files: Sequence[tuple[Path, bytes]], force: bool) -> None:
-    """Write files, all or none; missing folders are made."""
-    if len({os.path.realpath(path) for path, _ in files}) < len(files):
-        raise ValueError(f"{files[0][0]}: is named twice; give every file a name of its own.")
-    made: list[Path] = []
-    written: dict[Path, Path] = {}
-    try:
-        for path, content in files:
-            _check_new(path, force)
-            made += [parent for parent in path.parents if not parent.exists()]
-            with _in_words(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                handle, name = tempfile.mkstemp(prefix=".strainscope-", dir=path.parent)
-                written[path] = Path(name)
-                with os.fdopen(handle, "wb") as file:
-                    file.write(content)
-                mask = os.umask(0)
-                os.umask(mask)
-                written[path].chmod(0o666 & ~mask)
-        for path, temporary in written.items():
-            with _in_words(path):
-                temporary.replace(path)
-    finally:
-        for temporary in written.values():
-            temporary.unlink(missing_ok=True)
-        for folder in made:
-            # Refused where it holds a file, as it does unless something went wrong.
-            with suppress(OSError):
-                folder.rmdir()
-
-
-@contextmanager
-def _in_words(path: Path) -> Iterator[None]:
-    """What the system says of a file that cannot be written, in a line."""
-    try:
-        yield
-    except OSError as error:
-        why = error.strerror or error
-        raise OSError(f"{path}: cannot be written ({why}); choose a folder that you may write to.") from None

@@ -31,6 +31,9 @@ def batch(
         str | None,
         typer.Option(help="Proposes profiles in place of the search: one that ships, or a weights file."),
     ] = None,
+    instrument: Annotated[
+        Path | None, typer.Option(help="File of `strainscope calibrate`, for all scans.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the series in the folder.")] = False,
 ) -> None:
     """Invert many scans of one sample, side by side: one table, one report.
@@ -56,6 +59,7 @@ def batch(
         search=tuple((name, value) for name, value in search.items() if value is not None),
         estimator=estimator,
         seed=seed,
+        instruments=() if instrument is None else (str(instrument),),
     )
     if estimator is not None:
         # Refused at once rather than for every scan.

@@ -1,6 +1,6 @@
 """A sample with unknown profile in an instrument: families, their parameters, where each stands."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -66,6 +66,7 @@ class Experiment:
         miscut: Whether the surface may be inclined by a small unknown angle, see `stretch`.
         expansion_ratio: Strain of the damaged layer along the normal over its free strain, see `crystal.elastic`; None
             where elastic constants are not known.
+        shapes: Names of parameters and shapes of their priors, in place of the families'.
     """
 
     stack: Stack
@@ -78,6 +79,7 @@ class Experiment:
     tolerance: float = 3e-4
     miscut: bool = False
     expansion_ratio: float | None = None
+    shapes: tuple[tuple[str, PriorShape], ...] = ()
 
     def __post_init__(self) -> None:
         if self.bragg_law not in BRAGG_LAWS:
@@ -93,7 +95,9 @@ class Experiment:
         """Profile, diffuse scattering (if any), resolution, offset, scale and background, then miscut (if any)."""
         diffuse = DIFFUSE_PARAMETERS if self.diffuse else ()
         miscut = MISCUT_PARAMETERS if self.miscut else ()
-        return self.profile.parameters + diffuse + self.resolution.parameters + SCALE_PARAMETERS + miscut
+        specs = self.profile.parameters + diffuse + self.resolution.parameters + SCALE_PARAMETERS + miscut
+        shapes = dict(self.shapes)
+        return tuple(replace(spec, shape=shapes.get(spec.name, spec.shape)) for spec in specs)
 
     @property
     def constraints(self) -> tuple[Constraint, ...]:

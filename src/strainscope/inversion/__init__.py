@@ -1,5 +1,6 @@
 """From a scan to every profile that explains it."""
 
+from strainscope.inversion.calibrate import Calibrated, Calibration, calibrate
 from strainscope.inversion.invert import invert
 from strainscope.inversion.joint import Companion
 from strainscope.inversion.nested import require_nested
@@ -7,6 +8,8 @@ from strainscope.inversion.result import DepthBands, FittedParameter, Mode, Resu
 from strainscope.inversion.settings import PosteriorSettings, SearchSettings
 
 __all__ = [
+    "Calibrated",
+    "Calibration",
     "Companion",
     "DepthBands",
     "FittedParameter",
@@ -15,6 +18,7 @@ __all__ = [
     "Result",
     "SearchSettings",
     "Verdict",
+    "calibrate",
     "invert",
     "require_nested",
 ]

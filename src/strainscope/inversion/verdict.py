@@ -1,7 +1,6 @@
 """Whether to believe an inversion: rules in the order of their weight, each with its numbers."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +63,7 @@ def judge(
             level=REFUSE,
             reasons=(*refuse, *doubts.check, *_scan_doubts(features, best), *_notes(experiment, best)),
         )
-    part = _worst_part(scan, likelihood, best)
+    part = worst_part(scan, likelihood, best.fitted)
     if (best.rms_log10 > DOUBTFUL_RMS and not noise) or best.reduced_chi2 > DOUBTFUL_REDUCED_CHI2:
         check.append(f"The fit leaves more than the noise and the model error ({fit}).")
     elif part is None:
@@ -119,7 +118,7 @@ def judge_beside(verdict: Verdict, beside: Sequence[Measurement], modes: tuple[M
                 f"{shown} leaves more than the noise and the model error (rms of log10 {fit.rms_log10:.3f}, "
                 f"reduced chi-square {fit.reduced_chi2:.2f})."
             )
-        part = _worst_part(own.scan, own.likelihood, replace(modes[0], fitted=fit.fitted))
+        part = worst_part(own.scan, own.likelihood, fit.fitted)
         if part is not None:
             found.append(f"{shown} misses by {part[0]:.2f} in log10 (rms) around {part[1]}.")
     if refuse:
@@ -238,19 +237,19 @@ def _is_physical(profile: DepthProfile, values: Floats, index: int, bound: float
     return False
 
 
-def _worst_part(scan: Scan, likelihood: Likelihood, mode: Mode) -> tuple[float, str] | None:
-    """rms of log10 over the run of points that the fit misses most, and where its middle is; None if none.
+def worst_part(scan: Scan, likelihood: Likelihood, fitted: Floats) -> tuple[float, str] | None:
+    """rms of log10 over the run of points that a fit (point,) misses most, and where its middle is; None if none.
 
     A run is a twentieth of the points, at least 10.
     """
-    seen = (scan.intensity > 0) & (mode.fitted > 0)
-    gap = np.log10(mode.fitted[seen] / scan.intensity[seen])
+    seen = (scan.intensity > 0) & (fitted > 0)
+    gap = np.log10(fitted[seen] / scan.intensity[seen])
     width = max(10, len(gap) // 20)
     if len(gap) < 2 * width:
         return None
     window = np.full(width, 1 / width)
     runs = np.sqrt(np.convolve(gap**2, window, mode="valid"))
-    in_sd = np.sqrt(np.convolve(likelihood.residuals(mode.fitted)[0][seen] ** 2, window, mode="valid"))
+    in_sd = np.sqrt(np.convolve(likelihood.residuals(fitted)[0][seen] ** 2, window, mode="valid"))
     runs = np.where(in_sd > WORST_PART_SD, runs, 0.0)
     worst = int(np.argmax(runs))
     if runs[worst] <= WORST_PART_RMS:

@@ -14,9 +14,10 @@ from strainscope.profile.disorder import (
 )
 from strainscope.profile.family import Constraint, ParameterSpec, Parametrised, Profile, StrainProfile
 from strainscope.profile.gaussian import DoubleGaussian
+from strainscope.profile.no_strain import NoStrain
 from strainscope.profile.pair import DepthProfile
 from strainscope.profile.pseudo_voigt import AsymmetricPseudoVoigt
-from strainscope.profile.shape import UNIFORM, Falling, LogUniform, PriorShape, Uniform
+from strainscope.profile.shape import UNIFORM, Falling, LogUniform, Normal, PriorShape, Uniform
 from strainscope.profile.spline import CubicBSpline
 from strainscope.profile.tabulated import Tabulated
 
@@ -32,6 +33,8 @@ __all__ = [
     "Falling",
     "LogUniform",
     "NoDisorder",
+    "NoStrain",
+    "Normal",
     "ParameterSpec",
     "Parametrised",
     "PriorShape",

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
 Floats = NDArray[np.float64]
 
@@ -71,6 +72,38 @@ class Falling:
         room = np.asarray(high - low)
         share = np.maximum((high - value) / np.where(room > 0, room, 1.0), 0.0)
         return np.where(room > 0, 1 - share**self.power, 0.5)
+
+
+@dataclass(frozen=True)
+class Normal:
+    """A normal distribution, cut off at the bounds: what an earlier measurement found.
+
+    Attributes:
+        mean: In the parameter's unit, between the bounds.
+        sd: Standard deviation before it is cut off, > 0.
+    """
+
+    mean: float
+    sd: float
+
+    def quantile(self, unit: Floats, low: Floats, high: Floats) -> Floats:
+        """mean + sd times the normal quantile of the share that lies between the bounds."""
+        first, last = self._shares(low, high)
+        # Where the share is all but 0 or 1 the quantile runs away.
+        value = self.mean + self.sd * ndtri(np.clip(first + unit * (last - first), 1e-300, 1 - 1e-16))
+        return np.asarray(np.clip(value, low, high))
+
+    def cumulative(self, value: Floats, low: Floats, high: Floats) -> Floats:
+        """The share of what lies between the bounds; 0.5 where there is no room."""
+        first, last = self._shares(low, high)
+        room = np.asarray(last - first)
+        share = ndtr((value - self.mean) / self.sd) - first
+        return np.where(room > 0, share / np.where(room > 0, room, 1.0), 0.5)
+
+    def _shares(self, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+        """Shares of the whole distribution below the bounds."""
+        first, last = (np.asarray(ndtr((end - self.mean) / self.sd)) for end in (low, high))
+        return first, last
 
 
 UNIFORM = Uniform()

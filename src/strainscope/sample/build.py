@@ -20,7 +20,7 @@ from strainscope.instrument import (
     monochromator_polarization,
     spectrum_on_axis,
 )
-from strainscope.profile import DepthProfile
+from strainscope.profile import DepthProfile, Normal
 from strainscope.sample.families import MonochromatorCurveSettings
 from strainscope.sample.messages import at_key
 from strainscope.sample.parts import FilmSettings, MonochromatorSettings
@@ -69,6 +69,11 @@ def build_experiment(sample: SampleSettings) -> Experiment:
         tolerance=sample.tolerance,
         miscut=sample.miscut,
         expansion_ratio=_expansion_ratio(sample),
+        shapes=tuple(
+            (name, Normal(mean=own.mean, sd=own.sd))
+            for name, own in sample.fit.items()
+            if own.mean is not None and own.sd is not None
+        ),
     )
 
 

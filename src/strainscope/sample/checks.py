@@ -13,6 +13,7 @@ from strainscope.sample.messages import at_key, with_unit
 from strainscope.sample.parts import FitSettings
 
 UNBOUNDED = 1e9
+PLACED_BY_THE_SCAN = ("offset_arcsec", "log10_scale", "log10_background")
 # What no bounds can be widened beyond, for the parameters that no family checks.
 DOMAINS = {
     "diffuse_amplitude": (0.0, np.inf),
@@ -40,12 +41,27 @@ def check_fit(fit: Mapping[str, FitSettings], prior: Prior, experiment: Experime
                 f"fit.{spec.name}.start = {own.start:g}; it must lie in its bounds, "
                 f"{with_unit(f'{spec.lower:g} to {spec.upper:g}', spec.unit)}"
             )
+        if own.mean is not None:
+            _check_mean(spec, own.mean)
         for value in own.bounds or ():
             with at_key(f"fit.{spec.name}.bounds"):
                 check_value(spec, value, prior, experiment)
         if own.value is not None:
             with at_key(f"fit.{spec.name}.value"):
                 check_value(spec, own.value, prior, experiment)
+
+
+def _check_mean(spec: ParameterSpec, mean: float) -> None:
+    """Raise unless a parameter can be given a mean, and has it between its bounds."""
+    if spec.name in PLACED_BY_THE_SCAN:
+        raise ValueError(
+            f"fit.{spec.name}.mean = {mean:g}; {spec.name} is placed by what the scan shows: give bounds"
+        )
+    if not spec.lower <= mean <= spec.upper:
+        raise ValueError(
+            f"fit.{spec.name}.mean = {mean:g}; it must lie in its bounds, "
+            f"{with_unit(f'{spec.lower:g} to {spec.upper:g}', spec.unit)}"
+        )
 
 
 def check_value(spec: ParameterSpec, value: float, prior: Prior, experiment: Experiment) -> None:

@@ -121,11 +121,15 @@ class FitSettings(Settings):
     start: float | None = None
     value: float | None = None
     held: bool = False
+    mean: float | None = None
+    sd: Positive | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.held and (self.value is None or self.start is not None):
-            raise ValueError("held: true needs value, and no start")
+        if self.held and (self.value is None or self.start is not None or self.mean is not None):
+            raise ValueError("held: true needs value, and neither start nor mean")
+        if (self.mean is None) != (self.sd is None):
+            raise ValueError("mean and sd go together: give both, or neither")
         if self.value is not None and not self.held:
             raise ValueError(f"value = {self.value:g} needs held: true; for a free parameter give start")
         number = self.value if self.held else self.start

@@ -134,8 +134,9 @@ class Sample(SampleSettings):
         return held if self.background == "linear" else held | {"background_slope": 0.0}
 
     def start(self) -> dict[str, float]:
-        """Starting values given in the file, by parameter."""
-        return {name: fit.start for name, fit in self.fit.items() if fit.start is not None}
+        """Starting values given in the file, by parameter: `start`, else `mean`."""
+        given = {name: fit.mean if fit.start is None else fit.start for name, fit in self.fit.items()}
+        return {name: value for name, value in given.items() if value is not None}
 
     def prior(self) -> Prior:
         """Every parameter with the bounds of the file or of its family, constraints and held values.

@@ -9,7 +9,7 @@ from strainscope.inversion import Result, SearchSettings
 from strainscope.inversion.proposal import Proposal
 from strainscope.inversion.settings import PosteriorSettings
 from strainscope.readers import read_scan
-from strainscope.sample import Sample, at_key, load_sample
+from strainscope.sample import Sample, at_key, load_sample, with_instrument
 from strainscope.scan import Scan
 
 GOLD_LIVE_POINTS = 1000
@@ -28,6 +28,7 @@ class Job:
         estimator: What proposes in place of the search: one that ships, or a weights file; None for the search.
         seed: Of every scan.
         gold: Nested sampling in place of the weighted draws.
+        instruments: Files of calibrated instruments, one for each reflection at most.
     """
 
     sample: str
@@ -38,6 +39,7 @@ class Job:
     estimator: str | None = None
     seed: int = 0
     gold: bool = False
+    instruments: tuple[str, ...] = ()
 
     def described(self) -> Sample:
         """The sample with these settings.
@@ -45,7 +47,10 @@ class Job:
         Raises:
             ValueError: it is not said what the columns of the scans are.
         """
-        described = load_sample(self.sample).with_options(
+        described = load_sample(self.sample)
+        for path in self.instruments:
+            described = with_instrument(described, path)
+        described = described.with_options(
             axis=self.axis, intensity=self.intensity, model_error=self.model_error
         )
         axes = "--axis delta-theta-arcsec, omega-deg or two-theta-deg"

@@ -1,0 +1,83 @@
+"""The command `strainscope calibrate`."""
+
+import shlex
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from strainscope.cli.files import PICTURES, check_new, check_picture, put
+
+if TYPE_CHECKING:
+    from strainscope.inversion import Calibration
+
+
+def calibrate(
+    context: typer.Context,
+    scan_file: Annotated[Path, typer.Argument(metavar="SCAN", help="Of a crystal that nothing was done to.")],
+    sample: Annotated[str, typer.Option("--sample", help="A preset's name, or a sample file.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Instrument file to write, such as instrument.yaml.")
+    ],
+    axis: Annotated[
+        str | None, typer.Option(help="Scan axis: delta-theta-arcsec, omega-deg or two-theta-deg.")
+    ] = None,
+    intensity: Annotated[str | None, typer.Option(help="Second column: counts or normalised.")] = None,
+    model_error: Annotated[float | None, typer.Option(help="Relative error granted to the model.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of starts and draws.")] = 0,
+    plot: Annotated[Path | None, typer.Option(help="Draw scan and fit into this .png, .svg or .pdf.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+) -> None:
+    """Fit the resolution to a reference, and hand it on: invert and batch take the file by --instrument.
+
+    The sample file is that of the scans to come: its crystal, reflection, monochromator and resolution count, its
+    strain and disorder do not.
+    """
+    from strainscope import inversion, plots, series
+    from strainscope.readers import read_scan
+    from strainscope.sample import at_key, instrument_text
+
+    job = series.Job(sample=sample, axis=axis, intensity=intensity, model_error=model_error, seed=seed)
+    described = job.described()
+    for path in (out, plot):
+        check_new(path, force)
+    check_picture(plot)
+    if described.reflections:
+        names = ", ".join(own.label for own in described.by_reflection())
+        raise ValueError(f"{sample}: has several reflections, {names}; calibrate with a sample file of one.")
+    scan = read_scan(scan_file, axis=str(described.scan.axis), intensity_kind=str(described.scan.intensity))
+    with at_key(str(scan_file)):
+        described.check_scan(scan)
+        found = inversion.calibrate(
+            scan,
+            described.experiment(),
+            bounds=described.bounds(),
+            held=described.held(),
+            start=described.start(),
+            model_error=described.model_error,
+            seed=seed,
+        )
+    about = [f"Instrument, fitted by Strainscope {metadata.version('strainscope')} to {scan_file.name}"]
+    about += [_shown(found), str(context.obj or shlex.join(["strainscope", "calibrate"]))]
+    means = {name: (own.mean, own.sd) for name, own in found.parameters.items()}
+    files = [(out, instrument_text(described, means, about="\n".join(about + list(found.doubts))).encode())]
+    if plot is not None:
+        figure = plots.scan_figure(scan, title=scan_file.name, fitted=found.fitted)
+        files.append((plot, plots.picture(figure, kind=PICTURES[plot.suffix.lower()])))
+    put(files, force)
+    for doubt in found.doubts:
+        typer.echo(f"strainscope: note: {doubt}", err=True)
+    typer.echo(f"{out}: {_shown(found)}")
+
+
+def _shown(found: "Calibration") -> str:
+    """The parameters and how well they fit, in a line."""
+    parts = [
+        f"{name} {own.mean:.4g} ± {own.sd:.2g} {own.unit.replace('1', '')}".rstrip()
+        for name, own in found.parameters.items()
+    ]
+    return (
+        f"{', '.join(parts)}; rms of log10 {found.rms_log10:.4f}, reduced χ² {found.reduced_chi2:.3g}; "
+        f"{found.likelihood}"
+    )
