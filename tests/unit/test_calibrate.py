@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from scipy.stats import truncnorm
 from typer.testing import CliRunner
 
@@ -101,9 +102,8 @@ def _written(folder: Path, sample: Sample, mean: float = FWHM, sd: float = 0.5) 
 
 
 def test_hands_on_family_mean_and_sd(tmp_path):
-    other = _sample().model_copy(update={})
     plain = Sample.model_validate(
-        other.model_dump(exclude_unset=True) | {"resolution": {"family": "gaussian"}, "fit": {}}
+        _sample().model_dump(exclude_unset=True) | {"resolution": {"family": "gaussian"}, "fit": {}}
     )
     told = with_instrument(plain, _written(tmp_path, _sample()))
     specs = {spec.name: spec for spec in told.experiment().parameters}
@@ -137,9 +137,9 @@ def test_joint_samples_take_an_instrument_for_each_reflection(tmp_path):
     own = joint.by_reflection()[1].alone()
     path = tmp_path / "888.yaml"
     names = [spec.name for spec in own.experiment().resolution.parameters]
-    path.write_text(instrument_text(own, {names[0]: (30.0, 0.3)}, about="test"), encoding="utf-8")
+    path.write_text(instrument_text(own, {names[0]: (60.0, 0.3)}, about="test"), encoding="utf-8")
     told = with_instrument(joint, str(path)).by_reflection()
-    assert dict(told[1].experiment().shapes) == {names[0]: Normal(mean=30.0, sd=0.3)}
+    assert dict(told[1].experiment().shapes) == {names[0]: Normal(mean=60.0, sd=0.3)}
     assert told[0].experiment().shapes == ()
 
 
@@ -157,8 +157,6 @@ def test_joint_samples_take_an_instrument_for_each_reflection(tmp_path):
     ],
 )
 def test_refuses_an_instrument_of_something_else(tmp_path, key, value, message):
-    import yaml
-
     path = Path(_written(tmp_path, _sample()))
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     document[key] = value

@@ -158,14 +158,14 @@ def _posterior(problem: Problem, fit: Fit, rng: np.random.Generator) -> tuple[Fl
     target = Target(problem, spread=noise_spread(fit, len(problem.prior.free)))
     place = target.climb(target.place(fit.values[None])[0])
     slopes = target.linearised(place)[1]
-    covariance = np.linalg.inv(slopes.T @ slopes)
+    covariance = np.linalg.inv(slopes.T @ slopes).astype(np.float64)
     for _ in range(_ROUNDS):
         proposal = HeavyTailed(mean=place, scale=covariance)
         z = proposal.draw(_DRAWS, rng=rng)
         log_weight = log_density(z, target.residuals(z)) - proposal.log_density(z)
         share = np.exp(log_weight - logsumexp(log_weight))
         place = share @ z
-        covariance = np.asarray((share[:, None] * (z - place)).T @ (z - place))
+        covariance = np.cov(z.T, aweights=share, bias=True).astype(np.float64)
     if 1 / (share**2).sum() < FEWEST_DRAWS:
         raise ValueError(
             "the resolution's posterior could not be drawn from: the scan hardly determines it; give narrower bounds "
