@@ -203,3 +203,17 @@ def test_the_seed_decides_the_bands():
 def test_the_meaning_of_the_bands_says_what_they_are_of():
     assert "posterior" in module.BAND_MEANING
     assert "16-84 %" in module.BAND_MEANING
+
+
+def test_says_below_which_depth_the_curve_says_nothing():
+    problem = problem_of(SPLINES, depth=8000.0, disorder_depth=8000.0)
+    free = [problem.prior.names[i] for i in problem.prior.free]
+    shallow = [name.endswith(("weight_1", "weight_2")) for name in free]
+
+    def known_to(width):
+        mode = mode_of(problem, width=width, share=None)
+        return describe(problem, [mode], rng=np.random.default_rng(0))[0].known_to
+
+    assert known_to(np.full(len(free), 0.05)) is None
+    assert known_to(np.full(len(free), 1.0)) == 0.0
+    assert 1000 < known_to(np.where(shallow, 0.05, 1.0)) < 5000

@@ -18,6 +18,9 @@ Floats = NDArray[np.float64]
 BAND_DRAWS = 1000
 # What a curve leaves of the prior's variance, in coordinates in which that is 1, if it determines a parameter.
 _DETERMINED = 0.5
+# Draws of the prior that the posterior is compared with over depth, at so many depths; standard deviations of strain
+# and of E below which the prior itself leaves nothing open.
+_PRIOR_DRAWS, _DEPTHS, _LEAST_SD = 512, 201, (1e-6, 1e-4)
 # A parameter lies on a bound where so much of the posterior is within such a share of the prior from it.
 _LEANING, _AT_BOUND = 0.2, 0.01
 _LOW, _MIDDLE, _HIGH = 0.05, 0.5, 0.95
@@ -98,7 +101,33 @@ def _mode(problem: Problem, own: ModePosterior, depth: Floats, rng: np.random.Ge
         ),
         maximum_strain=(derived[0].value, derived[1].value),
         derived=derived,
+        known_to=_known_to(problem, drawn, rng),
     )
+
+
+def _known_to(problem: Problem, drawn: Floats, rng: np.random.Generator) -> float | None:
+    """Depth [Å] below which draws of the profile (draw, own parameter) differ as the prior's do; None if none."""
+    profile = problem.model.experiment.profile
+    family = profile.strain
+    before = problem.prior.sample(_PRIOR_DRAWS, rng=rng)[:, : drawn.shape[1]]
+    deepest = float(np.quantile(family.extent(before[:, : len(family.parameters)], 1e-4), 0.9))
+    depth = np.linspace(0, deepest, _DEPTHS)
+    sd = [
+        [part.std(axis=0) for part in profile.evaluate(np.broadcast_to(depth, (len(own), len(depth))), own)]
+        for own in (before, drawn)
+    ]
+    open_before, known = np.zeros(len(depth), dtype=np.bool_), np.zeros(len(depth), dtype=np.bool_)
+    for prior_sd, own_sd, least in zip(*sd, _LEAST_SD, strict=True):
+        varies = prior_sd > least
+        open_before |= varies
+        known |= varies & (own_sd**2 < _DETERMINED * prior_sd**2)
+    if not open_before.any():
+        return None
+    last = int(np.flatnonzero(open_before)[-1])
+    if not known.any():
+        return 0.0
+    reached = int(np.flatnonzero(known)[-1])
+    return None if reached >= last else float(depth[reached])
 
 
 def _evenly(share: Floats, number: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -140,6 +140,7 @@ def _mode_document(rank: int, mode: Mode) -> dict[str, Any]:
         "maximum_strain": mode.maximum_strain[0],
         "maximum_strain_depth_A": mode.maximum_strain[1],
         "derived": _derived_document(mode),
+        "known_to_A": mode.known_to,
         "parameters": _parameter_document(mode),
         "fitted_names": mode.fitted_names,
         "covariance": mode.covariance,
