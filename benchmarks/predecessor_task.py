@@ -34,6 +34,8 @@ WITHIN = 1e-3
 SOLVED = 1e-5
 BATCH = 500
 DRAWS, LIBRARY = 64, 16
+# Fits to coarse simulations end at the first of these rms, and those below the second go on with the exact ones.
+COARSE_END, NEAR = 2e-4, 5e-3
 # Of the library the binary logarithm. Draws are compared at every so many'th point.
 EVERY = 4
 ITERATIONS = 14
@@ -141,14 +143,24 @@ def _solve(task: Task, begin, curves: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """Fits from the best start, then from ever more for those that are not solved; judged by the misfit alone."""
     unit, rms = np.empty((len(curves), len(task.names))), np.full(len(curves), np.inf)
     for start, rows, stages in begin(curves, rms):
-        for iterations, smoothing, kept in stages:
-            found = fit_curves(task.ideal, curves[rows], start, iterations=iterations, smoothing=smoothing)
+        for iterations, smoothing, kept, exact in stages:
+            if exact:
+                start, rows = start[near], rows[near]
+            found = fit_curves(
+                task.ideal if exact else task.ideal.coarse,
+                curves[rows],
+                start,
+                iterations=iterations,
+                smoothing=smoothing,
+                **({} if exact else {"solved": COARSE_END}),
+            )
             order = [np.flatnonzero(rows == row) for row in np.unique(rows)]
             best = np.concatenate([own[np.argsort(found.rms[own])][:kept] for own in order])
             start, rows, reached = found.unit[best], rows[best], found.rms[best]
             if smoothing is None:
                 _note(unit, rms, rows, start, reached)
                 left = rms[rows] > SOLVED
+                near = reached[left] < NEAR
                 start, rows = start[left], rows[left]
                 if not len(rows):
                     break
@@ -178,9 +190,13 @@ class _Network:
 
     def __call__(self, curves: np.ndarray, rms: np.ndarray):
         rounds = (
-            (DRAWS, 1, [(ITERATIONS, None, 1)]),
-            (2 * DRAWS, 4, [(8, None, 2), (20, None, 1)]),
-            (16 * DRAWS, 12, [(6, None, 4), (10, None, 2), (40, None, 1)]),
+            (DRAWS, 1, [(ITERATIONS, None, 1, False), (6, None, 1, True)]),
+            (2 * DRAWS, 4, [(8, None, 2, False), (12, None, 1, False), (12, None, 1, True)]),
+            (
+                16 * DRAWS,
+                12,
+                [(6, None, 4, False), (10, None, 2, False), (20, None, 1, False), (40, None, 1, True)],
+            ),
         )
         for draws, starts, stages in rounds:
             rows = _open(rms)
@@ -201,7 +217,7 @@ class _Network:
         unit = ideal.unit(whole)
         misfit = np.empty((len(curves), draws))
         for row, (own, curve) in enumerate(zip(unit.reshape(len(curves), draws, -1), curves, strict=True)):
-            apart = ideal.log10_float32(own, every=EVERY) - curve[::EVERY].astype(np.float32)
+            apart = ideal.coarse.log10_float32(own, every=EVERY) - curve[::EVERY].astype(np.float32)
             misfit[row] = np.abs(apart).mean(axis=1)
         return unit.reshape(len(curves), draws, -1), misfit
 
@@ -214,13 +230,15 @@ class _Library:
         self._unit = qmc.Sobol(len(task.names), rng=np.random.default_rng(0)).random_base2(LIBRARY)
         blocks = range(0, 2**LIBRARY, 2048)
         self._curves = np.concatenate(
-            [_blurred(task.ideal.log10_float32(self._unit[k : k + 2048])) for k in blocks]
+            [_blurred(task.ideal.coarse.log10_float32(self._unit[k : k + 2048])) for k in blocks]
         )
         points = task.curves.shape[1]
         self._smoothing = [csr_array(_kernel(points, width)) for width in (12.0, 4.0, 1.5)]
 
     def __call__(self, curves: np.ndarray, rms: np.ndarray):
-        stages = [(8, smoothing, kept) for smoothing, kept in zip(self._smoothing, (64, 16, 6), strict=True)]
+        stages = [
+            (8, smoothing, kept, False) for smoothing, kept in zip(self._smoothing, (64, 16, 6), strict=True)
+        ]
         for starts, first in ((4, 0), (16, 4), (64, 20)):
             rows = _open(rms)
             if not len(rows):
@@ -229,7 +247,16 @@ class _Library:
             order = np.array(
                 [np.argsort(np.abs(self._curves - row).mean(axis=1))[first : first + starts] for row in seen]
             )
-            yield self._unit[order.ravel()], np.repeat(rows, starts), [*stages, (10, None, 2), (30, None, 1)]
+            yield (
+                self._unit[order.ravel()],
+                np.repeat(rows, starts),
+                [
+                    *stages,
+                    (10, None, 2, False),
+                    (15, None, 1, False),
+                    (20, None, 1, True),
+                ],
+            )
 
 
 def _blurred(curves: np.ndarray) -> np.ndarray:

@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 _TOGETHER = 32
 # rms of log10 of the reflectivity, of sublayers for curves that are only compared.
 _QUICK_TOLERANCE = 2e-2
+# The same, and angles a fringe, of those that a fit may follow until it is near: they are right to 5e-5 on bare GGG.
+_COARSE_TOLERANCE, _COARSE_POINTS_PER_FRINGE = 5e-3, 5.0
 # Levenberg and Marquardt's damping: at first, factors that are tried at once, and how it changes.
 _FIRST_DAMPING, _TRIED = 1e-3, np.array([0.1, 10.0])
 _GAIN, _LOSS = 0.3, 100.0
@@ -95,6 +97,17 @@ class IdealCurves:
     def _quick(self) -> ScanModel:
         experiment = self.model.experiment
         return replace(self.model, experiment=replace(experiment, tolerance=_QUICK_TOLERANCE))
+
+    @cached_property
+    def coarse(self) -> "IdealCurves":
+        """The same, simulated twice as fast and nearly as well: for the way to where only the exact ones count."""
+        experiment = self.model.experiment
+        model = replace(
+            self.model,
+            experiment=replace(experiment, tolerance=max(experiment.tolerance, _COARSE_TOLERANCE)),
+            points_per_fringe=min(self.model.points_per_fringe, _COARSE_POINTS_PER_FRINGE),
+        )
+        return replace(self, model=model)
 
     @cached_property
     def _tables_float32(self) -> AngleTables:
