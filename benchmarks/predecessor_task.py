@@ -143,9 +143,12 @@ def _solve(task: Task, begin, curves: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """Fits from the best start, then from ever more for those that are not solved; judged by the misfit alone."""
     unit, rms = np.empty((len(curves), len(task.names))), np.full(len(curves), np.inf)
     for start, rows, stages in begin(curves, rms):
+        near = np.ones(len(rows), dtype=np.bool_)
         for iterations, smoothing, kept, exact in stages:
             if exact:
                 start, rows = start[near], rows[near]
+                if not len(rows):
+                    break
             found = fit_curves(
                 task.ideal if exact else task.ideal.coarse,
                 curves[rows],
