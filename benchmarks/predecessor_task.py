@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from scipy.stats import qmc
 
 from strainscope.dataset.plan import load_plan
 from strainscope.dataset.simulate import Simulator
+from strainscope.diffraction.engine import use_threads, worker_count
 from strainscope.estimator.load import load_estimator
 from strainscope.estimator.shipped import estimator_path
 from strainscope.evaluation.test_sets import CONTINUOUS_SEED, frozen_set
@@ -32,7 +34,7 @@ BARS = {"recovered": 0.95, "L2": 0.4, "Rp2": 1.0, "curves/s": 20.0}
 WITHIN = 1e-3
 # rms of log10 at which a fit is the right one: wrong ones are a hundred times worse.
 SOLVED = 1e-5
-BATCH = 500
+BATCH = 125
 DRAWS, LIBRARY = 64, 16
 # Fits to coarse simulations end at the first of these rms, and those below the second go on with the exact ones.
 COARSE_END, NEAR = 2e-4, 5e-3
@@ -72,10 +74,7 @@ def main() -> int:
         task = _task(name, given.curves)
         begin = _Network(task) if name != "balanced-film" else _Library(task)
         began, busy = time.perf_counter(), time.process_time()
-        unit, rms = np.empty((given.curves, len(task.names))), np.empty(given.curves)
-        for first in range(0, given.curves, BATCH):
-            part = slice(first, first + BATCH)
-            unit[part], rms[part] = _solve(task, begin, task.curves[part])
+        unit, rms = _solve_all(task, begin)
         seconds, busy = time.perf_counter() - began, time.process_time() - busy
         error = task.errors(unit)
         share, rate = float((error.max(axis=1) < WITHIN).mean()), given.curves / seconds
@@ -137,6 +136,18 @@ def _wider(name: str, low: float, high: float) -> tuple[float, float]:
     return max(low - room, 0.5 * low if low > 0 else low - room), min(
         high + room, 0.0
     ) if high <= 0 else high + room
+
+
+def _solve_all(task: Task, begin) -> tuple[np.ndarray, np.ndarray]:
+    """All curves, in batches that run side by side, each on one processor."""
+    parts = [slice(first, first + BATCH) for first in range(0, len(task.curves), BATCH)]
+    workers = worker_count()
+    use_threads(1)
+    with ThreadPoolExecutor(workers) as pool:
+        found = list(pool.map(lambda part: _solve(task, begin, task.curves[part]), parts))
+    use_threads(workers)
+    unit, rms = zip(*found, strict=True)
+    return np.concatenate(unit), np.concatenate(rms)
 
 
 def _solve(task: Task, begin, curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
