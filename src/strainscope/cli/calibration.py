@@ -1,6 +1,5 @@
 """The command `strainscope calibrate`."""
 
-import shlex
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,7 +58,7 @@ def calibrate(
             seed=seed,
         )
     about = [f"Instrument, fitted by Strainscope {metadata.version('strainscope')} to {scan_file.name}"]
-    about += [_shown(found), str(context.obj or shlex.join(["strainscope", "calibrate"]))]
+    about += [_shown(found), context.obj]
     means = {name: (own.mean, own.sd) for name, own in found.parameters.items()}
     files = [(out, instrument_text(described, means, about="\n".join(about + list(found.doubts))).encode())]
     if plot is not None:

@@ -116,7 +116,8 @@ def calibrate(
     with threadpool_limits(limits=1):
         fit = _best_fit(problem, rng)
         values, share = _posterior(problem, fit, rng)
-    degrees = max(len(fit.residuals) - len(problem.prior.free), 1)
+    reduced_chi2 = fit.chi2 / max(len(fit.residuals) - len(problem.prior.free), 1)
+    rms = rms_log10(scan.intensity, fit.model)
     parameters = {}
     for spec in resolution:
         i = problem.prior.names.index(spec.name)
@@ -131,10 +132,10 @@ def calibrate(
         scan=scan,
         fitted=fit.model,
         parameters=parameters,
-        rms_log10=rms_log10(scan.intensity, fit.model),
-        reduced_chi2=fit.chi2 / degrees,
+        rms_log10=rms,
+        reduced_chi2=reduced_chi2,
         likelihood=problem.likelihood.description,
-        doubts=_doubts(problem, fit, fit.chi2 / degrees),
+        doubts=_doubts(problem, fit, rms, reduced_chi2),
     )
 
 
@@ -174,14 +175,13 @@ def _posterior(problem: Problem, fit: Fit, rng: np.random.Generator) -> tuple[Fl
     return target.values(z), share
 
 
-def _doubts(problem: Problem, fit: Fit, reduced_chi2: float) -> tuple[str, ...]:
+def _doubts(problem: Problem, fit: Fit, rms: float, reduced_chi2: float) -> tuple[str, ...]:
     """Why the scan may not be one of a perfect crystal in this instrument.
 
     Raises:
         ValueError: it is not.
     """
     own = problem.measurements[0]
-    rms = rms_log10(own.likelihood.intensity, fit.model)
     said = f"rms of log10 {rms:.3f}, reduced chi-square {reduced_chi2:.2f}"
     found = doubts_of(own.scan, own.model.experiment, own.features, own.likelihood)
     if found.refuse:
