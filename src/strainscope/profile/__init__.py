@@ -8,18 +8,17 @@ call it once where values enter, the other methods trust them.
 from strainscope.profile.disorder import (
     AmorphousLayer,
     ExponentialDisorder,
-    NoDisorder,
     TiedDerivatives,
     TiedDisorder,
 )
 from strainscope.profile.family import Constraint, ParameterSpec, Parametrised, Profile, StrainProfile
 from strainscope.profile.gaussian import DoubleGaussian
-from strainscope.profile.no_strain import NoStrain
 from strainscope.profile.pair import DepthProfile
 from strainscope.profile.pseudo_voigt import AsymmetricPseudoVoigt
 from strainscope.profile.shape import UNIFORM, Falling, LogUniform, Normal, PriorShape, Uniform
 from strainscope.profile.spline import CubicBSpline
 from strainscope.profile.tabulated import Tabulated
+from strainscope.profile.undamaged import NoDisorder, NoStrain
 
 __all__ = [
     "UNIFORM",

@@ -1,4 +1,4 @@
-"""Static Debye-Waller factor over depth: none, tied to strain, an exponential, an amorphous layer."""
+"""Static Debye-Waller factor over depth: tied to strain, an exponential, an amorphous layer."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from strainscope.profile.family import (
     ParameterSpec,
     Parametrised,
     Profile,
+    broadcast,
     columns,
     require,
 )
@@ -24,37 +25,6 @@ _SMALLEST_SHARE = 1e-30
 
 _EDGE = 3.0
 """Half-width of an amorphous layer's edge, in standard deviations, within which cells must be short."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoDisorder(Profile):
-    """A perfect lattice, E = 1 at every depth; no parameters."""
-
-    @property
-    def limit(self) -> float:
-        """1."""
-        return 1.0
-
-    @property
-    def parameters(self) -> tuple[ParameterSpec, ...]:
-        """None."""
-        return ()
-
-    def evaluate(self, depth: ArrayLike, values: ArrayLike) -> Floats:
-        """1, shape (*, z); depth (*, z) [Å], values (*, 0)."""
-        return np.ones(_broadcast(depth, values))
-
-    def gradient(self, depth: ArrayLike, values: ArrayLike) -> Floats:
-        """Nothing, shape (*, z, 0)."""
-        return np.empty((*_broadcast(depth, values), 0))
-
-    def breakpoints(self, values: ArrayLike) -> Floats:
-        """None, shape (*, 0)."""
-        return np.empty((*np.shape(values)[:-1], 0))
-
-    def extent(self, values: ArrayLike, tolerance: float | Floats) -> Floats:
-        """0 Å, shape (*)."""
-        return np.zeros(np.shape(values)[:-1])
 
 
 class TiedDerivatives(NamedTuple):
@@ -279,7 +249,7 @@ class AmorphousLayer(Profile):
         z = np.asarray(depth, dtype=np.float64)
         *edges, roughness = columns(values)
         inverse = 1 / np.maximum(roughness, THINNEST)
-        result = np.zeros((*_broadcast(depth, values), len(edges) + 1))
+        result = np.zeros((*broadcast(depth, values), len(edges) + 1))
         signs = (1, -1) if self.buried else (-1,)
         for i, (edge, sign) in enumerate(zip(edges, signs, strict=True)):
             x = (z - edge) * inverse
@@ -303,8 +273,3 @@ class AmorphousLayer(Profile):
         # The limit r = 0 is worked as r = THINNEST, whose tail must lie inside too.
         result: Floats = values[..., -2] + tail * np.maximum(values[..., -1], THINNEST)
         return result
-
-
-def _broadcast(depth: ArrayLike, values: ArrayLike) -> tuple[int, ...]:
-    """Shape (*, z) of the result."""
-    return np.broadcast_shapes(np.shape(depth), (*np.shape(values)[:-1], 1))

@@ -208,3 +208,8 @@ def piecewise_cubic(coefficients: Floats, cell: NDArray[np.intp], x: Floats) -> 
         result *= x
         result += coefficient.ravel().take(flat)
     return result
+
+
+def broadcast(depth: ArrayLike, values: ArrayLike) -> tuple[int, ...]:
+    """Shape (*, z) of a profile at depths (*, z) for values (*, parameter)."""
+    return np.broadcast_shapes(np.shape(depth), (*np.shape(values)[:-1], 1))

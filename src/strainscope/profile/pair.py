@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from strainscope.profile.disorder import NoDisorder, TiedDisorder
+from strainscope.profile.disorder import TiedDisorder
 from strainscope.profile.family import Constraint, Floats, ParameterSpec, Parametrised, Profile, StrainProfile
+from strainscope.profile.undamaged import NoDisorder
 
 Disorder = Profile | TiedDisorder
 # Where E vanishes and the power is below 1 its slope has no limit.
