@@ -12,6 +12,7 @@ from strainscope.inversion.likelihood import rms_log10
 from strainscope.inversion.posterior import ModePosterior
 from strainscope.inversion.problem import Problem
 from strainscope.inversion.result import DepthBands, FittedParameter, Mode, ScanFit
+from strainscope.profile import DepthProfile
 
 Floats = NDArray[np.float64]
 
@@ -46,7 +47,8 @@ def describe(
     experiment = problem.model.experiment
     deepest = max(_extent(experiment, mode.fit.values) for mode in posterior)
     depth = np.linspace(0, 1.1 * deepest, 401)
-    return tuple(_mode(problem, mode, depth, rng) for mode in posterior)
+    before = problem.prior.sample(_PRIOR_DRAWS, rng=np.random.default_rng(0))
+    return tuple(_mode(problem, mode, depth, before, rng) for mode in posterior)
 
 
 def _extent(experiment: Experiment, values: Floats) -> float:
@@ -54,7 +56,9 @@ def _extent(experiment: Experiment, values: Floats) -> float:
     return float(family.extent(values[None, : len(family.parameters)], 1e-4)[0])
 
 
-def _mode(problem: Problem, own: ModePosterior, depth: Floats, rng: np.random.Generator) -> Mode:
+def _mode(
+    problem: Problem, own: ModePosterior, depth: Floats, before: Floats, rng: np.random.Generator
+) -> Mode:
     profile, fit, free = problem.model.experiment.profile, own.fit, problem.prior.free
     n_profile = len(profile.parameters)
     drawn = own.values[_evenly(own.share, BAND_DRAWS, rng), :n_profile]
@@ -101,15 +105,13 @@ def _mode(problem: Problem, own: ModePosterior, depth: Floats, rng: np.random.Ge
         ),
         maximum_strain=(derived[0].value, derived[1].value),
         derived=derived,
-        known_to=_known_to(problem, drawn, rng),
+        known_to=_known_to(profile, before[:, :n_profile], drawn),
     )
 
 
-def _known_to(problem: Problem, drawn: Floats, rng: np.random.Generator) -> float | None:
-    """Depth [Å] below which draws of the profile (draw, own parameter) differ as the prior's do; None if none."""
-    profile = problem.model.experiment.profile
+def _known_to(profile: DepthProfile, before: Floats, drawn: Floats) -> float | None:
+    """Depth [Å] below which the posterior's draws (draw, parameter) differ as the prior's do; None if there is none."""
     family = profile.strain
-    before = problem.prior.sample(_PRIOR_DRAWS, rng=rng)[:, : drawn.shape[1]]
     deepest = float(np.quantile(family.extent(before[:, : len(family.parameters)], 1e-4), 0.9))
     depth = np.linspace(0, deepest, _DEPTHS)
     sd = [
