@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.profile import Constraint, ParameterSpec
+from strainscope.profile.shape import PriorShape
 
 Floats = NDArray[np.float64]
 
@@ -106,7 +107,24 @@ class Prior:
         """Bounds of each parameter given those placed before it, shape (*, parameter)."""
         return self._place(unit)[1:3]
 
-    def _place(self, unit: Floats) -> tuple[Floats, Floats, Floats]:
+    @cached_property
+    def _coupled(self) -> NDArray[np.bool_]:
+        """Which parameters stand in a constraint."""
+        return np.asarray((self._rows[0] != 0).any(axis=0))
+
+    @cached_property
+    def _alone(self) -> list[tuple[PriorShape, list[int]]]:
+        """Free parameters that no constraint names, by the shape of their spread."""
+        found: dict[PriorShape, list[int]] = {}
+        for i in self.free[~self._coupled[self.free]]:
+            found.setdefault(self.parameters[i].shape, []).append(int(i))
+        return list(found.items())
+
+    def _place(self, unit: Floats, slopes: Floats | None = None) -> tuple[Floats, Floats, Floats]:
+        """Values and bounds (*, parameter).
+
+        The derivatives of the values are added to slopes (*, parameter, parameter), zeros before, if those are given.
+        """
         lower, upper = self._box
         matrix, side = self._rows
         # Every parameter not yet placed enters with what leaves the others the most room.
@@ -114,16 +132,29 @@ class Prior:
         best = np.where(matrix > 0, matrix * lower, matrix * upper)
         used = np.broadcast_to(best.sum(axis=1), (*unit.shape[:-1], len(side))).copy()
         low, high = np.broadcast_to(lower, unit.shape).copy(), np.broadcast_to(upper, unit.shape).copy()
+        for shape, own in self._alone:
+            where = (unit[..., own], lower[own], upper[own])
+            values[..., own] = shape.quantile(*where)
+            if slopes is not None:
+                slopes[..., own, own] = shape.slopes(*where)[0]
         for i in self._order:
+            if not self._coupled[i] or self.names[i] in self.held:
+                continue
+            by_low, by_high = (np.zeros((*unit.shape[:-1], len(lower))) for _ in range(2))
             for c in np.flatnonzero(matrix[:, i]):
                 limit = (side[c] - (used[..., c] - best[c, i])) / matrix[c, i]
-                if matrix[c, i] > 0:
-                    high[..., i] = np.minimum(high[..., i], limit)
-                else:
-                    low[..., i] = np.maximum(low[..., i], limit)
-            if self.names[i] in self.held:
-                low[..., i] = high[..., i] = lower[i]
-            values[..., i] = self.parameters[i].shape.quantile(unit[..., i], low[..., i], high[..., i])
+                above = matrix[c, i] > 0
+                end, by_end = (high, by_high) if above else (low, by_low)
+                nearer = limit < end[..., i] if above else limit > end[..., i]
+                end[..., i] = np.where(nearer, limit, end[..., i])
+                if slopes is not None:
+                    by_end[nearer] = -(matrix[c] @ slopes[nearer]) / matrix[c, i]
+            shape, where = self.parameters[i].shape, (unit[..., i], low[..., i], high[..., i])
+            values[..., i] = shape.quantile(*where)
+            if slopes is not None:
+                by_unit, of_low, of_high = shape.slopes(*where)
+                slopes[..., i, :] = of_low[..., None] * by_low + of_high[..., None] * by_high
+                slopes[..., i, i] = by_unit
             used += matrix[:, i] * values[..., i, None] - best[:, i]
         return values, low, high
 
@@ -148,13 +179,11 @@ class Prior:
     def unit_jacobian(self, unit: Floats) -> Floats:
         """Derivatives of the values in the unit coordinates (*, parameter), shape (*, parameter, parameter).
 
-        Exact: values are multilinear in the coordinates except where two bounds swap, so a central difference
-        within one piece has no error of its own.
+        Where two bounds swap they are those of one side.
         """
-        step = 1e-6
-        apart = step * np.eye(len(self.names))
-        values = self.from_unit(unit[..., None, :] + apart) - self.from_unit(unit[..., None, :] - apart)
-        return np.asarray(np.swapaxes(values, -1, -2) / (2 * step))
+        slopes = np.zeros((*unit.shape, len(self.names)))
+        self._place(unit, slopes)
+        return slopes
 
     def sample(self, n: int, *, rng: np.random.Generator) -> Floats:
         """Draws from the prior, shape (n, parameter): uniform in the unit coordinates."""

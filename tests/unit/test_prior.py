@@ -22,6 +22,7 @@ from strainscope.profile import (
     TiedDisorder,
     Uniform,
 )
+from strainscope.profile.shape import Falling, LogUniform, Normal, Uniform
 
 FAMILIES = {
     "tied": DepthProfile(strain=DoubleGaussian(), disorder=TiedDisorder()),
@@ -295,3 +296,18 @@ def test_a_shaped_parameter_s_prior_is_uniform_in_its_unit_coordinate_and_has_it
     np.testing.assert_allclose(prior.to_unit(values), unit, atol=1e-9)
     slope = prior.unit_jacobian(unit[0])
     assert slope[2, 2] == pytest.approx(values[0, 2] * np.log(1e4), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "shape", [Uniform(), LogUniform(), LogUniform(0.3), Falling(6.0), Normal(mean=1.2, sd=0.4)]
+)
+def test_slopes_of_a_shape_are_finite_differences(shape):
+    rng, step = np.random.default_rng(3), 1e-6
+    where = [rng.uniform(0.05, 0.95, 40), rng.uniform(0.2, 1.0, 40), rng.uniform(1.5, 3.0, 40)]
+    for k, found in enumerate(shape.slopes(*where)):
+        either = []
+        for sign in (1, -1):
+            moved = list(where)
+            moved[k] = where[k] + sign * step
+            either.append(shape.quantile(*moved))
+        np.testing.assert_allclose(found, (either[0] - either[1]) / (2 * step), rtol=1e-5, atol=1e-8)

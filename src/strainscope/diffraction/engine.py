@@ -1,11 +1,11 @@
 """Runs the fast kernels: prepares their angle tables once, then streams curves through them in blocks."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,14 @@ from strainscope.diffraction.polynomials import DType, constants, polynomials
 from strainscope.diffraction.stack import Coefficients, Stack, coefficients
 from strainscope.diffraction.sublayers import Sublayers
 
+_Item, _Found = TypeVar("_Item"), TypeVar("_Found")
 Floats = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
 # Curves a worker takes at a time: enough to hide the hand-over, few enough to share the work evenly.
 CURVES_PER_TASK = 32
+# A curve with derivatives is work enough.
+_JACOBIANS_PER_TASK = 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,16 +108,23 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: _pool.cache_clear())
 
 
-def _run(task: Callable[[int, int], None], n_curve: int) -> None:
+def _run(task: Callable[[int, int], None], n_curve: int, together: int = CURVES_PER_TASK) -> None:
     """Calls task(first, last) over blocks of curves, on every processor when there is more than one block."""
-    starts = range(0, n_curve, CURVES_PER_TASK)
+    starts = range(0, n_curve, together)
     if len(starts) == 1 or worker_count() == 1:
         for first in starts:
-            task(first, min(first + CURVES_PER_TASK, n_curve))
+            task(first, min(first + together, n_curve))
         return
-    futures = [_pool().submit(task, first, min(first + CURVES_PER_TASK, n_curve)) for first in starts]
+    futures = [_pool().submit(task, first, min(first + together, n_curve)) for first in starts]
     for future in futures:
         future.result()
+
+
+def side_by_side(work: Callable[[_Item], _Found], items: Sequence[_Item]) -> list[_Found]:
+    """What comes of each item, one a processor at a time. The work itself must simulate single curves only."""
+    if len(items) == 1 or worker_count() == 1:
+        return [work(item) for item in items]
+    return list(_pool().map(work, items))
 
 
 def _scratch(tables: AngleTables, n_cell: int) -> tuple[NDArray[Any], ...]:
@@ -225,7 +235,7 @@ def reflectivity_jacobian(
             jacobian,
         )
 
-    _run(task, n_curve)
+    _run(task, n_curve, _JACOBIANS_PER_TASK)
     top = abs(tables.exact.asymmetry_ratio[0]) ** 2
     if abs(top - 1) > 1e-12:
         result *= tables.dtype(top)

@@ -4,17 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, diags, identity
+from scipy.sparse import csr_array, identity
 
 from strainscope.crystal import ARCSEC
 from strainscope.diffraction import Stack
+from strainscope.instrument.grid import cardinal_weights
 
 Floats = NDArray[np.float64]
 
 # Points of local interpolation between simulated angles.
 _STENCIL = 6
 # Simulated angles across the narrowest Bragg plateau.
-_PER_PLATEAU = 24
+_PER_PLATEAU = 48
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,8 +25,8 @@ class AngleGrid:
     Attributes:
         start_arcsec, step_arcsec, number: The uniform grid.
         node_arcsec: Positions of the simulated angles [arcsec], shape (node,).
-        fill: From the nodes to the grid, (number, node): local interpolation, and local means where nodes lie
-            closer than the grid.
+        fill: From the nodes to the grid, (number, node): local interpolation, and what kernels will see of it from the
+            grid's points.
     """
 
     start_arcsec: float
@@ -58,26 +59,25 @@ def angle_grid(
     """
     peaks, widths = layer_peaks(stack)
     number = max(int(np.ceil((last_arcsec - first_arcsec) / finest_arcsec)) + 1, 2 * _STENCIL)
-    # A plateau's sharp edges need nodes between the grid's points, which hold the curve's local mean.
+    # A plateau's sharp edges need nodes between the grid's points.
     parts = 2 * int(np.ceil(0.5 * finest_arcsec / (widths.min() / _PER_PLATEAU)))
     fine = finest_arcsec / parts
     positions = first_arcsec + fine * np.arange((number - 1) * parts + 1, dtype=np.float64)
     coarsest = _fringe(stack, fringe_depth) / points_per_fringe
     distance = np.min(np.maximum(np.abs(positions[:, None] - peaks) - widths, 0), axis=1)
-    spacing = np.minimum(coarsest, fine + 0.1 * distance)
+    spacing = np.minimum(coarsest, fine + 0.2 * distance)
     films = sum(layer.thickness for layer in stack.layers[:-1])
     if films:
         # Fringes of the films' full thickness matter near the peaks, where they are strong.
         film_spacing = _fringe(stack, films) / points_per_fringe
         spacing = np.minimum(spacing, max(film_spacing, fine) + 0.01 * distance)
     nodes = _spread(np.maximum(spacing / fine, 1.0))
-    means = _local_means(number, parts)
     return AngleGrid(
         start_arcsec=first_arcsec,
         step_arcsec=finest_arcsec,
         number=number,
         node_arcsec=np.asarray(positions[nodes], dtype=np.float64),
-        fill=csr_array(means @ _interpolation(nodes, len(positions))),
+        fill=csr_array(_projection(number, parts) @ _interpolation(nodes, len(positions))),
     )
 
 
@@ -100,21 +100,22 @@ def _spread(stride: Floats) -> NDArray[np.int64]:
     return np.array(chosen, dtype=np.int64)
 
 
-def _local_means(number: int, parts: int) -> csr_array:
-    """From the fine points to the grid's: means over one grid step, corrected to fourth order for the width."""
+def _projection(number: int, parts: int) -> csr_array:
+    """From the fine points to the grid's: integrals times the functions that interpolate between the grid's points.
+
+    A kernel that is smooth on the grid then sees what lies between its points, with its place, exactly up to
+    polynomials of degree five.
+    """
     if parts <= 1:
         return csr_array(identity(number, format="csr"))
-    offsets = np.arange(-parts // 2, parts // 2 + 1)
-    weights = np.full(len(offsets), 1 / parts)
-    weights[[0, -1]] *= 0.5
+    offsets = np.arange(1 - 3 * parts, 3 * parts)
+    below, inside = np.divmod(offsets, parts)
+    # The function of the grid's point 0 at a place `inside` beyond the point `below`.
+    weights = cardinal_weights(inside / parts)[2 - below, np.arange(len(offsets))] / parts
     rows = np.repeat(np.arange(number), len(offsets))
     columns = np.clip(rows * parts + np.tile(offsets, number), 0, (number - 1) * parts)
     shape = (number, (number - 1) * parts + 1)
-    means = csr_array((np.tile(weights, number), (rows, columns)), shape=shape)
-    # A mean exceeds the value by step² f''/24.
-    second = diags([1.0, -2.0, 1.0], [-1, 0, 1], shape=(number, number), format="lil")
-    second[0, :] = second[-1, :] = 0
-    return csr_array((identity(number, format="csr") - second.tocsr() / 24) @ means)
+    return csr_array((np.tile(weights, number), (rows, columns)), shape=shape)
 
 
 def layer_peaks(stack: Stack) -> tuple[Floats, Floats]:

@@ -31,8 +31,7 @@ class ManyCurves:
 
     def __init__(self, model: ScanModel) -> None:
         self.model = model
-        nodes = np.arange(len(model.grid.node_arcsec))
-        self._tables = model.tables_at(nodes)
+        self._tables = model.tables_float32
         self._fill = model.grid.fill
         self._tabulated = len(model.experiment.resolution.parameters) <= 2
         self._kernels: KernelTable | None = None

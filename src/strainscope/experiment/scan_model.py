@@ -1,19 +1,28 @@
 """From a profile to expected counts: crystal × profile × instrument on the angles of a scan."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.crystal import ARCSEC
 from strainscope.diffraction import Sublayers, choose_sublayers, diffuse_scattering, no_sublayers
-from strainscope.diffraction.engine import AngleTables, angle_tables, reflectivities, reflectivity_jacobian
+from strainscope.diffraction.engine import (
+    AngleTables,
+    angle_tables,
+    reflectivities,
+    reflectivity_jacobian,
+    side_by_side,
+)
 from strainscope.diffraction.polynomials import DType
 from strainscope.diffraction.sublayers import gauss_depths
 from strainscope.experiment.angle_grid import AngleGrid, angle_grid, layer_peaks
 from strainscope.experiment.experiment import LARGEST_MISCUT_DEG, Experiment
-from strainscope.instrument import Smearing, sample, sample_gradient
+from strainscope.experiment.profile_response import ProfileResponse
+from strainscope.instrument import Smearing, sample, sample_gradient, sample_transposed
 
 Floats = NDArray[np.float64]
 
@@ -86,7 +95,7 @@ class ScanModel:
             stack,
             first_arcsec=min(max(first - margin, ends[0] + _FROM_HORIZON), first),
             last_arcsec=max(min(last + margin, ends[1] - _FROM_HORIZON), last),
-            finest_arcsec=self.narrowest_fwhm_arcsec / 10,
+            finest_arcsec=self.narrowest_fwhm_arcsec / 8,
             fringe_depth=self.fringe_depth,
             points_per_fringe=self.points_per_fringe,
         )
@@ -111,6 +120,11 @@ class ScanModel:
                 f"{np.degrees(high):.3g})° for both beams to be above the surface. Is the axis named rightly?"
             )
         return angle_tables(theta, stack, dtype=dtype, bragg_law=self.experiment.bragg_law)
+
+    @cached_property
+    def tables_float32(self) -> AngleTables:
+        """Engine tables at all simulated angles, float32."""
+        return self.tables_at(np.arange(len(self.grid.node_arcsec)))
 
     @cached_property
     def lever(self) -> Floats:
@@ -168,18 +182,21 @@ class ScanModel:
 
     def expected(self, values: Floats) -> Floats:
         """Expected intensity (point,) for values of all parameters (parameter,)."""
-        return self._evaluate(values, self.sublayers(values[self.experiment.slices["profile"]][None]), None)[
-            0
-        ]
+        return self._evaluate(values[None], self.sublayers(self._own(values[None])), None)[0][0]
 
     def expected_with_jacobian(self, values: Floats) -> tuple[Floats, Floats]:
-        """Expected intensity (point,) and its derivatives (point, parameter)."""
-        own = values[self.experiment.slices["profile"]][None]
+        """Expected intensity (*, point) and its derivatives (*, point, parameter), values (*, parameter)."""
+        flat = values.reshape(-1, values.shape[-1])
+        own = self._own(flat)
         cells = self.sublayers(own)
         depth = gauss_depths(cells.upper, cells.thickness)
-        shape = (*depth.shape, own.shape[1])
-        gradient = self.experiment.profile.gradient(depth.reshape(1, -1), own)
-        return self._evaluate(values, cells, [slope.reshape(shape) for slope in gradient])
+        gradient = self.experiment.profile.gradient(depth.reshape(len(own), -1), own)
+        slopes = [slope.reshape(*depth.shape, -1) for slope in gradient]
+        return _shaped(values, *self._evaluate(flat, cells, slopes))
+
+    def _own(self, values: Floats) -> Floats:
+        """Those of the profile."""
+        return values[..., self.experiment.slices["profile"]]
 
     def depths(self, values: Floats, number: int) -> Floats:
         """About so many depths [Å] at which a profile is seen, closer where it is steeper, ascending.
@@ -194,31 +211,55 @@ class ScanModel:
         breaks = self.experiment.profile.breakpoints(values[self.experiment.slices["profile"]][None])[0]
         return np.unique(np.concatenate([even, breaks[(breaks > 0) & (breaks < edges[-1])]]))
 
-    def expected_with_profile_jacobian(self, values: Floats, depth: Floats) -> tuple[Floats, Floats]:
-        """Expected intensity, and its derivatives in strain and E over depth and in what is not of the profile.
-
-        A profile is taken to change linearly between the depths, and not below the last; E is that to which the
-        profile's power refers.
+    def profile_response(self, values: Floats, depth: Floats) -> ProfileResponse:
+        """How intensities answer to strain and E over depth, from reflectivities of single precision.
 
         Args:
-            values: Of all parameters, shape (parameter,).
-            depth: Ascending [Å], shape (depth,).
-
-        Returns:
-            Shapes (point,) and (point, 2 depth + others): strain at every depth, E at every depth, then diffuse,
-            resolution and scale parameters.
+            values: Of all parameters, shape (curve, parameter).
+            depth: Ascending [Å], shape (depth,); a profile is taken to change linearly between them, and not below
+                the last. E is that to which the profile's power refers.
         """
-        cells = self.sublayers(values[self.experiment.slices["profile"]][None])
+        profile, own = self.experiment.profile, self._own(values)
+        cells = self.sublayers(own)
         hats = between(depth, gauss_depths(cells.upper, cells.thickness))
         none = np.zeros_like(hats)
-        expected, jacobian = self._evaluate(
-            values, cells, [np.concatenate(p, axis=-1) for p in ((hats, none), (none, hats))]
-        )
-        profile = self.experiment.profile
+        by_strain, by_factor = (np.concatenate(part, axis=-1) for part in ((hats, none), (none, hats)))
+        r, columns = reflectivity_jacobian(self.tables_float32, cells, by_strain, by_factor)
+
+        def measured(i: int) -> tuple[Floats, Floats]:
+            slopes = (by_strain[i], by_factor[i])
+            nothing = np.empty((2, 0, r.shape[-1]))
+            seen, changes = r[i].astype(np.float64), nothing
+            if self.experiment.diffuse:
+                seen, columns[i], changes = self._add_diffuse(
+                    seen, columns[i], values[i], _one(cells, i), slopes
+                )
+            return self._through_instrument(seen, changes, values[i], True)
+
+        expected, beside = zip(*side_by_side(measured, range(len(values))), strict=True)
         if profile.debye_waller_power != 1:
-            at = profile.evaluate(depth[None], values[self.experiment.slices["profile"]][None])[1][0]
-            jacobian[:, len(depth) : 2 * len(depth)] *= profile.power_slope(at)
-        return expected, jacobian
+            at = profile.evaluate(np.broadcast_to(depth, (len(own), len(depth))), own)[1]
+            columns[:, :, len(depth) :] *= profile.power_slope(at)[:, None, :, None]
+        return ProfileResponse(
+            model=self, values=values, expected=np.stack(expected), beside=np.stack(beside), columns=columns
+        )
+
+    def seen_by(self, weights: Floats, values: Floats) -> Floats:
+        """Weights of reflectivities that give the same sums as weights of the intensities.
+
+        Args:
+            weights: Of the points, shape (k, point).
+            values: Of all parameters, shape (parameter,).
+
+        Returns:
+            For sigma and pi at the simulated angles, shape (k, 2, node).
+        """
+        where, grid = self.experiment.slices, self.grid
+        place = (grid.start_arcsec, grid.step_arcsec, grid.number)
+        scale = 10.0 ** values[where["scale"]][1]
+        on_grid = sample_transposed(scale * weights, *place, self.places(values))
+        both = self.smearing.smear_transposed(on_grid, values[where["resolution"]])
+        return np.asarray((grid.fill.T @ both.reshape(-1, grid.number).T).T).reshape(len(weights), 2, -1)
 
     def diffuse(self, values: Floats) -> Floats:
         """Diffuse scattering alone [1] at the simulated angles for sigma and pi, shape (2, node).
@@ -226,56 +267,51 @@ class ScanModel:
         Args:
             values: Of all parameters, shape (parameter,).
         """
-        where, number = self.experiment.slices, len(self.grid.node_arcsec)
+        number = len(self.grid.node_arcsec)
         if not self.experiment.diffuse:
             return np.zeros((2, number))
-        cells = self.sublayers(values[where["profile"]][None])
-        nothing = [np.empty((1, cells.thickness.shape[1], 2, 0))] * 2
-        zero, none = np.zeros((2, number)), np.empty((2, 0, number))
-        return self._add_diffuse(zero, none, values[where["diffuse"]], cells, nothing, False)[0]
+        cells = _one(self.sublayers(self._own(values[None])), 0)
+        return self._add_diffuse(np.zeros((2, number)), np.empty((2, 0, number)), values, cells, None)[0]
 
     def _evaluate(
-        self, values: Floats, cells: Sublayers, by_profile: list[Floats] | None
+        self, values: Floats, cells: Sublayers, by_profile: Sequence[Floats] | None
     ) -> tuple[Floats, Floats]:
-        """Expected intensity, and its derivatives if those of strain and E at the Gauss points are given."""
-        where = self.experiment.slices
-        derivatives = by_profile is not None
+        """Expected intensities (curve, point), and their derivatives if the profiles' are given at the Gauss points."""
         if by_profile is not None:
-            slopes = by_profile
-            r, columns = (a[0] for a in reflectivity_jacobian(self.tables, cells, slopes[0], slopes[1]))
+            r, columns = reflectivity_jacobian(self.tables, cells, *by_profile)
         else:
-            slopes = [np.empty((1, cells.thickness.shape[1], 2, 0))] * 2
-            r, columns = reflectivities(self.tables, cells)[0], np.empty((2, 0, len(self.grid.node_arcsec)))
-        if self.experiment.diffuse:
-            r, columns = self._add_diffuse(r, columns, values[where["diffuse"]], cells, slopes, derivatives)
-        return self._through_instrument(r, columns, values, derivatives)
+            r = reflectivities(self.tables, cells)
+            columns = np.empty((len(values), 2, 0, r.shape[-1]))
+
+        def measured(i: int) -> tuple[Floats, Floats]:
+            seen, changes = r[i], columns[i]
+            if self.experiment.diffuse:
+                slopes = None if by_profile is None else (by_profile[0][i], by_profile[1][i])
+                seen, changes, beside = self._add_diffuse(seen, changes, values[i], _one(cells, i), slopes)
+                changes = np.concatenate([changes, beside], axis=1)
+            return self._through_instrument(seen, changes, values[i], by_profile is not None)
+
+        intensity, jacobian = zip(*side_by_side(measured, range(len(values))), strict=True)
+        return np.stack(intensity), np.stack(jacobian)
 
     def _add_diffuse(
         self,
         r: Floats,
-        columns: Floats,
+        columns: NDArray[Any],
         values: Floats,
         cells: Sublayers,
-        slopes: list[Floats],
-        derivatives: bool,
-    ) -> tuple[Floats, Floats]:
-        amplitude, length = values
-        one = Sublayers(
-            thickness=cells.thickness[0],
-            strain=cells.strain[0],
-            debye_waller=cells.debye_waller[0],
-            layer=cells.layer[0],
-            upper=cells.upper[0],
-        )
-        chain = (slopes[0][0], slopes[1][0]) if derivatives else (None, None)
-        shape, changes = diffuse_scattering(self.tables, one, float(length), *chain)
+        slopes: tuple[Floats, Floats] | None,
+    ) -> tuple[Floats, NDArray[Any], Floats]:
+        """Reflectivities of one curve, and derivatives (2, parameter, node), with the diffuse scattering added.
+
+        The last are its derivatives in amplitude and correlation length, none without slopes.
+        """
+        amplitude, length = values[self.experiment.slices["diffuse"]]
+        shape, changes = diffuse_scattering(self.tables, cells, float(length), *(slopes or (None, None)))
         squares = self.experiment.stack.polarization_factors[:, None] ** 2
-        r = r + amplitude * squares * shape
-        if derivatives:
-            columns = columns + amplitude * squares[..., None] * changes[:-1]
-            extra = np.stack([shape, amplitude * changes[-1]])
-            columns = np.concatenate([columns, squares[..., None] * extra], axis=1)
-        return r, columns
+        own = np.stack([shape, amplitude * changes[-1]]) if slopes is not None else np.empty((0, len(shape)))
+        seen = r + amplitude * squares * shape
+        return seen, columns + amplitude * squares[..., None] * changes[:-1], squares[..., None] * own
 
     def _through_instrument(
         self, r: Floats, columns: Floats, values: Floats, derivatives: bool
@@ -313,3 +349,20 @@ class ScanModel:
             ]
         )
         return scale * counts[0] + background, jacobian.T
+
+
+def _one(cells: Sublayers, i: int) -> Sublayers:
+    """Those of one curve."""
+    return Sublayers(
+        thickness=cells.thickness[i],
+        strain=cells.strain[i],
+        debye_waller=cells.debye_waller[i],
+        layer=cells.layer[i],
+        upper=cells.upper[i],
+    )
+
+
+def _shaped(values: Floats, expected: Floats, jacobian: Floats) -> tuple[Floats, Floats]:
+    """Intensities and derivatives of curves as their values (*, parameter) stand."""
+    outer = values.shape[:-1]
+    return expected.reshape(*outer, *expected.shape[1:]), jacobian.reshape(*outer, *jacobian.shape[1:])

@@ -5,7 +5,7 @@ curves; `sample` then reads them off at the measured angles.
 """
 
 from strainscope.instrument.counting import counts, poisson_deviance, sigma_of_counts
-from strainscope.instrument.grid import sample, sample_gradient
+from strainscope.instrument.grid import sample, sample_gradient, sample_transposed
 from strainscope.instrument.resolution import (
     Gaussian,
     Lorentzian,
@@ -36,6 +36,7 @@ __all__ = [
     "poisson_deviance",
     "sample",
     "sample_gradient",
+    "sample_transposed",
     "sigma_of_counts",
     "spectrum_on_axis",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 
 Floats = NDArray[np.float64]
 Real = NDArray[np.floating[Any]]
@@ -47,6 +48,18 @@ def sample_gradient(values_on_grid: Real, start: float, step: float, positions: 
     """Derivative of `sample` with respect to the position [1/arcsec], shape (*, m); arguments alike."""
     first, fraction = stencil(positions, start, step, values_on_grid.shape[-1])
     return _gather(values_on_grid, first, _horner(_SLOPES, fraction) / step)
+
+
+def sample_transposed(weights: Real, start: float, step: float, number: int, positions: ArrayLike) -> Real:
+    """Weights of a grid's points that give the same sums as weights (*, m) of sampled values, shape (*, number)."""
+    first, fraction = stencil(positions, start, step, number)
+    shares = cardinal_weights(fraction)
+    columns = first + np.arange(STENCIL)[:, None]
+    rows = np.broadcast_to(np.arange(first.size), columns.shape)
+    to_grid = csr_array((shares.ravel(), (columns.ravel(), rows.ravel())), shape=(number, first.size))
+    flat = weights.reshape(-1, first.size)
+    result: Real = (to_grid @ flat.T).T.reshape(*weights.shape[:-1], number)
+    return result
 
 
 def stencil(positions: ArrayLike, start: float, step: float, number: int) -> tuple[NDArray[np.intp], Floats]:

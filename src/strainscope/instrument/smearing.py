@@ -101,6 +101,24 @@ class Smearing:
             return self._polarized(reflectivity)
         return self._convolve(reflectivity, self._transform(values, reflectivity.dtype, gradient=False))
 
+    def smear_transposed(self, weights: Real, values: ArrayLike) -> Real:
+        """Weights of reflectivities that give the same sums as weights of what `smear` makes of them.
+
+        Args:
+            weights: Of the intensities on the grid, shape (*, n).
+            values: Parameters of the resolution, shape (parameter,).
+
+        Returns:
+            For sigma and pi, shape (*, 2, n).
+        """
+        shares = np.array(self._shares)[:, None]
+        if self.spectrum is None and self._width(values) == 0.0:
+            return np.asarray(shares * weights[..., None, :])
+        transform = self._transform(values, weights.dtype, gradient=False)
+        product = fft.rfft(weights, self.length, axis=-1, workers=1)[..., None, :] * np.conj(transform)
+        result = fft.irfft(product, self.length, axis=-1, workers=1, overwrite_x=True)[..., : self.number]
+        return np.asarray(result if self.resolution.holds_polarization else shares * result)
+
     def smear_gradient(self, reflectivity: Real, values: ArrayLike) -> Real:
         """Derivatives of `smear` with respect to the resolution's parameters, shape (*, parameter, n)."""
         reflectivity = self._checked(reflectivity)

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
-from strainscope.instrument.grid import Floats
+from strainscope.instrument.grid import STENCIL, Floats, cardinal_weights
 from strainscope.instrument.resolution import (
     FWHM_PER_SIGMA,
     Resolution,
@@ -37,6 +37,8 @@ _PADDING_STEPS = 16
 # Points per width of the Gaussian: with fewer, what it leaves at the highest frequency rings in the tails.
 _POINTS_PER_WIDTH = 4
 _FINEST = 16
+# From so many steps on a Gaussian is smooth on the axis. Parts of a step that the curve is then looked at in.
+_SMOOTH_STEPS, _PARTS = 6, 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +143,8 @@ class MonochromatorCurve(Resolution):
         r"""The curve times \exp(-2 π² σ² f²) in Fourier space, or the derivative of that by the width."""
         delta = np.asarray(delta_arcsec, dtype=np.float64)
         step, fwhm = uniform_step(delta), float(np.asarray(values)[0])
+        if fwhm >= _SMOOTH_STEPS * step:
+            return self._smoothed(delta, step, fwhm, slope=slope)
         parts = _FINEST if fwhm == 0 else min(_FINEST, math.ceil(_POINTS_PER_WIDTH * step / fwhm))
         pad = math.ceil(_PADDING_WIDTHS * fwhm / step) + _PADDING_STEPS
         cells = delta.size + 2 * pad
@@ -155,6 +159,33 @@ class MonochromatorCurve(Resolution):
         fine: Floats = fft.irfft(product, length, axis=-1, workers=1)
         coarse = fine[:, : cells * parts].reshape(2, cells, parts).mean(axis=-1)
         return _middle_values(coarse[:, pad - 1 : pad + delta.size + 1])
+
+    def _smoothed(self, delta: Floats, step: float, fwhm: float, *, slope: bool) -> Floats:
+        """The same for a Gaussian that is smooth on the axis: then it sees the curve exactly from the axis' points."""
+        # Widths of the same order share a transform.
+        pad = math.ceil(_PADDING_WIDTHS * 2 ** math.ceil(math.log2(fwhm)) / step) + _PADDING_STEPS
+        key = (float(delta[0]), step, delta.size, pad)
+        if key not in self._projected:
+            first, cells = delta[0] - pad * step, delta.size + 2 * pad
+            # Around the period only the padding is spoilt.
+            length = fft.next_fast_len(cells, real=True)
+            omega = 2.0 * np.pi * fft.rfftfreq(length, step)
+            self._projected[key] = (
+                fft.rfft(self._table.projected(first, step, cells), length, axis=-1, workers=1),
+                omega / FWHM_PER_SIGMA,
+                length,
+            )
+        transform, over_width, length = self._projected[key]
+        factor = np.exp(-0.5 * (over_width * fwhm) ** 2)
+        if slope:
+            factor *= -fwhm * over_width**2
+        seen: Floats = fft.irfft(transform * factor, length, axis=-1, workers=1)
+        return seen[:, pad : pad + delta.size]
+
+    @cached_property
+    def _projected(self) -> dict[tuple[float, float, int, int], tuple[NDArray[np.complex128], Floats, int]]:
+        """Transforms of the curve on axes that were asked for."""
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +268,24 @@ class _Table:
     def means(self, edge: float, step: float, number: int) -> Floats:
         """Mean densities of cells one step wide, the first beginning at that edge, shape (q, number)."""
         return np.diff(self._cumulative(edge + step * np.arange(number + 1.0))) / step
+
+    def projected(self, first: float, step: float, number: int) -> Floats:
+        """What a kernel that is smooth on an axis sees of the densities from the axis' points, shape (q, number).
+
+        Integrals times the functions that interpolate between the points, over the step.
+        """
+        parts = min(max(math.ceil(_PARTS * step / self.fwhm), 1), _PARTS)
+        reach = STENCIL // 2
+        means = self.means(first - reach * step, step / parts, (number + 2 * reach - 1) * parts)
+        inside = (np.arange(parts) + 0.5) / parts
+        # A part between the points n and n + 1 counts for the six around it.
+        weights = cardinal_weights(inside) / parts
+        cells = means.reshape(len(means), -1, parts)
+        result: Floats = np.zeros((len(means), number))
+        for q in range(STENCIL):
+            start = STENCIL - 1 - q
+            result += cells[:, start : start + number] @ weights[q]
+        return result
 
     def at(self, x: Floats) -> Floats:
         """The densities themselves at any angles, shape (q, k)."""

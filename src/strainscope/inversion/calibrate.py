@@ -158,7 +158,7 @@ def _posterior(problem: Problem, fit: Fit, rng: np.random.Generator) -> tuple[Fl
     """Draws of all parameters (draw, parameter) around the best fit, and their shares (draw,)."""
     target = Target(problem, spread=noise_spread(fit, len(problem.prior.free)))
     place = target.climb(target.place(fit.values[None])[0])
-    slopes = target.linearised(place)[1]
+    slopes = target.linearised(place[None])[1][0]
     covariance = np.linalg.inv(slopes.T @ slopes).astype(np.float64)
     for _ in range(_ROUNDS):
         proposal = HeavyTailed(mean=place, scale=covariance)

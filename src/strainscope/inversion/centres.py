@@ -13,14 +13,13 @@ References:
     (randomize-then-optimize)
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp
 
-from strainscope.diffraction.engine import worker_count
+from strainscope.diffraction.engine import side_by_side
 from strainscope.inversion.target import Features
 from strainscope.inversion.warp import FARTHEST
 
@@ -30,6 +29,8 @@ Floats = NDArray[np.float64]
 _FREEDOM = 4
 # Newton's method: iterations, times that a step may be shortened and by what, and the farthest it goes at once.
 _ITERATIONS, _SHORTER, _SHORTENED, _FARTHEST_STEP = 10, 3, 0.35, 1.0
+# Iterations to each place on the way downhill, which need not be hit.
+_ON_THE_WAY = 3
 _SOLVED = 1e-6
 # A goal is approached by way of this share of it: the solution that is found is the one connected to the place.
 _HALFWAY = 0.5
@@ -41,10 +42,10 @@ class Linearisable(Protocol):
     """A density whose residuals can be expanded."""
 
     def linearised(self, z: Floats) -> tuple[Floats, Floats]:
-        """Residuals of scan and prior (point + d,) at a place (d,), and their derivatives."""
+        """Residuals of scan and prior (n, point + d) at places (n, d), and their derivatives."""
 
-    def jacobian_by_features(self, z: Floats, features: Features) -> Floats:
-        """Derivatives (point, feature) of the scan's residuals by features at a place (d,), not quite exact."""
+    def by_features(self, z: Floats, features: Features, weights: Floats) -> Floats:
+        """Derivatives (n, k, feature) of sums of the scan's residuals with weights (n, k, point), not quite exact."""
 
 
 class Centres:
@@ -66,13 +67,16 @@ class Centres:
 
     def __init__(self, target: Linearisable, of: Features, places: Floats) -> None:
         self._of, self.place = of, places
-        with ThreadPoolExecutor(worker_count()) as pool:
-            parts = list(pool.map(lambda place: _expansion(target, of, place), places))
-        self.start, self._matrix, self.triangle, self.log_density_there = (
-            np.array(column) for column in zip(*parts, strict=True)
-        )
+        residuals, jacobian = target.linearised(places)
+        self.log_density_there = -0.5 * (residuals**2).sum(axis=1)
+        q, self.triangle = np.linalg.qr(jacobian)
+        q = np.swapaxes(q, 1, 2)
+        self.start = (q @ residuals[..., None])[..., 0]
+        by_features = target.by_features(places, of, q[..., : residuals.shape[1] - places.shape[1]])
+        # What steep profiles change between the depths is put right to first order.
+        self._matrix = np.concatenate([by_features, self.triangle - by_features @ of.slopes(places)], axis=2)
         # g is this plus the matrix times the features and z.
-        self._constant = self.start - np.einsum("kdf,kf->kd", self._matrix, _both(of, places))
+        self._constant = self.start - (self._matrix @ _both(of, places)[..., None])[..., 0]
         # Beyond a fold, where the determinant has another sign, solutions are not connected to the place.
         self._side = np.sign(np.einsum("kii->ki", self.triangle)).prod(axis=1)
 
@@ -82,21 +86,37 @@ class Centres:
         found = np.ones(len(z), dtype=np.bool_)
         for share in (_HALFWAY, 1.0):
             wanted = (1 - share) * self.start[centre] + share * goal
-            found &= self._approach(centre, z, wanted) < _SOLVED
-        side = np.linalg.slogdet(self._matrix[centre] @ _both_slopes(self._of, z))[0]
+            found &= self._approach(centre, z, wanted, iterations=_ITERATIONS) < _SOLVED
+        side = np.linalg.slogdet(self._slopes(centre, self._of.slopes(z)))[0]
         return z, found & (side == self._side[centre])
+
+    def downhill(self, shares: Floats) -> Floats:
+        """Places (centre, share, d) about where g has fallen by shares (share,) of itself, ascending."""
+        centre, z = np.arange(len(self.place)), self.place.copy()
+        found = []
+        for share in shares:
+            self._approach(centre, z, (1 - share) * self.start, iterations=_ON_THE_WAY)
+            found.append(z.copy())
+        return np.stack(found, axis=1)
+
+    def _slopes(self, centre: NDArray[np.int64], of_features: Floats) -> Floats:
+        """Derivatives (n, d, d) of some centres' g where the features have these (n, feature, d)."""
+        matrix, split = self._matrix[centre], of_features.shape[1]
+        return np.asarray(matrix[..., :split] @ of_features + matrix[..., split:])
 
     def _straight(self, centre: NDArray[np.int64], z: Floats) -> Floats:
         both = self._matrix[centre] @ _both(self._of, z)[..., None]
         return np.asarray(self._constant[centre] + both[..., 0])
 
-    def _approach(self, centre: NDArray[np.int64], z: Floats, wanted: Floats) -> Floats:
+    def _approach(
+        self, centre: NDArray[np.int64], z: Floats, wanted: Floats, *, iterations: int
+    ) -> Floats:
         """Move places (n, d) by damped Newton steps; the squares (n,) of what is left."""
         left = wanted - self._straight(centre, z)
         size = (left**2).sum(axis=1)
         going = np.arange(len(z))
-        for _ in range(_ITERATIONS):
-            slopes = self._matrix[centre[going]] @ _both_slopes(self._of, z[going])
+        for _ in range(iterations):
+            slopes = self._slopes(centre[going], self._of.slopes(z[going]))
             step = np.linalg.solve(slopes, left[going][..., None])[..., 0]
             longest = np.abs(step).max(axis=1, keepdims=True)
             step *= np.minimum(1.0, _FARTHEST_STEP / np.maximum(longest, 1e-300))
@@ -136,37 +156,23 @@ class Centres:
 
     def log_density(self, z: Floats) -> Floats:
         """ln of its density at places (n, d)."""
-        both, slopes = _both(self._of, z), _both_slopes(self._of, z)
-        parts = []
-        for k, place in enumerate(self.place):
-            side, steep = np.linalg.slogdet(self._matrix[k] @ slopes)
+        both, of_features = _both(self._of, z), self._of.slopes(z)
+
+        def of_centre(k: int) -> Floats:
+            everywhere = np.full(len(z), k)
+            side, steep = np.linalg.slogdet(self._slopes(everywhere, of_features))
             curved = _log_heavy_tailed(self._constant[k] + both @ self._matrix[k].T) + steep
-            parts.append(np.where(side == self._side[k], curved + np.log(1 - _PLAIN), -np.inf))
+            curved = np.where(side == self._side[k], curved + np.log(1 - _PLAIN), -np.inf)
             steep = np.log(np.abs(np.diag(self.triangle[k]))).sum()
-            straight = self.start[k] + (z - place) @ self.triangle[k].T
-            parts.append(_log_heavy_tailed(straight) + steep + np.log(_PLAIN))
+            straight = _log_heavy_tailed(self.start[k] + (z - self.place[k]) @ self.triangle[k].T)
+            return np.logaddexp(curved, straight + steep + np.log(_PLAIN))
+
+        parts = side_by_side(of_centre, range(len(self.place)))
         return np.asarray(logsumexp(np.stack(parts), axis=0) - np.log(len(self.place)))
-
-
-def _expansion(target: Linearisable, of: Features, place: Floats) -> tuple[Floats, Floats, Floats, float]:
-    """g at a place (d,), its derivatives by features and coordinates (d, feature + d), R, and the log density."""
-    by_features = target.jacobian_by_features(place, of)
-    residuals, jacobian = target.linearised(place)
-    q, r = np.linalg.qr(jacobian)
-    scan = len(residuals) - len(place)
-    # What steep profiles change between the depths is put right to first order.
-    missing = jacobian[:scan] - by_features @ of.slopes(place[None])[0]
-    matrix = np.concatenate([q[:scan].T @ by_features, q[:scan].T @ missing + q[scan:].T], axis=1)
-    return q.T @ residuals, matrix, r, -0.5 * float(residuals @ residuals)
 
 
 def _both(of: Features, z: Floats) -> Floats:
     return np.concatenate([of(z), z], axis=1)
-
-
-def _both_slopes(of: Features, z: Floats) -> Floats:
-    unit = np.broadcast_to(np.eye(z.shape[1]), (*z.shape, z.shape[1]))
-    return np.concatenate([of.slopes(z), unit], axis=1)
 
 
 def _heavy_tailed(number: int, d: int, rng: np.random.Generator) -> Floats:

@@ -5,7 +5,8 @@ depth fall evenly (`Centres`), and straight ones, damped more or less (Levenberg
 decides.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,35 @@ _SHARES = np.array([0.15, 0.4, 0.7, 1.0])
 _DAMPINGS = 10.0 ** np.arange(-1.0, 6.0)
 # Steps stay this far inside of where numbers end.
 _INSIDE = 0.9 * FARTHEST
+# This much above the best, in sums of squares, a descent is not near it.
+_FAR = 60.0
+
+Alike = Callable[[Floats, Floats], Sequence[tuple[int, list[int]]]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Descents:
+    """Where descents ended.
+
+    Attributes:
+        z: Places, shape (start, d).
+        misfit: There, shape (start,).
+        leader: For each start that which it came together with, itself if with none better, shape (start,).
+    """
+
+    z: Floats
+    misfit: Floats
+    leader: NDArray[np.int64]
+
+    def ends(self, behind: NDArray[np.int64]) -> tuple[Floats, Floats, NDArray[np.int64]]:
+        """Places, misfits and starts behind them of those that came together with no better one.
+
+        Args:
+            behind: Starts that each of these starts stood for, shape (start,).
+        """
+        lead = np.unique(self.leader)
+        together = np.bincount(self.leader, weights=behind, minlength=len(self.z))
+        return self.z[lead], self.misfit[lead], together[lead].astype(np.int64)
 
 
 def descend(
@@ -30,24 +60,26 @@ def descend(
     *,
     steps: int,
     tolerance: float,
+    alike: Alike,
     progress: Callable[[float], None] = lambda share: None,
-) -> tuple[Floats, Floats]:
+) -> Descents:
     """Places of lower misfit, one for each start.
+
+    A descent ends when it comes together with a better one, and when it lies so far above the best that its last gain in
+    each step left would not bring it near.
 
     Args:
         target: The posterior.
         starts: Shape (start, d).
         steps: At most.
         tolerance: A descent ends when a step gains less than this in the misfit, the sum of squares of scan and prior.
+        alike: Tells which places are one: the best of each kind, and all of it.
         progress: Called with the share done.
-
-    Returns:
-        Places (start, d) and their misfits (start,).
     """
     z = np.clip(starts, -_INSIDE, _INSIDE)
     features = target.features(z[0])
     misfit = -2 * log_density(z, target.residuals(z))
-    going = np.arange(len(z))
+    leader, going = np.arange(len(z)), np.arange(len(z))
     for step in range(steps):
         tried = _steps(Centres(target, features, z[going]))
         places = np.concatenate(tried)
@@ -60,24 +92,28 @@ def descend(
         gain = misfit[going] - value
         better = going[gain > 0]
         z[better], misfit[better] = found[gain > 0], value[gain > 0]
-        going = going[gain > tolerance]
+        hopeful = misfit[going] - (steps - 1 - step) * gain < misfit.min() + _FAR
+        going = going[(gain > tolerance) & hopeful]
         progress((step + 1) / steps)
         if not len(going):
             break
-    return z, misfit
+        for lead, members in alike(z[going], misfit[going]):
+            leader[going[members]] = going[lead]
+        going = going[leader[going] == going]
+    # Who came together with one that later came together with another.
+    while (leader[leader] != leader).any():
+        leader = leader[leader]
+    return Descents(z=z, misfit=misfit, leader=leader)
 
 
 def _steps(centres: Centres) -> list[Floats]:
     """Places worth trying from each of some centres, shape (n, d) each."""
     number, d = centres.place.shape
-    centre = np.repeat(np.arange(number), len(_SHARES))
-    goal = (1 - _SHARES)[:, None] * centres.start[:, None]
-    curved, found = centres.solve(centre, goal.reshape(-1, d))
+    curved = centres.downhill(_SHARES)
     slope = np.einsum("kji,kj->ki", centres.triangle, centres.start)
     square = np.einsum("kji,kjl->kil", centres.triangle, centres.triangle)
     damped = square[:, None] + _DAMPINGS[:, None, None] * np.eye(d)
     straight = centres.place[:, None] - np.linalg.solve(damped, slope[:, None, :, None])[..., 0]
     return [
-        np.clip(np.concatenate([curved[found & (centre == k)], straight[k]]), -_INSIDE, _INSIDE)
-        for k in range(number)
+        np.clip(np.concatenate([curved[k], straight[k]]), -_INSIDE, _INSIDE) for k in range(number)
     ]

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
-from strainscope.inversion.descent import descend
+from strainscope.inversion.descent import Alike, descend
 from strainscope.inversion.describe import BAND_MEANING, NESTED_MEANING, describe
 from strainscope.inversion.joint import Companion, prepare_joint
 from strainscope.inversion.modes import MOST_MODES, alike, gather
@@ -299,31 +299,38 @@ def refine_all(
     coarse, target = Target(problem.coarse), Target(problem)
     experiment = problem.model.experiment
     inside = problem.prior.from_unit(np.clip(problem.prior.to_unit(starts), 0.01, 0.99))
-    first, misfits = descend(
+
+    def one(of: Target) -> Alike:
+        return lambda z, misfit: alike(experiment, of.values(z), misfit, share=_DIFFERENT)
+
+    first = descend(
         coarse,
         coarse.place(inside),
         steps=settings.coarse_steps,
         tolerance=_COARSE_GAIN,
+        alike=one(coarse),
         progress=lambda share: progress(0.4 * share),
     )
-    kinds = alike(experiment, coarse.values(first), misfits, share=_DIFFERENT)
+    places, misfits, starts = first.ends(np.ones(len(inside), dtype=np.int64))
+    kinds = alike(experiment, coarse.values(places), misfits, share=_DIFFERENT)
     worst = _WORST_RATIO * misfits.min() + _WORST
     kinds = [kind for kind in kinds if misfits[kind[0]] <= worst][:_MOST_SURVIVORS]
-    z, misfits = descend(
+    then = descend(
         target,
-        first[[lead for lead, _ in kinds]],
+        places[[lead for lead, _ in kinds]],
         steps=settings.steps,
         tolerance=_GAIN,
+        alike=one(target),
         progress=lambda share: progress(0.4 + 0.5 * share),
     )
-    behind = [len(members) for _, members in kinds]
+    z, misfits, behind = then.ends(np.array([starts[kind].sum() for _, kind in kinds]))
     kinds = alike(experiment, target.values(z), misfits)
     kinds = [kind for kind in kinds if misfits[kind[0]] <= _WORST_RATIO * misfits.min() + _WORST]
     units = np.clip(problem.prior.to_unit(target.values(z[[lead for lead, _ in kinds]])), 1e-3, 1 - 1e-3)
     fits = list(refine_many(problem, units, most_evaluations=_POLISH, tolerance=settings.tolerance))
     progress(1.0)
     return Descended(
-        fits=[(fit, sum(behind[i] for i in kind[1])) for fit, kind in zip(fits, kinds, strict=True)],
+        fits=[(fit, int(behind[kind].sum())) for fit, (_, kind) in zip(fits, kinds, strict=True)],
         peaks=z[misfits <= misfits.min() + _NO_PART],
         evaluations=coarse.evaluations + target.evaluations + sum(fit.evaluations for fit in fits),
     )

@@ -1,6 +1,6 @@
 """Scans prepared for inversion: models on their points, bounds placed around what they show, residuals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -124,40 +124,46 @@ class Problem:
         return np.concatenate(parts, axis=1)
 
     def residuals_with_jacobian(self, values: Floats) -> tuple[Floats, Floats, Floats]:
-        """Residuals (point,), their derivatives (point, parameter) and expected intensities (point,)."""
+        """Residuals (*, point), their derivatives (*, point, parameter) and intensities, values (*, parameter)."""
         parts = []
         for own in self.measurements:
             expected, jacobian = own.model.expected_with_jacobian(own.own(values))
             residual, slope = own.likelihood.residuals(expected)
-            whole = np.zeros((len(residual), len(values)))
-            whole[:, own.columns] = slope[:, None] * jacobian
+            whole = np.zeros((*residual.shape, values.shape[-1]))
+            whole[..., own.columns] = slope[..., None] * jacobian
             parts.append((residual, whole, expected))
         residuals, jacobians, intensities = zip(*parts, strict=True)
-        return np.concatenate(residuals), np.concatenate(jacobians), np.concatenate(intensities)
+        return (
+            np.concatenate(residuals, axis=-1),
+            np.concatenate(jacobians, axis=-2),
+            np.concatenate(intensities, axis=-1),
+        )
 
-    def residuals_by_profile(self, values: Floats, depth: Floats) -> tuple[Floats, Floats]:
-        """Residuals (point,) and their derivatives in strain and E over depth and in what is not of the profile.
+    def by_profile(
+        self, values: Floats, depth: Floats, weights: Floats, slope: Callable[[Floats], Floats]
+    ) -> Floats:
+        """Derivatives of weighted sums of residuals in strain and E over depth and in what is not of the profile.
 
         They are those of the coarser models.
 
         Args:
-            values: Of all parameters, shape (parameter,).
+            values: Of all parameters, shape (curve, parameter).
             depth: Ascending [Å], shape (depth,); a profile is taken to change linearly between them.
+            weights: Of the residuals, shape (curve, k, point).
+            slope: By which a change of residuals (curve, point) counts.
 
         Returns:
-            Shapes (point,) and (point, 2 depth + others): strain at every depth, E at every depth, the others.
+            Shape (curve, k, 2 depth + others): strain at every depth, E at every depth, the others.
         """
         n_profile, split = self.model.experiment.slices["profile"].stop, 2 * len(depth)
-        parts = []
-        for own, coarse in zip(self.measurements, self.coarse.measurements, strict=True):
-            expected, jacobian = coarse.model.expected_with_profile_jacobian(own.own(values), depth)
-            residual, slope = own.likelihood.residuals(expected)
-            whole = np.zeros((len(residual), split + len(values) - n_profile))
-            columns = np.concatenate([np.arange(split), split + own.columns[n_profile:] - n_profile])
-            whole[:, columns] = slope[:, None] * jacobian
-            parts.append((residual, whole))
-        residuals, jacobians = zip(*parts, strict=True)
-        return np.concatenate(residuals), np.concatenate(jacobians)
+        result = np.zeros((*weights.shape[:2], split + values.shape[-1] - n_profile))
+        scans = zip(self.measurements, self.coarse.measurements, self.split(weights), strict=True)
+        for own, coarse, part in scans:
+            response = coarse.model.profile_response(own.own(values), depth)
+            residual, by_intensity = own.likelihood.residuals(response.expected)
+            found = response.projected(part * (slope(residual) * by_intensity)[:, None])
+            result[..., np.concatenate([np.arange(split), split + own.columns[n_profile:] - n_profile])] += found
+        return result
 
     def split(self, points: Floats) -> tuple[Floats, ...]:
         """What stands at the points of all scans (*, point), scan by scan."""
@@ -193,7 +199,7 @@ def prepare(
         if s.name not in held and (s.name in bounds or s in experiment.resolution.parameters):
             given[s.name] = float(np.clip(given[s.name], s.lower, s.upper))
     resolution = np.array([given[s.name] for s in experiment.resolution.parameters])
-    model = _scan_model(experiment, position, features, bounds, held, given, fine=model_error <= 0.01)
+    model = _scan_model(experiment, position, features, bounds, held, given)
     peak, height = model.perfect_peak(resolution)
     least = max(features.floor, 0.1 / likelihood.counts_per_unit, 1e-9 * features.peak_intensity)
     room = _OFFSET_ROOM_WIDTHS * width + 2 * float(np.median(np.diff(position)))
@@ -244,8 +250,6 @@ def _scan_model(
     bounds: Mapping[str, tuple[float, float]],
     held: Mapping[str, float],
     given: Mapping[str, float],
-    *,
-    fine: bool,
 ) -> ScanModel:
     """The model on a grid that covers every offset and resolves every width that the fit may try."""
     widths = [
@@ -266,9 +270,7 @@ def _scan_model(
         experiment=experiment,
         position=position,
         fringe_depth=fringe_depth(experiment, bounds),
-        # The simulation has to err by less than the model is granted.
-        narrowest_fwhm_arcsec=narrowest / 3 if fine else narrowest,
-        points_per_fringe=12.0 if fine else 7.5,
+        narrowest_fwhm_arcsec=narrowest,
         widest_fwhm_arcsec=max(max((high for _, high in widths), default=guess), 1.5 * around),
         offset_range=(min(offsets), max(offsets)),
     )

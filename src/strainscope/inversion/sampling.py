@@ -47,13 +47,13 @@ class Density(Protocol):
         """Residuals (n, point) at places (n, d); exp(-½ Σ r² - ½ |z|²) is the density."""
 
     def linearised(self, z: Floats) -> tuple[Floats, Floats]:
-        """Residuals of scan and prior (point + d,) at a place (d,), and their derivatives."""
+        """Residuals of scan and prior (n, point + d) at places (n, d), and their derivatives."""
 
     def features(self, z: Floats) -> Features:
         """Features to describe places around one (d,) by."""
 
-    def jacobian_by_features(self, z: Floats, features: Features) -> Floats:
-        """Derivatives (point, feature) of the scan's residuals by features at a place (d,), not quite exact."""
+    def by_features(self, z: Floats, features: Features, weights: Floats) -> Floats:
+        """Derivatives (n, k, feature) of sums of the scan's residuals with weights (n, k, point), not quite exact."""
 
     def climb(self, z: Floats) -> Floats:
         """The maximum (d,) of the density uphill of a place (d,)."""

@@ -27,7 +27,7 @@ _INTENSITIES: Mapping[str, Callable[[Floats], Floats]] = {
 _LENGTHS: Floats = np.concatenate([[-FARTHEST], np.linspace(-3, 3, 25), [FARTHEST]])
 _LEAST_SEEN = 1e-8
 # Depths at which a profile is looked at: so many where it has its sublayers, as many evenly, so much deeper.
-_DEPTHS, _DEEPER = 28, 1.25
+_DEPTHS, _DEEPER = 16, 1.25
 _LEAST_APART = 1e-3
 # A fit on a bound begins its way inside so far out; then steps at most, and the gain at which they end.
 _FIRST_REACH, _STEPS, _CLOSE = 3.1, 40, 1e-3
@@ -133,7 +133,8 @@ class Target:
             key = z.tobytes()
             if key not in last:
                 last.clear()
-                last[key] = self.linearised(z)
+                residuals, jacobian = self.linearised(z[None])
+                last[key] = residuals[0], jacobian[0]
             return last[key]
 
         def residuals_at(z: Floats) -> Floats:
@@ -154,18 +155,16 @@ class Target:
         return np.asarray(solution.x)
 
     def linearised(self, z: Floats) -> tuple[Floats, Floats]:
-        """Residuals of the scan and of the prior, (point + d,), and their derivatives, at one place (d,)."""
-        problem, free = self.problem, self._free
-        unit = self._unit.copy()
-        unit[free] = ndtr(z)
-        given, jacobian, _ = problem.residuals_with_jacobian(problem.prior.from_unit(unit))
+        """Residuals of the scan and of the prior, (n, point + d), and their derivatives, at places (n, d)."""
+        given, jacobian, _ = self.problem.residuals_with_jacobian(self.values(z))
         residual, slope = self._shortened(given)
         scale = np.sqrt(self.spread)
-        both = np.concatenate([slope[:, None] * (jacobian @ self.slopes(z[None])[0]) / scale, np.eye(len(z))])
-        return np.concatenate([residual / scale, z]), both
+        of_scan = slope[..., None] * (jacobian @ self.slopes(z)) / scale
+        of_prior = np.broadcast_to(np.eye(self.dimension), (*z.shape, self.dimension))
+        return np.concatenate([residual / scale, z], axis=1), np.concatenate([of_scan, of_prior], axis=1)
 
     def _shortened(self, residual: Floats) -> tuple[Floats, Floats]:
-        """Residuals (point,), long ones shortened, and their derivatives in the given ones."""
+        """Residuals (*, point), long ones shortened, and their derivatives in the given ones."""
         if not self.problem.model_error:
             return residual, np.ones_like(residual)
         long = np.sqrt(1 + (residual / ROBUST_SCALE) ** 2)
@@ -182,18 +181,26 @@ class Target:
         others = np.flatnonzero(self._free >= experiment.slices["profile"].stop)
         return Features(target=self, depth=_apart(shown, even), others=others, warp=self.warp(z))
 
-    def jacobian_by_features(self, z: Floats, features: "Features") -> Floats:
-        """Derivatives (point, feature) of the scan's residuals by features at a place (d,), from a coarser grid."""
+    def by_features(self, z: Floats, features: "Features", weights: Floats) -> Floats:
+        """Derivatives (n, k, feature) of weighted sums of the scan's residuals at places (n, d), from a coarser grid.
+
+        Args:
+            z: Places, shape (n, d).
+            features: Those that residuals are described by.
+            weights: Of the residuals, shape (n, k, point).
+        """
         problem, free, others = self.problem, self._free, features.others
         n_profile = problem.model.experiment.slices["profile"].stop
-        residual, jacobian = problem.residuals_by_profile(self.values(z[None])[0], features.depth)
-        jacobian = self._shortened(residual)[1][:, None] * jacobian / np.sqrt(self.spread)
-        by_warp = np.linalg.inv(features.warp.jacobian(z[None])[0][np.ix_(others, others)])
+
+        def slope(residual: Floats) -> Floats:
+            return self._shortened(residual)[1] / np.sqrt(self.spread)
+
+        found = problem.by_profile(self.values(z), features.depth, weights, slope)
+        by_warp = np.linalg.inv(features.warp.jacobian(z)[:, others[:, None], others])
         split = 2 * len(features.depth)
-        by_z = self.slopes(z[None])[0][np.ix_(free[others], others)]
-        return np.concatenate(
-            [jacobian[:, :split], jacobian[:, split:][:, free[others] - n_profile] @ by_z @ by_warp], axis=1
-        )
+        by_z = self.slopes(z)[:, free[others][:, None], others]
+        beside = found[..., split:][..., free[others] - n_profile] @ (by_z @ by_warp)
+        return np.concatenate([found[..., :split], beside], axis=-1)
 
     def slopes(self, z: Floats) -> Floats:
         """Derivatives (n, parameter, d) of the values of all parameters at places (n, d)."""

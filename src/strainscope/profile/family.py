@@ -159,20 +159,21 @@ class StrainProfile(Profile):
     def maximum(self, values: ArrayLike) -> tuple[Floats, Floats]:
         """Largest abs(profile - limit) [1] over depth, and its depth [Å]; both of shape (*)."""
 
-    def maximum_gradient(self, values: ArrayLike) -> Floats:
+    def maximum_gradient(self, values: ArrayLike, depth: Floats | None = None) -> Floats:
         """Derivatives of the largest abs(profile - limit) with respect to the parameters.
 
         By the envelope theorem, the profile's own derivatives at the fixed depth of the maximum.
 
         Args:
             values: Parameters, shape (*, parameter).
+            depth: Where the maximum is [Å], shape (*), if that is known.
 
         Returns:
             Derivatives, shape (*, parameter).
         """
-        depth = self.maximum(values)[1][..., None]
-        sign = np.sign(self.evaluate(depth, values) - self.limit)
-        slopes: Floats = sign * self.gradient(depth, values)[..., 0, :]
+        at = (self.maximum(values)[1] if depth is None else depth)[..., None]
+        sign = np.sign(self.evaluate(at, values) - self.limit)
+        slopes: Floats = sign * self.gradient(at, values)[..., 0, :]
         return slopes
 
 

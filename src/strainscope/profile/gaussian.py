@@ -21,6 +21,9 @@ from strainscope.profile.family import (
 _LEAST_DECAY = 0.05
 """Least ln(D/Dmin): below it a Gaussian of height D would hardly fall before it reaches Dmin."""
 
+_CLOSE = 1e-13
+"""Relative change of a summit's position that is rounding."""
+
 _STRETCH = np.linspace(0.0, 1.0, 65) ** 2
 """Search grid between the surface and Rp1, dense at the surface, where the second Gaussian may be narrow."""
 
@@ -224,7 +227,7 @@ def _summit(
         start: First position, higher than both ends.
         high: Upper end of the bracket.
     """
-    position = start
+    position, done = start, np.zeros(np.shape(start), dtype=np.bool_)
     for _ in range(12):
         value, derivative = slope(position)
         rising = value > 0
@@ -234,5 +237,10 @@ def _summit(
         step = np.divide(value, derivative, out=np.full_like(value, np.inf), where=useful)
         newton = position - step
         inside = (newton >= low) & (newton <= high)
-        position = np.where(inside, newton, 0.5 * (low + high))
+        reached = np.where(done, position, np.where(inside, newton, 0.5 * (low + high)))
+        # Each ends by itself, so that it does not depend on its company.
+        done |= abs(reached - position) <= _CLOSE * abs(reached)
+        position = reached
+        if done.all():
+            break
     return position

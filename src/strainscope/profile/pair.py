@@ -105,8 +105,9 @@ class DepthProfile(Parametrised):
         d_strain[..., : self._split] = strain_slopes
         if isinstance(self.disorder, TiedDisorder):
             strain = self.strain.evaluate(depth, own)
-            slopes = self.disorder.gradient(strain, self.strain.maximum(own)[0], rest)
-            maximum_slopes = self.strain.maximum_gradient(own)[..., None, :]
+            largest, where = self.strain.maximum(own)
+            slopes = self.disorder.gradient(strain, largest, rest)
+            maximum_slopes = self.strain.maximum_gradient(own, where)[..., None, :]
             d_factor[..., : self._split] = (
                 slopes.strain[..., None] * strain_slopes + slopes.strain_max[..., None] * maximum_slopes
             )

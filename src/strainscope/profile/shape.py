@@ -9,6 +9,9 @@ from scipy.special import ndtr, ndtri
 
 Floats = NDArray[np.float64]
 
+# Nearer to the upper end a falling distribution's quantile has no slope in numbers.
+_LEAST_LEFT = 1e-16
+
 
 class PriorShape(Protocol):
     """A distribution between two bounds; all arrays broadcast."""
@@ -18,6 +21,9 @@ class PriorShape(Protocol):
 
     def cumulative(self, value: Floats, low: Floats, high: Floats) -> Floats:
         """The share that lies below a value: the inverse of `quantile`, also a little outside the bounds."""
+
+    def slopes(self, unit: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
+        """Derivatives of `quantile` by its three arguments."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,10 @@ class Uniform:
         """(value - low)/(high - low); 0.5 where there is no room."""
         room = np.asarray(high - low)
         return np.where(room > 0, (value - low) / np.where(room > 0, room, 1.0), 0.5)
+
+    def slopes(self, unit: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
+        """Those of low + unit (high - low)."""
+        return np.asarray(high - low), 1 - unit, unit
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,12 @@ class LogUniform:
         beyond = np.log(np.maximum(value + self.shift, 1e-300) / start)
         return np.where(room > 0, beyond / np.where(room > 0, room, 1.0), 0.5)
 
+    def slopes(self, unit: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
+        """With v the value plus the shift: v ln(end/start), (1 - unit) v/start, unit v/end."""
+        start, end = low + self.shift, high + self.shift
+        shifted = start * (end / start) ** unit
+        return shifted * np.log(end / start), (1 - unit) * shifted / start, unit * shifted / end
+
 
 @dataclass(frozen=True)
 class Falling:
@@ -72,6 +88,12 @@ class Falling:
         room = np.asarray(high - low)
         share = np.maximum((high - value) / np.where(room > 0, room, 1.0), 0.0)
         return np.where(room > 0, 1 - share**self.power, 0.5)
+
+    def slopes(self, unit: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
+        """With q = 1 - unit: (high - low) q^(1/power - 1)/power, q^(1/power), 1 - q^(1/power)."""
+        left = np.maximum(1 - unit, _LEAST_LEFT)
+        root = left ** (1 / self.power)
+        return np.asarray((high - low) * root / (self.power * left)), root, 1 - root
 
 
 @dataclass(frozen=True)
@@ -99,6 +121,16 @@ class Normal:
         room = np.asarray(last - first)
         share = ndtr((value - self.mean) / self.sd) - first
         return np.where(room > 0, share / np.where(room > 0, room, 1.0), 0.5)
+
+    def slopes(self, unit: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
+        """Densities of the normal distribution at the bounds over that at the value."""
+        first, last = self._shares(low, high)
+        value, start, end = (
+            np.exp(-0.5 * ((x - self.mean) / self.sd) ** 2) for x in (self.quantile(unit, low, high), low, high)
+        )
+        value = np.maximum(value, 1e-300)
+        by_unit = (last - first) * self.sd * np.sqrt(2 * np.pi) / value
+        return by_unit, (1 - unit) * start / value, unit * end / value
 
     def _shares(self, low: Floats, high: Floats) -> tuple[Floats, Floats]:
         """Shares of the whole distribution below the bounds."""

@@ -123,7 +123,7 @@ class Tabulated(StrainProfile):
         node = int(off.argmax())
         return abs(amplitude) * off[node], stretch * self.depth[node]
 
-    def maximum_gradient(self, values: ArrayLike) -> Floats:
+    def maximum_gradient(self, values: ArrayLike, depth: Floats | None = None) -> Floats:
         """Derivatives of that maximum, shape (*, 2): the node moves with the stretch, its value does not."""
         amplitude = np.asarray(values, dtype=np.float64)[..., 0]
         largest = float(abs(np.array(self.value) - self.limit).max())
