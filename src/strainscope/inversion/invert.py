@@ -34,7 +34,9 @@ Progress = Callable[[str, float], None]
 
 # Descents that go on after the coarse ones: so many at most, by how much they differ, as shares of what tells modes
 # apart, and how much worse than the best they may be, as a factor and in sums of squares.
-_MOST_SURVIVORS, _DIFFERENT, _WORST_RATIO, _WORST = 8, 0.25, 3.0, 60.0
+_MOST_SURVIVORS, _DIFFERENT, _WORST_RATIO, _WORST = 12, 0.25, 3.0, 60.0
+# Coarse descents that go on after their first steps, at most.
+_HALFWAY = 14
 # Gains at which descents end.
 _COARSE_GAIN, _GAIN = 0.5, 0.02
 # Evaluations that turn the maximum of a posterior's density into that of the likelihood.
@@ -45,8 +47,8 @@ _BEYOND_CHANCE, _ATTEMPTS = 6.0, 3
 # Ends of descents this much worse than the best are no part of the posterior.
 _NO_PART = 40.0
 _DRAWS = PosteriorSettings()
-# Draws that an estimator is asked for.
-_PROPOSED = 2048
+# Draws that an estimator is asked for, and starts among them.
+_PROPOSED, _PROPOSED_STARTS = 2048, 32
 
 
 def _silent(stage: str, share: float) -> None:
@@ -233,7 +235,7 @@ def _explain(
         else:
             progress("asking the estimator", 0.02)
             starts = proposed_starts(
-                problem, scan, proposal, draws=_PROPOSED, starts=settings.starts, rng=rng
+                problem, scan, proposal, draws=_PROPOSED, starts=_PROPOSED_STARTS, rng=rng
             )
         chosen += len(starts)
         found.append(
@@ -303,15 +305,19 @@ def refine_all(
     def one(of: Target) -> Alike:
         return lambda z, misfit: alike(experiment, of.values(z), misfit, share=_DIFFERENT)
 
-    first = descend(
-        coarse,
-        coarse.place(inside),
-        steps=settings.coarse_steps,
-        tolerance=_COARSE_GAIN,
-        alike=one(coarse),
-        progress=lambda share: progress(0.4 * share),
-    )
-    places, misfits, starts = first.ends(np.ones(len(inside), dtype=np.int64))
+    places, starts = coarse.place(inside), np.ones(len(inside), dtype=np.int64)
+    for number, steps in ((len(places), settings.coarse_steps), (_HALFWAY, 2 * settings.coarse_steps)):
+        round_ = descend(
+            coarse,
+            places[:number],
+            steps=steps,
+            tolerance=_COARSE_GAIN,
+            alike=one(coarse),
+            progress=lambda share: progress(0.4 * share),
+        )
+        places, misfits, starts = round_.ends(starts[:number])
+        order = np.argsort(misfits, kind="stable")
+        places, misfits, starts = places[order], misfits[order], starts[order]
     kinds = alike(experiment, coarse.values(places), misfits, share=_DIFFERENT)
     worst = _WORST_RATIO * misfits.min() + _WORST
     kinds = [kind for kind in kinds if misfits[kind[0]] <= worst][:_MOST_SURVIVORS]

@@ -5,9 +5,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
-from strainscope.inversion.evolution import evolve
 from strainscope.inversion.problem import Problem
 from strainscope.inversion.search import distinct
 from strainscope.inversion.target import Target
@@ -17,8 +15,6 @@ Floats = NDArray[np.float64]
 
 # Proposed values end this far inside the bounds, in unit coordinates.
 _INSIDE = 2e-3
-# The best draws evolve for so many rounds.
-_EVOLVING, _GENERATIONS = 256, 20
 # Strains that differ by this share of the maximum in the mean over depth are worth a start each.
 _GAP = 0.02
 
@@ -62,14 +58,5 @@ def proposed_starts(
     values = prior.from_unit(np.clip(prior.to_unit(values), _INSIDE, 1 - _INSIDE))
     # As in the coarse descents: with a model error that lets near ones count.
     coarse = Target(problem.coarse)
-
-    def misfit(unit: Floats) -> Floats:
-        place = ndtri(np.clip(unit, _INSIDE, 1 - _INSIDE))
-        return np.asarray((coarse.residuals(place) ** 2).sum(axis=1))
-
-    unit = np.clip(prior.to_unit(values)[:, prior.free], _INSIDE, 1 - _INSIDE)
-    scores = misfit(unit)
-    best = np.argsort(scores, kind="stable")[:_EVOLVING]
-    unit, scores = evolve(misfit, unit[best], scores[best], _GENERATIONS, rng=rng)
-    values = coarse.values(ndtri(np.clip(unit, _INSIDE, 1 - _INSIDE)))
+    scores = (coarse.residuals(coarse.place(values)) ** 2).sum(axis=1)
     return distinct(problem.model.experiment, values, scores, starts, gap=_GAP)

@@ -48,7 +48,7 @@ class SearchSettings:
         generations: Rounds of evolution; each simulates as many curves as the population has members.
         starts: Distinct members of the evolved population that are refined.
         first_evaluations: Model evaluations of the short fits that learn the instrument before profiles evolve.
-        coarse_steps: Steps of every start's coarse descent.
+        coarse_steps: Steps of every start's coarse descent; the better ones take twice as many more.
         steps: Steps at most for the distinct ones that go on.
         evaluations: Model evaluations at most of a free-form refinement.
         tolerance: Relative change of the sum of squares at which those are done.
@@ -61,7 +61,7 @@ class SearchSettings:
     generations: int = 30
     starts: int = 12
     first_evaluations: int = 14
-    coarse_steps: int = 8
+    coarse_steps: int = 6
     steps: int = 15
     evaluations: int = 80
     tolerance: float = 1e-6
