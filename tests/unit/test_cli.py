@@ -483,7 +483,7 @@ def scan_text(kind):
         ("negative", "line 6: intensity -4 is negative"),
         ("few", "9 points; a scan needs at least"),
         ("flat", "scan.xy: no peak in the scan"),
-        ("degrees", "For angles in degrees: --axis omega-deg"),
+        ("degrees", "relative to the peak in another unit: convert them to arcsec"),
     ],
 )
 def test_bad_scans_are_one_line(strainscope, inverted, kind, message):
