@@ -74,6 +74,7 @@ def batch(
 
     def tell(outcome: "Outcome", done: int) -> None:
         what = outcome.reason or ("kept" if outcome.again else "done")
+        what = what.removeprefix(f"{outcome.file}: ")
         typer.echo(f"{done} of {len(scans)}: {outcome.file}: {what}", err=True)
 
     try:
