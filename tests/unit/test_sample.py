@@ -611,13 +611,39 @@ def test_wide_scans_in_degrees_are_not_taken_for_arcsec_or_for_half_the_angle():
 
 def test_noise_and_slopes_are_no_peaks():
     sample, scan = load_sample("ggg444"), peak_scan()
-    for mean in (0.05, 1.0, 5.0, 400.0):
+    for mean in (5.0, 400.0):
         noise = np.random.default_rng(2).poisson(mean, 301).astype(float)
         with pytest.raises(ValueError, match="^no peak in the scan"):
             sample.check_scan(replace(scan, intensity=noise))
     slope = np.rint(np.geomspace(5, 1e5, 301))
     with pytest.raises(ValueError, match=r"the scan is strongest at its end, 59\d arcsec"):
         sample.check_scan(replace(scan, intensity=slope))
+
+
+@pytest.mark.parametrize("mean", [0.05, 1.0, 3.0])
+def test_counts_of_which_there_are_hardly_any_are_refused_as_too_few(mean):
+    scan = peak_scan()
+    noise = np.random.default_rng(2).poisson(mean, 301).astype(float)
+    with pytest.raises(ValueError, match=rf"^too few counts to say anything: {noise.max():g} at the strongest"):
+        load_sample("ggg444").check_scan(replace(scan, intensity=noise))
+
+
+@pytest.mark.parametrize("kind", ["counts", "normalised"])
+def test_few_bright_points_are_no_curve(kind):
+    sample, scan = load_sample("ggg444"), peak_scan(kind=kind)
+    for number in (1, 2, 9):
+        few = np.where(np.arange(301) - 150 < number, 1000.0, 0.0) * (np.arange(301) >= 150)
+        verb = "is" if number == 1 else "are"
+        with pytest.raises(ValueError, match=f"^only {number} of its 301 points {verb} above 0; a curve needs"):
+            sample.check_scan(replace(scan, intensity=few))
+    if kind == "normalised":
+        with pytest.raises(ValueError, match=r"largest intensity is 2\.0005e-21; it must be at least 1e-20"):
+            sample.check_scan(replace(scan, intensity=1e-25 * scan.intensity))
+    lone = np.where(np.arange(301) == 150, 1000.0, 1.0)
+    with pytest.raises(ValueError, match=r"one point alone is bright, 1000 at 0\.0 arcsec, beside others of at most 1"):
+        sample.check_scan(replace(scan, intensity=lone))
+    with pytest.raises(ValueError, match="^(no peak in the scan: its largest intensity is 7|too few counts)"):
+        sample.check_scan(replace(scan, intensity=np.full(301, 7.0)))
 
 
 # Simulation -------------------------------------------------------------------------------------------------

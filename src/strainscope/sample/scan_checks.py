@@ -19,7 +19,14 @@ NEAR_DEG = 2.0
 FAR_DEG = 5.0
 # What the angles of a file may be: those of an axis, or absolute ones in arcsec.
 _READINGS = (*((axis, 1.0) for axis in AXES), ("omega-deg", 1 / 3600), ("two-theta-deg", 1 / 3600))
+# Fewer points than these above 0 are no curve.
+LEAST_POINTS_ABOVE_0 = 10
+# Of the largest intensity: the logarithms of scale and background are fitted, within bounds.
+SMALLEST_PEAK = 1e-20
+# Of a peak; what an inversion would trust takes ten times as many.
 LEAST_PEAK_COUNTS = 10
+# So many times as bright as the brighter of its neighbours, a point is alone.
+LONE_RATIO = 10.0
 LEAST_PEAK_RATIO = 2.0
 LEAST_PEAK_SIGMA = 6.0
 
@@ -137,8 +144,31 @@ def _check_peak(scan: Scan) -> None:
     smooth = np.median(np.lib.stride_tricks.sliding_window_view(scan.intensity, 3), axis=1)
     top, middle, low = float(smooth.max()), float(np.median(smooth)), float(np.quantile(smooth, 0.1))
     scatter = 1.05 * float(np.median(np.abs(np.diff(scan.intensity))))  # a standard deviation, robustly
+    if scan.intensity.max() < SMALLEST_PEAK:
+        raise ValueError(
+            f"the largest intensity is {scan.intensity.max():g}; it must be at least {SMALLEST_PEAK:g}. Multiply "
+            "the intensities by a constant."
+        )
+    above = int(np.count_nonzero(scan.intensity))
+    if above < LEAST_POINTS_ABOVE_0:
+        raise ValueError(
+            f"only {above} of its {scan.intensity.size} points {'is' if above == 1 else 'are'} above 0; a curve needs "
+            f"at least {LEAST_POINTS_ABOVE_0}: measure longer, or with smaller steps over the Bragg peak."
+        )
     few = scan.intensity_kind == "counts" and top < LEAST_PEAK_COUNTS
     if few or top < LEAST_PEAK_RATIO * low or top < middle + LEAST_PEAK_SIGMA * scatter:
+        brightest = int(scan.intensity.argmax())
+        shown = f"{scan.intensity[brightest]:g}"
+        if scan.intensity[brightest] > LONE_RATIO * top:
+            raise ValueError(
+                f"no peak in the scan: one point alone is bright, {shown} at {scan.shown(scan.angle[brightest])}, "
+                f"beside others of at most {top:g}. Remove it, or measure with smaller steps."
+            )
+        if few:
+            raise ValueError(
+                f"too few counts to say anything: {shown} at the strongest point; at least 100 are needed: measure "
+                "longer."
+            )
         raise ValueError(
             f"no peak in the scan: its largest intensity is {top:g}, half of its points are "
             f"above {middle:g}. Check the columns, or scan over the Bragg peak."

@@ -145,28 +145,30 @@ def invert_file(
             "give one scan for each, in this order."
         )
     scans = [own.read_scan(path) for own, path in zip(reflections, paths, strict=True)]
-    return inversion.invert(
-        scans[0],
-        described.experiment(),
-        bounds=described.bounds(),
-        held=described.held(),
-        start=described.start(),
-        settings=settings,
-        seed=job.seed,
-        draws=PosteriorSettings(nested=GOLD_LIVE_POINTS if job.gold else 0),
-        sample_settings=described.settings()
-        | {"search": asdict(settings) | {"estimator": job.estimator, "gold": job.gold}},
-        proposal=proposal,
-        progress=progress,
-        beside=[
-            inversion.Companion(
-                label=own.label,
-                scan=scan,
-                experiment=own.experiment(),
-                bounds=own.bounds(),
-                held=own.held(),
-                start=own.start(),
-            )
-            for own, scan in zip(reflections[1:], scans[1:], strict=True)
-        ],
-    )
+    # What only the inversion sees of a scan is said of the file, too; of several it cannot be told which.
+    with nullcontext() if beside else at_key(str(path)):
+        return inversion.invert(
+            scans[0],
+            described.experiment(),
+            bounds=described.bounds(),
+            held=described.held(),
+            start=described.start(),
+            settings=settings,
+            seed=job.seed,
+            draws=PosteriorSettings(nested=GOLD_LIVE_POINTS if job.gold else 0),
+            sample_settings=described.settings()
+            | {"search": asdict(settings) | {"estimator": job.estimator, "gold": job.gold}},
+            proposal=proposal,
+            progress=progress,
+            beside=[
+                inversion.Companion(
+                    label=own.label,
+                    scan=scan,
+                    experiment=own.experiment(),
+                    bounds=own.bounds(),
+                    held=own.held(),
+                    start=own.start(),
+                )
+                for own, scan in zip(reflections[1:], scans[1:], strict=True)
+            ],
+        )
