@@ -285,6 +285,16 @@ def test_unknown_words_of_a_table_are_refused_before_anything_runs(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_sample_of_several_reflections_is_refused_before_anything_runs(
+    scans, inverted, strainscope, tmp_path
+):
+    code, _, said = strainscope("batch", scans, "--sample", "ggg444-888", "-o", tmp_path / "out")
+    assert code == 2
+    assert "ggg444-888: has several reflections, 444, 888; batch takes samples of one." in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_scan_whose_axis_is_said_nowhere_is_refused_before_anything_runs(
     scans, inverted, strainscope, tmp_path
 ):

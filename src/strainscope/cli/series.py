@@ -68,6 +68,13 @@ def batch(
         instruments=() if instrument is None else (str(instrument),),
     )
     jobs, columns = series.jobs_for(scans, job, columns)
+    together = jobs[0].described().by_reflection()
+    if len(together) > 1:
+        names = ", ".join(own.label for own in together)
+        raise ValueError(
+            f"{sample}: has several reflections, {names}; batch takes samples of one. Give each its own sample file, "
+            "or invert the scans of each sample by themselves."
+        )
     if estimator is not None:
         # Refused at once rather than for every scan.
         proposal_of(estimator, jobs[0].described())
