@@ -28,7 +28,13 @@ class _Line:
     text: str
 
 
-def read_scan(path: str | PathLike[str], *, axis: str, intensity_kind: str) -> Scan:
+def read_scan(
+    path: str | PathLike[str],
+    *,
+    axis: str,
+    intensity_kind: str,
+    check_columns: Callable[[np.ndarray, np.ndarray], None] = lambda angle, intensity: None,
+) -> Scan:
     """Scan in a text file of two or three columns: angle, intensity and, if there, its standard deviation.
 
     Columns are separated by white space, semicolons or commas. Between white space or semicolons a comma is
@@ -40,6 +46,8 @@ def read_scan(path: str | PathLike[str], *, axis: str, intensity_kind: str) -> S
         path: The file, at most 50 MB.
         axis: What the first column is, one of `strainscope.scan.AXES`.
         intensity_kind: What the second column is, one of `strainscope.scan.INTENSITIES`.
+        check_columns: Called with angles and intensities before they are taken for a scan; raises ValueError where
+            it knows better than the scan what is wrong with them.
 
     Returns:
         The scan, named after the file and sorted by angle.
@@ -51,6 +59,7 @@ def read_scan(path: str | PathLike[str], *, axis: str, intensity_kind: str) -> S
     text = read_text(path, what="scan", limit_bytes=LARGEST_SCAN_BYTES)
     try:
         columns = _columns(_data_lines(text))
+        check_columns(columns[:, 0], columns[:, 1])
         return Scan(
             angle=columns[:, 0],
             intensity=columns[:, 1],

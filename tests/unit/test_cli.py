@@ -468,6 +468,12 @@ def scan_text(kind):
         rows = rows[:9]
     elif kind == "flat":
         rows = [f"{x:g} {y}" for x, y in zip(angle, np.random.default_rng(1).poisson(5, 201), strict=True)]
+    elif kind == "one bright point":
+        rows = [f"{x:g} {1000 if x == 0 else 1}" for x in angle]
+    elif kind == "too few counts":
+        rows = [f"{x:g} {y:.0f}" for x, y in zip(angle, counts / 2e3, strict=True)]
+    elif kind == "zeros":
+        rows = [f"{x:g} 0" for x in angle]
     elif kind == "degrees":
         rows = [f"{x / 3600:g} {y:g}" for x, y in zip(angle, counts, strict=True)]
     return "\n".join([*rows, ""]) if kind != "empty" else ""
@@ -482,8 +488,11 @@ def scan_text(kind):
         ("nan", "line 6: 'nan' is not finite"),
         ("negative", "line 6: intensity -4 is negative"),
         ("few", "9 points; a scan needs at least"),
-        ("flat", "scan.xy: no peak in the scan"),
-        ("degrees", "For angles in degrees: --axis omega-deg"),
+        ("flat", "scan.xy: too few counts to say anything: 12 at the strongest point"),
+        ("one bright point", "scan.xy: no peak in the scan: one point alone is bright, 1000 at 0.0 arcsec"),
+        ("too few counts", "scan.xy: too few counts to say anything: 5 at the strongest point"),
+        ("zeros", "scan.xy: every intensity is 0; at least one must be > 0"),
+        ("degrees", "relative to the peak in another unit: convert them to arcsec"),
     ],
 )
 def test_bad_scans_are_one_line(strainscope, inverted, kind, message):

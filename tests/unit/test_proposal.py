@@ -93,21 +93,91 @@ def test_an_estimator_of_noise_free_curves_reads_no_scans(sample):
         ScanProposal(ideal, sample, name="ggg444-ideal")
 
 
-def test_bounds_beyond_its_prior_are_refused_with_the_widest_it_covers(tmp_path):
-    text = load_text(PRESET).replace("L1: {bounds: [500, 8000]}", "L1: {bounds: [500, 9500]}")
-    place = tmp_path / "deep.yaml"
-    place.write_text(text)
-    lab = load_estimator(estimator_path("ggg444-lab"))
-    with pytest.raises(
-        ValueError, match=r"has L1 = 500 to 8000 Å; the sample's is 500 to 9500 Å\. Set fit\.L1"
-    ):
+WIDER = {
+    "L1: {bounds: [500, 8000]}": "L1: {bounds: [100, 9500]}",
+    "n: {bounds: [0.3, 6]}": "n: {value: 7, held: true}",
+    "fwhm_range_arcsec: [10, 80]": "fwhm_range_arcsec: [5, 80]",
+}
+
+
+@pytest.fixture(scope="module")
+def lab():
+    return load_estimator(estimator_path("ggg444-lab"))
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """The preset with words of it replaced, in a file."""
+
+    def write(words, more=""):
+        text = load_text(PRESET)
+        for old, new in words.items():
+            assert old in text
+            text = text.replace(old, new)
+        place = tmp_path / "mine.yaml"
+        place.write_text(text.rstrip() + more + "\n")
+        return str(place)
+
+    return write
+
+
+def test_bounds_and_held_values_beyond_its_prior_are_all_named_with_the_widest_it_covers(lab, changed):
+    with pytest.raises(ValueError, match="^ggg444-lab: its prior has ") as refused:
+        ScanProposal(lab, load_sample(changed(WIDER)), name="ggg444-lab")
+    assert str(refused.value) == (
+        "ggg444-lab: its prior has L1 = 500 to 8000 Å (the sample's: 100 to 9500), n = 0.3 to 6 (the sample's: 7, "
+        "held), fwhm_arcsec = 10 to 80 arcsec (the sample's: 5 to 80). Set fit.NAME.bounds, or the value held, within "
+        "that, go without the estimator, or train one for the sample."
+    )
+
+
+@pytest.mark.parametrize("more", ["", "\n  K: {value: 0.3, held: true}"])
+def test_what_its_prior_covers_is_taken_free_or_held(lab, changed, more):
+    narrower = {"L1: {bounds: [500, 8000]}": "L1: {bounds: [500, 7000]}"}
+    ScanProposal(lab, load_sample(changed(narrower, more)), name="ggg444-lab")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"\ncrystal: GGG\nlattice_A: 12.383": "\ncrystal: YIG"}, "crystal"),
+        ({"reflection: [4, 4, 4]\nw": "reflection: [8, 8, 8]\nw"}, "reflection"),
+        ({"strain: double-gaussian": "strain: {family: double-gaussian, sign: -1}"}, "strain"),
+        ({"diffuse: true": "diffuse: false"}, "diffuse"),
+        ({"family: monochromator-curve": "family: gaussian"}, "resolution"),
+    ],
+)
+@pytest.mark.parametrize("command", ["invert", "batch"])
+def test_another_sample_is_refused_in_a_line_before_the_scan_is_read(changed, tmp_path, words, message, command):
+    arguments = ["--intensity", "counts", "--estimator", "ggg444-lab", "-o", str(tmp_path / "out")]
+    place = tmp_path / "none.xy"
+    place.write_text("no scan")
+    found = CliRunner().invoke(app, [command, str(place), "--sample", changed(words), *arguments])
+    assert found.exit_code == 2
+    assert found.stderr.startswith(f"strainscope: error: ggg444-lab: was trained on scans of {message} = ")
+    assert found.stderr.endswith("Go without the estimator, or train one for the sample.\n")
+    assert found.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("family", ["{family: b-spline, number: 8}", "asymmetric-pseudo-voigt"])
+def test_another_family_is_refused_though_no_parameter_is_out_of_its_prior(lab, tmp_path, family):
+    text = load_text(PRESET).replace("strain: double-gaussian", f"strain: {family}").partition("\nfit:")[0]
+    place = tmp_path / "mine.yaml"
+    place.write_text(text + "\nfit:\n  n: {bounds: [0.3, 6]}\n")
+    with pytest.raises(ValueError, match="scans of strain = {'family': 'double-gaussian'.*; the sample has {"):
         ScanProposal(lab, load_sample(str(place)), name="ggg444-lab")
 
 
-def test_another_crystal_is_refused():
-    lab = load_estimator(estimator_path("ggg444-lab"))
-    with pytest.raises(ValueError, match="of crystal = 'Si'; the estimator knows 'GGG'"):
-        ScanProposal(lab, load_sample("si004"), name="ggg444-lab")
+def test_what_it_knows_held_must_be_held_alike(lab, sample):
+    class Held:
+        """As the other, but trained with K held."""
+
+        about = lab.about | {"sample": lab.about["sample"] | {"fit": {"K": {"value": 0.3, "held": True}}}}
+        coordinates = lab.coordinates
+
+    with pytest.raises(ValueError, match=r"trained on scans of fit\.K = 0\.3; the sample has it free\."):
+        ScanProposal(Held(), sample, name="held")
 
 
 def test_the_command_takes_one_in_place_of_the_search(scan, tmp_path):

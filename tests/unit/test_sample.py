@@ -33,7 +33,7 @@ from strainscope.profile import (
     TiedDisorder,
 )
 from strainscope.sample import Sample, load_sample, monochromator_table, preset_text, presets
-from strainscope.scan import Scan
+from strainscope.scan import AXES, Scan
 
 BARE = {"crystal": "GGG", "reflection": [4, 4, 4], "wavelength": 1.54056}
 MONOCHROMATOR = {"monochromator": {"crystal": "GGG", "reflection": [4, 4, 4]}}
@@ -509,18 +509,18 @@ def test_a_scan_of_the_sample_passes():
         (
             "ysz400",
             peak_scan("omega-deg", centre=73.57, low=72.8, high=73.8),
-            r"the Bragg angle is 36\.79°, at 36\.786 deg on --axis omega-deg, .* from 72\.8 to 73\.8 deg: "
-            r"is it --axis two-theta-deg\?",
+            r"from 72\.8 to 73\.8, strongest at 73\.5667; on --axis omega-deg the peak would be near 36\.786 deg\. "
+            r"They look like two-theta-deg: give --axis two-theta-deg",
         ),
         (
             "ysz400",
             peak_scan("two-theta-deg", centre=36.79, low=36.3, high=37.3),
-            r"at 73\.57\d deg on --axis two-theta-deg.*is it --axis omega-deg\?",
+            r"on --axis two-theta-deg the peak would be near 73\.57\d deg\. They look like omega-deg: give",
         ),
         (
             "ysz400",
             peak_scan("omega-deg", centre=20.5, low=20, high=21),
-            r"is it this reflection and wavelength\?",
+            r"the Bragg angle is 36\.79°, at 36\.786 deg on --axis omega-deg, .*: is it this reflection and wavel",
         ),
         ("ggg444", peak_scan(centre=2000, low=1500, high=2500), r"0, the substrate's peak, must lie in it"),
         # A Darwin width is 6.6 arcsec.
@@ -537,15 +537,113 @@ def test_a_scan_of_something_else_is_refused(preset, scan, message):
         sample.check_scan(scan)
 
 
+ASYMMETRIC = {"crystal": "Si", "reflection": [2, 2, 4], "surface": [0, 0, 1], "wavelength": "CuKa1"}
+
+
+@pytest.fixture(params=[BARE, ASYMMETRIC], ids=["symmetric", "asymmetric"])
+def on_each_axis(request, tmp_path):
+    """One curve in a file for each axis, and the sample."""
+    settings = {"resolution": "gaussian", "scan": {"intensity": "counts"}}
+    sample = Sample.model_validate(request.param | settings)
+    files = {}
+    for axis in AXES:
+        own = sample.with_options(axis=axis)
+        values = own.simulated_values({"Dmax1": 0.008, "D01": 0.002, "D02": 0.002}, counts=1e4)
+        scan, _ = own.simulate(values, counts=1e4)
+        files[axis] = tmp_path / f"{axis}.xy"
+        np.savetxt(files[axis], np.column_stack([scan.angle, scan.intensity]), fmt="%.6f %d")
+    return sample, files
+
+
+def test_angles_on_another_axis_than_the_one_named_are_refused_with_theirs(on_each_axis):
+    sample, files = on_each_axis
+    for own, path in files.items():
+        for axis in AXES:
+            named = sample.with_options(axis=axis)
+            if axis == own:
+                assert named.read_scan(path).angle.size > 100
+                continue
+            with pytest.raises(ValueError, match=rf"They look like {own}: give --axis {own},") as refused:
+                named.read_scan(path)
+            assert str(refused.value).startswith(f"{path}: the angles run from ")
+
+
+@pytest.mark.parametrize(
+    ("axis", "factor", "remedy"),
+    [
+        ("delta-theta-arcsec", 1 / 3600, "relative to the peak in another unit: convert them to arcsec"),
+        ("omega-deg", 3600, "omega-deg in arcsec: divide them by 3600 and give --axis omega-deg"),
+        ("two-theta-deg", 3600, "two-theta-deg in arcsec: divide them by 3600 and give --axis two-theta-deg"),
+    ],
+)
+def test_angles_in_another_unit_are_refused_with_how_to_convert_them(on_each_axis, axis, factor, remedy):
+    sample, files = on_each_axis
+    angle, counts = np.loadtxt(files[axis]).T
+    np.savetxt(files[axis], np.column_stack([factor * angle, counts]), fmt="%.8f %d")
+    for named in AXES:
+        with pytest.raises(ValueError, match=remedy):
+            sample.with_options(axis=named).read_scan(files[axis])
+
+
+@pytest.mark.parametrize("shift", [-3.0, -0.05, 0.05, 3.0])
+def test_an_axis_with_a_wrong_zero_is_not_taken_for_another(on_each_axis, shift):
+    sample, files = on_each_axis
+    for axis in AXES[1:]:
+        angle, counts = np.loadtxt(files[axis]).T
+        np.savetxt(files[axis], np.column_stack([angle + shift, counts]), fmt="%.6f %d")
+        own = sample.with_options(axis=axis)
+        if abs(shift) < 0.1:
+            own.read_scan(files[axis])
+        else:
+            with pytest.raises(ValueError, match="is it this reflection and wavelength"):
+                own.read_scan(files[axis])
+
+
+def test_wide_scans_in_degrees_are_not_taken_for_arcsec_or_for_half_the_angle():
+    sample = load_sample("ggg444")
+    for axis, centre in (("omega-deg", 25.53), ("two-theta-deg", 51.06)):
+        wide = peak_scan(axis, centre=centre, low=20.0, high=80.0)
+        for named in {*AXES} - {axis}:
+            with pytest.raises(ValueError, match=f"They look like {axis}:"):
+                sample.check_scan(replace(wide, axis=named))
+        sample.check_scan(wide)
+
+
 def test_noise_and_slopes_are_no_peaks():
     sample, scan = load_sample("ggg444"), peak_scan()
-    for mean in (0.05, 1.0, 5.0, 400.0):
+    for mean in (5.0, 400.0):
         noise = np.random.default_rng(2).poisson(mean, 301).astype(float)
         with pytest.raises(ValueError, match="^no peak in the scan"):
             sample.check_scan(replace(scan, intensity=noise))
     slope = np.rint(np.geomspace(5, 1e5, 301))
     with pytest.raises(ValueError, match=r"the scan is strongest at its end, 59\d arcsec"):
         sample.check_scan(replace(scan, intensity=slope))
+
+
+@pytest.mark.parametrize("mean", [0.05, 1.0, 3.0])
+def test_counts_of_which_there_are_hardly_any_are_refused_as_too_few(mean):
+    scan = peak_scan()
+    noise = np.random.default_rng(2).poisson(mean, 301).astype(float)
+    with pytest.raises(ValueError, match=rf"^too few counts to say anything: {noise.max():g} at the strongest"):
+        load_sample("ggg444").check_scan(replace(scan, intensity=noise))
+
+
+@pytest.mark.parametrize("kind", ["counts", "normalised"])
+def test_few_bright_points_are_no_curve(kind):
+    sample, scan = load_sample("ggg444"), peak_scan(kind=kind)
+    for number in (1, 2, 9):
+        few = np.where(np.arange(301) - 150 < number, 1000.0, 0.0) * (np.arange(301) >= 150)
+        verb = "is" if number == 1 else "are"
+        with pytest.raises(ValueError, match=f"^only {number} of its 301 points {verb} above 0; a curve needs"):
+            sample.check_scan(replace(scan, intensity=few))
+    if kind == "normalised":
+        with pytest.raises(ValueError, match=r"largest intensity is 2\.0005e-21; it must be at least 1e-20"):
+            sample.check_scan(replace(scan, intensity=1e-25 * scan.intensity))
+    lone = np.where(np.arange(301) == 150, 1000.0, 1.0)
+    with pytest.raises(ValueError, match=r"one point alone is bright, 1000 at 0\.0 arcsec, beside others of at most 1"):
+        sample.check_scan(replace(scan, intensity=lone))
+    with pytest.raises(ValueError, match="^(no peak in the scan: its largest intensity is 7|too few counts)"):
+        sample.check_scan(replace(scan, intensity=np.full(301, 7.0)))
 
 
 # Simulation -------------------------------------------------------------------------------------------------

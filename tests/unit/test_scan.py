@@ -76,6 +76,7 @@ def with_value(value, index=3):
         ({"intensity": with_value(-2.0)}, "intensity = -2 at -588 arcsec; .* >= 0"),
         ({"intensity": np.zeros(201)}, "every intensity is 0"),
         ({"intensity": with_value(1e16)}, r"intensity = 1e\+16 at -588 arcsec"),
+        ({"intensity": np.full(201, 1e-7)}, "intensity = 1e-07 at -600 arcsec is no whole number of counts"),
         ({"sigma": with_value(0.0)}, "sigma = 0 at -588 arcsec"),
         ({"intensity": with_value(4.5)}, "intensity = 4.5 at -588 arcsec .* --intensity normalised"),
         ({"angle": np.linspace(-1, 1, 201)}, "spans 2 arcsec; .* more than 30 arcsec. .*--axis omega-deg"),

@@ -87,17 +87,25 @@ def inverted(monkeypatch):
     return calls
 
 
-@pytest.fixture
-def scans(tmp_path):
-    """Three scans and a file that is none."""
-    folder = tmp_path / "scans"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def simulated():
+    """Texts of three scans."""
     simulate = load_sample("ggg444").with_options(axis="delta-theta-arcsec")
+    texts = []
     for number, strain in enumerate((0.004, 0.008, 0.012)):
         values = simulate.simulated_values({"Dmax1": strain, "D01": 0.002, "D02": 0.002}, counts=1e5)
         scan, _ = simulate.simulate(values, counts=1e5, seed=number, span=(-900, 300), step=12)
-        rows = zip(scan.angle, scan.intensity, strict=True)
-        (folder / f"dose{number}.xy").write_text("\n".join(f"{x} {y}" for x, y in rows))
+        texts.append("\n".join(f"{x} {y}" for x, y in zip(scan.angle, scan.intensity, strict=True)))
+    return texts
+
+
+@pytest.fixture
+def scans(simulated, tmp_path):
+    """Three scans and a file that is none."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for number, text in enumerate(simulated):
+        (folder / f"dose{number}.xy").write_text(text)
     (folder / "notes.md").write_text("no scan")
     return folder
 
@@ -183,6 +191,126 @@ def test_a_scan_that_fails_is_a_row_and_others_go_on(scans, inverted, strainscop
     assert rows[1]["Dmax1"] is None
 
 
+@pytest.fixture
+def mixed(scans):
+    """The scans on three axes, two of them of normalised intensity."""
+    bragg = np.degrees(load_sample("ggg444").experiment().stack.bragg_angle)
+    for number, (zero, unit) in enumerate(((0, 1), (bragg, 1 / 3600), (2 * bragg, 2 / 3600))):
+        angle, counts = np.loadtxt(scans / f"dose{number}.xy").T
+        shown = counts / counts.max() if number else counts
+        np.savetxt(scans / f"dose{number}.xy", np.column_stack([zero + unit * angle, shown]), fmt="%.8g")
+    return scans
+
+
+MIXED = """file,axis, intensity,dose
+dose0.xy,,,1
+dose1.xy,omega-deg,normalised,2
+dose2.xy,two-theta-deg,normalised,3
+"""
+
+
+def test_a_table_names_axis_and_intensity_scan_by_scan(mixed, inverted, strainscope, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text(MIXED)
+    command = ("batch", mixed, *JOB, "--table", table, "-o", tmp_path / "out")
+    code, text, _ = strainscope(*command, "--against", "dose")
+    assert (code, text[:16]) == (0, "3 of 3 scans inv")
+    rows = pyarrow.parquet.read_table(tmp_path / "out/series.parquet").to_pylist()
+    assert [row["axis"] for row in rows] == ["delta-theta-arcsec", "omega-deg", "two-theta-deg"]
+    assert [row["intensity"] for row in rows] == ["counts", "normalised", "normalised"]
+    for row in rows:
+        own = json.loads((tmp_path / "out/scans" / Path(row["file"]).stem / "result.json").read_text())
+        assert own["scan"]["axis"] == own["sample"]["scan"]["axis"] == row["axis"]
+
+
+def test_a_series_goes_on_with_what_is_on_the_same_axis(mixed, inverted, strainscope, tmp_path):
+    table, out = tmp_path / "table.csv", tmp_path / "out"
+    table.write_text(MIXED)
+    command = ("batch", mixed, *JOB, "--table", table, "-o", out)
+    assert strainscope(*command)[0] == 0
+    # The same said elsewhere is the same.
+    table.write_text(MIXED.replace("dose0.xy,,", "dose0.xy,delta-theta-arcsec,"))
+    assert strainscope(*command, "--resume", "--axis", "omega-deg")[0] == 0
+    assert len(inverted) == 3
+    table.write_text(MIXED.replace("dose1.xy,omega-deg,", "dose1.xy,,"))
+    assert strainscope(*command, "--resume")[0] == 0
+    rows = pyarrow.parquet.read_table(out / "series.parquet").to_pylist()
+    assert [row["verdict"] for row in rows] == ["check", "failed", "check"]
+    assert rows[1]["axis"] == "delta-theta-arcsec"
+    assert len(inverted) == 3
+    table.write_text(MIXED)
+    assert strainscope(*command, "--resume")[0] == 0
+    assert len(inverted) == 3
+
+
+def test_scans_on_other_axes_are_rows_that_name_theirs(mixed, inverted, strainscope, tmp_path):
+    for path in mixed.glob("*.xy"):
+        text = path.read_text()
+        path.write_text("".join(f"{line} 0.01\n" for line in text.splitlines()))
+    code, _, _ = strainscope(
+        "batch", mixed, "--sample", "ggg444", "--intensity", "normalised", "-o", tmp_path / "o"
+    )
+    assert code == 0
+    rows = pyarrow.parquet.read_table(tmp_path / "o/series.parquet").to_pylist()
+    assert [row["verdict"] for row in rows] == ["check", "failed", "failed"]
+    for row, axis in zip(rows[1:], ("omega-deg", "two-theta-deg"), strict=True):
+        reason = row["reasons"]
+        assert f"look like {axis}: give --axis {axis}, or say so in a column `axis`" in reason
+        assert "\n" not in reason
+        code, _, said = strainscope(
+            *("invert", row["file"], "--sample", "ggg444", "--intensity", "normalised", "-o", tmp_path / "i")
+        )
+        assert (code, said) == (2, f"strainscope: error: {reason}\n")
+    assert inverted == ["dose0"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("axis\ndose1.xy,omga-deg", "dose1.xy: the table's column 'axis' says 'omga-deg'; it must be one of delta"),
+        ("axis\ndose1.xy,omga-deg", "or empty. Did you mean omega-deg?"),
+        ("intensity\ndose0.xy,cps", "column 'intensity' says 'cps'; it must be one of counts, normalised, or empty."),
+    ],
+)
+def test_unknown_words_of_a_table_are_refused_before_anything_runs(
+    scans, inverted, strainscope, tmp_path, text, message
+):
+    table = tmp_path / "table.csv"
+    table.write_text(f"file,{text}\n")
+    code, _, said = strainscope("batch", scans, *JOB, "--table", table, "-o", tmp_path / "out")
+    assert code == 2
+    assert message in said
+    assert said.count("\n") == 1
+    assert not inverted
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sample_of_several_reflections_is_refused_before_anything_runs(
+    scans, inverted, strainscope, tmp_path
+):
+    code, _, said = strainscope("batch", scans, "--sample", "ggg444-888", "-o", tmp_path / "out")
+    assert code == 2
+    assert "ggg444-888: has several reflections, 444, 888; batch takes samples of one." in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_scan_whose_axis_is_said_nowhere_is_refused_before_anything_runs(
+    scans, inverted, strainscope, tmp_path
+):
+    sample, table = tmp_path / "mine.yaml", tmp_path / "table.csv"
+    sample.write_text("crystal: GGG\nreflection: [4, 4, 4]\nwavelength: 1.54056\n")
+    table.write_text("file,axis\ndose0.xy,delta-theta-arcsec\ndose2.xy,delta-theta-arcsec\n")
+    command = ("batch", scans, "--sample", sample, "--intensity", "counts", "--table", table)
+    code, _, said = strainscope(*command, "-o", tmp_path / "out")
+    assert code == 2
+    assert "dose1.xy: " in said
+    assert "give --axis delta-theta-arcsec, omega-deg or two-theta-deg" in said
+    assert not (tmp_path / "out").exists()
+    table.write_text(table.read_text() + "dose1.xy,delta-theta-arcsec\n")
+    assert strainscope(*command, "-o", tmp_path / "out")[0] == 0
+
+
 def test_where_all_fail_the_command_does(scans, inverted, strainscope, tmp_path):
     for path in scans.glob("*.xy"):
         path.write_text("nothing")
@@ -220,14 +348,20 @@ def test_a_stopped_series_goes_on(scans, inverted, strainscope, tmp_path, monkey
     ("options", "message"),
     [
         (("--against", "dose"), "no such column"),
+        (("--table", "who.csv", "--against", "who"), "--against who: dose1.xy has 'B', no number"),
         (("--draws", 3), "--draws = 3; it must be >= 16"),
         (("--resume",), "holds no series to go on with"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(scans, inverted, strainscope, tmp_path, options, message):
+def test_what_cannot_be_done_is_said_in_a_line(
+    scans, inverted, strainscope, tmp_path, monkeypatch, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    Path("who.csv").write_text("file,who\ndose1.xy,B\n")
     code, _, said = strainscope("batch", scans, *JOB, "-o", tmp_path / "out", *options)
     assert code == 2
     assert message in said.splitlines()[-1]
+    assert not inverted
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are counted on POSIX")

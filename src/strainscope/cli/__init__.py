@@ -254,7 +254,7 @@ def samples(
         return
     for preset in presets():
         title = re.search(r"^title: (.*)$", preset_text(preset), re.MULTILINE)
-        typer.echo(f"{preset:<16} {title[1] if title else ''}".rstrip())
+        typer.echo(f"{preset:<19} {title[1] if title else ''}".rstrip())
 
 
 @app.command()

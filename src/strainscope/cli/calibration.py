@@ -34,7 +34,6 @@ def calibrate(
     strain and disorder do not.
     """
     from strainscope import inversion, plots, series
-    from strainscope.readers import read_scan
     from strainscope.sample import at_key, instrument_text
 
     job = series.Job(sample=sample, axis=axis, intensity=intensity, model_error=model_error, seed=seed)
@@ -45,9 +44,8 @@ def calibrate(
     if described.reflections:
         names = ", ".join(own.label for own in described.by_reflection())
         raise ValueError(f"{sample}: has several reflections, {names}; calibrate with a sample file of one.")
-    scan = read_scan(scan_file, axis=str(described.scan.axis), intensity_kind=str(described.scan.intensity))
+    scan = described.read_scan(scan_file)
     with at_key(str(scan_file)):
-        described.check_scan(scan)
         found = inversion.calibrate(
             scan,
             described.experiment(),

@@ -14,7 +14,11 @@ def batch(
     sample: Annotated[str, typer.Option("--sample", help="A preset's name, or a sample file.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for table, report and results.")],
     table: Annotated[
-        Path | None, typer.Option(help="CSV with a column `file` and what else is known of each scan.")
+        Path | None,
+        typer.Option(
+            help="CSV with a column `file` and what else is known of each scan; axis and intensity go before --axis "
+            "and --intensity."
+        ),
     ] = None,
     against: Annotated[
         str | None, typer.Option(help="Column that results are drawn against, such as dose.")
@@ -50,6 +54,8 @@ def batch(
         raise ValueError(
             f"--against {against}: no such column; --table gives {', '.join(columns) or 'none'}."
         )
+    if against is not None:
+        series.check_numbers(against, columns[against], scans)
     search = {"draws": draws, "starts": starts}
     job = series.Job(
         sample=sample,
@@ -61,16 +67,25 @@ def batch(
         seed=seed,
         instruments=() if instrument is None else (str(instrument),),
     )
+    jobs, columns = series.jobs_for(scans, job, columns)
+    together = jobs[0].described().by_reflection()
+    if len(together) > 1:
+        names = ", ".join(own.label for own in together)
+        raise ValueError(
+            f"{sample}: has several reflections, {names}; batch takes samples of one. Give each its own sample file, "
+            "or invert the scans of each sample by themselves."
+        )
     if estimator is not None:
         # Refused at once rather than for every scan.
-        proposal_of(estimator, job.described())
+        proposal_of(estimator, jobs[0].described())
 
     def tell(outcome: "Outcome", done: int) -> None:
         what = outcome.reason or ("kept" if outcome.again else "done")
+        what = what.removeprefix(f"{outcome.file}: ")
         typer.echo(f"{done} of {len(scans)}: {outcome.file}: {what}", err=True)
 
     try:
-        outcomes = series.run_series(scans, job, out, resume=resume, load_proposal=proposal_of, progress=tell)
+        outcomes = series.run_series(scans, jobs, out, resume=resume, load_proposal=proposal_of, progress=tell)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"; go on by the same command with --resume: {out}") from None
     rows = series.series_table(outcomes, columns)

@@ -12,8 +12,13 @@ Floats = NDArray[np.float64]
 # Keys of a sample that decide which curve its parameters have; lattice parameters in use differ by too little.
 _PHYSICS = (
     *("crystal", "films", "reflection", "wavelength", "incidence", "debye_waller", "bragg_law"),
-    *("disorder", "diffuse", "spectrum", "monochromator", "resolution", "background"),
+    *("strain", "disorder", "diffuse", "spectrum", "monochromator", "resolution", "background"),
 )
+# What of these only bounds parameters.
+_RANGES = {
+    "strain": ("minimum_strain", "largest_surface_strain", "weight_range", "height_range"),
+    "resolution": ("fwhm_range_arcsec",),
+}
 # Angles count as the same within this share of a step.
 _SAME_STEP = 1e-3
 
@@ -79,33 +84,49 @@ def check_sample(about: Mapping[str, Any], sample: Mapping[str, Any]) -> None:
     Raises:
         ValueError: another crystal, reflection, wavelength, film, instrument, ….
     """
-    differences = [_difference(own, sample) for own in (about["sample"], *about.get("other_samples", ()))]
-    first = differences[0]
-    if first is not None and all(differences):
-        name, its, other = first
+    found = sample_difference(about, sample)
+    if found is not None:
+        name, its, other = found
         raise ValueError(
             f"the curves are of {name} = {reprlib.repr(other)}; the estimator knows {reprlib.repr(its)}. "
             "Choose curves of its sample, or train one on theirs."
         )
 
 
-def _difference(own: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[str, object, object] | None:
+def sample_difference(
+    about: Mapping[str, Any], sample: Mapping[str, Any], *, may_hold: bool = False
+) -> tuple[str, object, object] | None:
+    """The first setting in which a sample differs from those that an estimator knows: key, its value, the sample's.
+
+    Args:
+        about: What the estimator's file says of it.
+        sample: Settings of the sample.
+        may_hold: Whether parameters that the estimator's sample leaves free may be held.
+    """
+    known = (about["sample"], *about.get("other_samples", ()))
+    differences = [_difference(own, sample, may_hold) for own in known]
+    return differences[0] if all(differences) else None
+
+
+def _difference(
+    own: Mapping[str, Any], asked: Mapping[str, Any], may_hold: bool
+) -> tuple[str, object, object] | None:
     """The first setting of a sample that differs from another's, and both values."""
     for key in _PHYSICS:
         one, other = (_telling(key, sample.get(key)) for sample in (own, asked))
         if _differ(one, other):
             return key, one, other
     held, theirs = (_held(sample) for sample in (own, asked))
-    for key in sorted(held | theirs):
+    for key in sorted(held if may_hold else held | theirs):
         if _differ(held.get(key), theirs.get(key)):
             return f"fit.{key}", held.get(key), theirs.get(key)
     return None
 
 
 def _telling(key: str, setting: object) -> object:
-    """What of a setting decides about curves: the range of a width is the prior's matter."""
-    if key == "resolution" and isinstance(setting, Mapping):
-        return {name: value for name, value in setting.items() if name != "fwhm_range_arcsec"}
+    """What of a setting decides about curves: ranges are the prior's matter."""
+    if key in _RANGES and isinstance(setting, Mapping):
+        return {name: value for name, value in setting.items() if name not in _RANGES[key]}
     return setting
 
 

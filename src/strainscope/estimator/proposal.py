@@ -1,5 +1,6 @@
 """A trained estimator as what proposes profiles for a measured scan."""
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.estimator.coordinates import Coordinates
-from strainscope.estimator.grids import check_sample
+from strainscope.estimator.grids import sample_difference
 from strainscope.measurement import AMPLITUDE, NetworkGrid, grid_scan, lattice_of
 from strainscope.prior import Prior
 from strainscope.sample import Sample
@@ -49,7 +50,7 @@ class ScanProposal:
         self.name = name
         if "told" not in estimator.about:
             raise ValueError(f"{name}: reads noise-free curves; choose an estimator of scans, or train one.")
-        check_sample(estimator.about, sample.settings())
+        _check_sample(name, estimator.about, sample)
         _check_bounds(name, estimator.coordinates, sample.prior())
         self._estimator, self._stack = estimator, sample.experiment().stack
         self._grid = NetworkGrid(**estimator.about["grid"]).at(self._stack)
@@ -70,9 +71,22 @@ class ScanProposal:
         return column
 
 
+def _check_sample(name: str, about: Mapping[str, Any], sample: Sample) -> None:
+    """Raise unless an estimator knows the sample, some of whose parameters may be held."""
+    found = sample_difference(about, sample.settings(), may_hold=True)
+    if found is not None:
+        key, its, asked = found
+        has = "it free" if asked is None and key.startswith("fit.") else reprlib.repr(asked)
+        raise ValueError(
+            f"{name}: was trained on scans of {key} = {reprlib.repr(its)}; the sample has {has}. Go without the "
+            "estimator, or train one for the sample."
+        )
+
+
 def _check_bounds(name: str, known: Coordinates, asked: Prior) -> None:
     """Raise unless an estimator's prior covers another one's bounds, where the other's parameters are free or held."""
     bounds = dict(zip(known.names, known.bounds, strict=True))
+    outside: list[str] = []
     for spec in asked.parameters:
         if spec.name in _FOUND_ANYWAY or spec.name not in bounds:
             continue
@@ -82,8 +96,10 @@ def _check_bounds(name: str, known: Coordinates, asked: Prior) -> None:
         room = 1e-6 * (high - low)
         if ends[0] < low - room or ends[1] > high + room:
             unit = "" if spec.unit == "1" else f" {spec.unit}"
-            given = f"{ends[0]:g} to {ends[1]:g}" if value is None else f"{value:g}"
-            raise ValueError(
-                f"{name}: its prior has {spec.name} = {low:g} to {high:g}{unit}; the sample's is {given}{unit}. "
-                f"Set fit.{spec.name}.bounds within that, go without the estimator, or train one for the sample."
-            )
+            given = f"{ends[0]:g} to {ends[1]:g}" if value is None else f"{value:g}, held"
+            outside.append(f"{spec.name} = {low:g} to {high:g}{unit} (the sample's: {given})")
+    if outside:
+        raise ValueError(
+            f"{name}: its prior has {', '.join(outside)}. Set fit.NAME.bounds, or the value held, within that, go "
+            "without the estimator, or train one for the sample."
+        )

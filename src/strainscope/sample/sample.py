@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from strainscope.experiment import Experiment, debye_waller_power
 from strainscope.prior import Prior
 from strainscope.profile import ParameterSpec
+from strainscope.readers import read_scan
 from strainscope.sample.build import SYMMETRIC, build_experiment
 from strainscope.sample.checks import check_fit
 from strainscope.sample.messages import at_key, first_problem, hint, sentence
-from strainscope.sample.scan_checks import check_scan
+from strainscope.sample.scan_checks import check_axis, check_scan
 from strainscope.sample.settings import ReflectionSettings, SampleSettings, overlaid
 from strainscope.sample.simulate import simulated_scan, simulated_values, simulation_notes
 from strainscope.scan import Scan
@@ -170,8 +171,29 @@ class Sample(SampleSettings):
         if len(set(labels)) < len(labels):
             raise ValueError(f"reflections: {', '.join(labels)}; give each once")
 
+    def read_scan(self, path: Path) -> Scan:
+        """The scan in a file, on the sample's axis and with its kind of intensity, checked.
+
+        Raises:
+            OSError: the file is missing, not a file, or cannot be read.
+            ValueError: it is no scan of this sample; the message is one line that begins with its path.
+        """
+        axis = str(self.scan.axis)
+        scan = read_scan(
+            path,
+            axis=axis,
+            intensity_kind=str(self.scan.intensity),
+            # Angles of another axis may be no scan at all on this one, which would say less.
+            check_columns=lambda angle, intensity: check_axis(
+                angle, intensity, axis=axis, substrate=self.substrate
+            ),
+        )
+        with at_key(str(path)):
+            self.check_scan(scan)
+        return scan
+
     def check_scan(self, scan: Scan) -> None:
-        """Raise unless the scan can be one of this sample: a peak in it, the Bragg angle in it, wide enough.
+        """Raise unless the scan can be one of this sample: on its axis, a peak and the Bragg angle in it, wide enough.
 
         Raises:
             ValueError: what is wrong, and which axis would be right if one is.

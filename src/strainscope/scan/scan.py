@@ -125,7 +125,9 @@ class Scan:
                 "Leave the third column out for counting statistics."
             )
         if self.intensity_kind == "counts":
-            broken = np.flatnonzero(np.abs(self.intensity - np.rint(self.intensity)) > WHOLE_NUMBER_TOLERANCE)
+            away = np.abs(self.intensity - np.rint(self.intensity)) > WHOLE_NUMBER_TOLERANCE
+            # Below the tolerance everything is near 0, which is no sign of counts.
+            broken = np.flatnonzero(away if self.intensity.max() > 0.5 else self.intensity > 0)
             if broken.size:
                 raise ValueError(
                     f"intensity = {self.intensity[broken[0]]:.9g} {self._at(broken[0])} is no whole number "

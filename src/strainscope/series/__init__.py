@@ -1,7 +1,7 @@
 """Many scans of one kind: a folder or a list inverted side by side, one table, one report of the series."""
 
-from strainscope.series.job import Job, invert_file
-from strainscope.series.listing import find_scans, read_columns
+from strainscope.series.job import Job, invert_file, jobs_for
+from strainscope.series.listing import check_numbers, find_scans, read_columns
 from strainscope.series.report import write_series_report
 from strainscope.series.run import Outcome, run_series
 from strainscope.series.table import series_table, write_table
@@ -9,8 +9,10 @@ from strainscope.series.table import series_table, write_table
 __all__ = [
     "Job",
     "Outcome",
+    "check_numbers",
     "find_scans",
     "invert_file",
+    "jobs_for",
     "read_columns",
     "run_series",
     "series_table",

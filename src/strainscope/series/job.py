@@ -1,6 +1,7 @@
 """What is done with each scan: the same as with one alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -8,11 +9,12 @@ from strainscope import inversion
 from strainscope.inversion import Result, SearchSettings
 from strainscope.inversion.proposal import Proposal
 from strainscope.inversion.settings import PosteriorSettings
-from strainscope.readers import read_scan
-from strainscope.sample import Sample, at_key, load_sample, with_instrument
-from strainscope.scan import Scan
+from strainscope.sample import Sample, at_key, did_you_mean, load_sample, with_instrument
+from strainscope.scan import AXES, INTENSITIES
 
 GOLD_LIVE_POINTS = 1000
+# Columns of a series's table that say what the columns of a scan are, and what they may say.
+COLUMN_WORDS = {"axis": AXES, "intensity": INTENSITIES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,41 @@ class Job:
             raise ValueError(f"--{error}") from None
 
 
+def jobs_for(
+    scans: Sequence[Path], job: Job, columns: Mapping[str, Sequence[str]]
+) -> tuple[list[Job], dict[str, list[str]]]:
+    """How each scan is inverted where a table says on which axes they are, and the table's columns with what holds.
+
+    Args:
+        scans: Files.
+        job: How, where the table says nothing.
+        columns: Of the table, by name, text for each scan; `axis` and `intensity` go before those of the job.
+
+    Raises:
+        ValueError: the table says something else, or it is not said what the columns of a scan are.
+    """
+    named = {name: columns[name] for name in COLUMN_WORDS if name in columns}
+    jobs: list[Job] = []
+    described: dict[Job, Sample] = {}
+    for i, path in enumerate(scans):
+        said = {name: texts[i] for name, texts in named.items() if texts[i]}
+        for name, word in said.items():
+            if word not in COLUMN_WORDS[name]:
+                raise ValueError(
+                    f"{path}: the table's column {name!r} says {word!r}; it must be one of "
+                    f"{', '.join(COLUMN_WORDS[name])}, or empty{did_you_mean(word, COLUMN_WORDS[name]) or '.'}"
+                )
+        own = replace(job, axis=said.get("axis", job.axis), intensity=said.get("intensity", job.intensity))
+        if own not in described:
+            with at_key(str(path)) if named else nullcontext():
+                described[own] = own.described()
+        jobs.append(own)
+    filled = {name: list(texts) for name, texts in columns.items()}
+    for name in named:
+        filled[name] = [str(getattr(described[own].scan, name)) for own in jobs]
+    return jobs, filled
+
+
 def invert_file(
     path: Path,
     job: Job,
@@ -107,36 +144,31 @@ def invert_file(
             f"{job.sample}: has {len(reflections)} reflection(s), {names}, but {len(paths)} scan(s) are given; "
             "give one scan for each, in this order."
         )
-    scans = [_read(own, path) for own, path in zip(reflections, paths, strict=True)]
-    return inversion.invert(
-        scans[0],
-        described.experiment(),
-        bounds=described.bounds(),
-        held=described.held(),
-        start=described.start(),
-        settings=settings,
-        seed=job.seed,
-        draws=PosteriorSettings(nested=GOLD_LIVE_POINTS if job.gold else 0),
-        sample_settings=described.settings()
-        | {"search": asdict(settings) | {"estimator": job.estimator, "gold": job.gold}},
-        proposal=proposal,
-        progress=progress,
-        beside=[
-            inversion.Companion(
-                label=own.label,
-                scan=scan,
-                experiment=own.experiment(),
-                bounds=own.bounds(),
-                held=own.held(),
-                start=own.start(),
-            )
-            for own, scan in zip(reflections[1:], scans[1:], strict=True)
-        ],
-    )
-
-
-def _read(described: Sample, path: Path) -> Scan:
-    scan = read_scan(path, axis=str(described.scan.axis), intensity_kind=str(described.scan.intensity))
-    with at_key(str(path)):
-        described.check_scan(scan)
-    return scan
+    scans = [own.read_scan(path) for own, path in zip(reflections, paths, strict=True)]
+    # What only the inversion sees of a scan is said of the file, too; of several it cannot be told which.
+    with nullcontext() if beside else at_key(str(path)):
+        return inversion.invert(
+            scans[0],
+            described.experiment(),
+            bounds=described.bounds(),
+            held=described.held(),
+            start=described.start(),
+            settings=settings,
+            seed=job.seed,
+            draws=PosteriorSettings(nested=GOLD_LIVE_POINTS if job.gold else 0),
+            sample_settings=described.settings()
+            | {"search": asdict(settings) | {"estimator": job.estimator, "gold": job.gold}},
+            proposal=proposal,
+            progress=progress,
+            beside=[
+                inversion.Companion(
+                    label=own.label,
+                    scan=scan,
+                    experiment=own.experiment(),
+                    bounds=own.bounds(),
+                    held=own.held(),
+                    start=own.start(),
+                )
+                for own, scan in zip(reflections[1:], scans[1:], strict=True)
+            ],
+        )

@@ -60,7 +60,8 @@ def read_columns(table: Path, scans: Sequence[Path]) -> dict[str, list[str]]:
     """
     with table.open(encoding="utf-8-sig", newline="") as opened:
         reader = csv.DictReader(opened)
-        names = list(reader.fieldnames or [])
+        names = [name.strip() for name in reader.fieldnames or []]
+        reader.fieldnames = names
         if FILE_COLUMN not in names:
             raise ValueError(f"{table}: no column {FILE_COLUMN!r}; it has {', '.join(names) or 'none'}.")
         rows = list(reader)
@@ -78,3 +79,14 @@ def read_columns(table: Path, scans: Sequence[Path]) -> dict[str, list[str]]:
         for name in columns:
             columns[name][index] = (row[name] or "").strip()
     return columns
+
+
+def check_numbers(name: str, texts: Sequence[str], scans: Sequence[Path]) -> None:
+    """Raise unless a column holds a number for each scan, or nothing."""
+    for text, path in zip(texts, scans, strict=True):
+        try:
+            float(text or 0)
+        except ValueError:
+            raise ValueError(
+                f"--against {name}: {path.name} has {text!r}, no number; give a column of numbers."
+            ) from None

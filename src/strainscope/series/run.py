@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class Outcome:
 
 def run_series(
     scans: Sequence[Path],
-    job: Job,
+    jobs: Sequence[Job],
     out: Path,
     *,
     resume: bool = False,
@@ -53,30 +53,30 @@ def run_series(
 
     Args:
         scans: Files.
-        job: How.
+        jobs: How each is inverted; they differ in axis and intensity alone.
         out: Folder that gets a result for each scan.
         resume: Keep the results that are there, as far as scan, settings and version are the same.
-        load_proposal: Loads what `job.estimator` names; has to be a module's function.
+        load_proposal: Loads what the jobs' `estimator` names; has to be a module's function.
         progress: Called with each outcome and how many there are by then.
 
     Raises:
         FileExistsError: the folder exists, and it is not to be gone on with.
         ValueError: the settings do not hold for any scan.
     """
-    job.settings()
+    jobs[0].settings()
     state = _State(out, resume)
     folders = [out / SCANS / name for name in result_names(scans)]
     outcomes: dict[int, Outcome] = {}
     waiting: list[int] = []
     with state.held():
-        keys = [_fingerprint(path, job) for path in scans]
+        keys = [_fingerprint(path, job) for path, job in zip(scans, jobs, strict=True)]
         for i, (path, folder) in enumerate(zip(scans, folders, strict=True)):
             if (folder / "result.json").exists() and state.keys.get(folder.name) == keys[i] is not None:
                 outcomes[i] = Outcome(file=path, folder=folder, reason=None, again=True)
                 progress(outcomes[i], len(outcomes))
             else:
                 waiting.append(i)
-        for i, reason in _invert([(scans[i], folders[i]) for i in waiting], job, load_proposal):
+        for i, reason in _invert([(scans[i], folders[i], jobs[i]) for i in waiting], load_proposal):
             number = waiting[i]
             failed = reason is not None
             outcomes[number] = Outcome(
@@ -89,23 +89,22 @@ def run_series(
 
 
 def _invert(
-    tasks: Sequence[tuple[Path, Path]],
-    job: Job,
+    tasks: Sequence[tuple[Path, Path, Job]],
     load_proposal: Callable[[str, Sample], Proposal] | None,
 ) -> Iterator[tuple[int, str | None]]:
     """Number of each task as it is done, and why it failed if it did."""
     workers = min(worker_count(), len(tasks))
     if workers <= 1:
-        proposal = _loaded(job, load_proposal)
-        for i, (path, folder) in enumerate(tasks):
+        proposal = _loaded(tasks[0][2], load_proposal) if tasks else None
+        for i, (path, folder, job) in enumerate(tasks):
             yield i, _one(path, folder, job, proposal)
         return
     # Fresh processes: a forked one would inherit threads that are not there.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_begin, initargs=(job, load_proposal)
+        workers, mp_context=context, initializer=_begin, initargs=(tasks[0][2], load_proposal)
     ) as pool:
-        futures = {pool.submit(_in_worker, *task, job): i for i, task in enumerate(tasks)}
+        futures = {pool.submit(_in_worker, *task): i for i, task in enumerate(tasks)}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -148,7 +147,9 @@ def _fingerprint(path: Path, job: Job) -> str | None:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return None
-    about = asdict(job) | {"scan": content, "sample": job.described().settings()}
+    # Axis and intensity are the sample's settings by now, wherever they were said.
+    about = asdict(replace(job, axis=None, intensity=None))
+    about |= {"scan": content, "sample": job.described().settings()}
     about |= {"version": metadata.version("strainscope")}
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
 
