@@ -104,9 +104,15 @@ class Centres:
         matrix, split = self._matrix[centre], of_features.shape[1]
         return np.asarray(matrix[..., :split] @ of_features + matrix[..., split:])
 
+    def straight(self, z: Floats) -> Floats:
+        """The first centre's straightened coordinates (n, d) of places (n, d)."""
+        return self._straight(np.zeros(len(z), dtype=np.int64), z)
+
     def _straight(self, centre: NDArray[np.int64], z: Floats) -> Floats:
-        both = self._matrix[centre] @ _both(self._of, z)[..., None]
-        return np.asarray(self._constant[centre] + both[..., 0])
+        both = _both(self._of, z)
+        if not centre.any():
+            return np.asarray(self._constant[0] + both @ self._matrix[0].T)
+        return np.asarray(self._constant[centre] + (self._matrix[centre] @ both[..., None])[..., 0])
 
     def _approach(
         self, centre: NDArray[np.int64], z: Floats, wanted: Floats, *, iterations: int

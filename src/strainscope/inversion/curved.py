@@ -98,29 +98,36 @@ class Curved:
         d = normal.shape[1]
         square = (normal**2).sum(axis=1)
         farther = d * f_distribution.isf(chi2.sf(square, d), d, _FREEDOM)
-        e = normal * np.sqrt(np.minimum(farther, 1e12) / np.maximum(square, 1e-300))[:, None]
-        e *= np.where(e < 0, *self.sides[:, None])
+        return self.bent(normal * np.sqrt(np.minimum(farther, 1e12) / np.maximum(square, 1e-300))[:, None])
+
+    def log_density(self, z: Floats) -> Floats:
+        """ln of its density at places (n, d)."""
+        e, volume = self.straight(z)
+        d = z.shape[1]
+        norm = gammaln((_FREEDOM + d) / 2) - gammaln(_FREEDOM / 2) - 0.5 * d * np.log(_FREEDOM * np.pi)
+        return np.asarray(norm - 0.5 * (_FREEDOM + d) * np.log1p((e**2).sum(axis=1) / _FREEDOM) - volume)
+
+    def bent(self, e: Floats) -> Floats:
+        """Places (n, d) of straight coordinates (n, d)."""
+        e = e * np.where(e < 0, *self.sides[:, None])
         y = np.zeros_like(e)
         values = self.terms(y)
-        for k in range(d):
+        for k in range(e.shape[1]):
             if 0 < k <= self.terms.curving:
                 values = self.terms(y)
             stretch = _limited(values @ self.stretches[:, k], self.stretches[0, k])
             y[:, k] = values @ self.moves[:, k] + y @ self.follows[k] + e[:, k] * np.exp(stretch)
         return np.asarray(self.mean + y @ self.axes)
 
-    def log_density(self, z: Floats) -> Floats:
-        """ln of its density at places (n, d)."""
-        d = z.shape[1]
+    def straight(self, z: Floats) -> tuple[Floats, Floats]:
+        """Straight coordinates (n, d) of places (n, d), and ln of the volume of a unit of them there (n,)."""
         y = np.linalg.solve(self.axes.T, (z - self.mean).T).T
         values = self.terms(y)
         stretch = _limited(values @ self.stretches, self.stretches[0])
         e = (y - values @ self.moves - y @ self.follows.T) / np.exp(stretch)
         wide = np.where(e < 0, *self.sides[:, None])
         volume = stretch.sum(axis=1) + np.log(wide).sum(axis=1) + np.linalg.slogdet(self.axes)[1]
-        norm = gammaln((_FREEDOM + d) / 2) - gammaln(_FREEDOM / 2) - 0.5 * d * np.log(_FREEDOM * np.pi)
-        square = ((e / wide) ** 2).sum(axis=1)
-        return np.asarray(norm - 0.5 * (_FREEDOM + d) * np.log1p(square / _FREEDOM) - volume)
+        return np.asarray(e / wide), np.asarray(volume)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

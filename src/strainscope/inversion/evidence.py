@@ -6,12 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from strainscope.inversion.heavy_tailed import HeavyTailed
+from strainscope.inversion.curved import Curved
 
 Floats = NDArray[np.float64]
 
-# Heavier tails than a normal distribution's: what is integrated may have them.
-_FREEDOM = 8
 _ITERATIONS = 100
 _CLOSE = 1e-6
 
@@ -21,8 +19,8 @@ def log_normaliser(
 ) -> float:
     """ln of the integral of a density, by bridge sampling.
 
-    A t-distribution takes mean and covariance from half of the draws; the other half, and as many of its own, are the
-    two ends of the bridge.
+    A distribution that bends with them learns from half of the draws; the other half, and as many of its own, are the two
+    ends of the bridge.
 
     Args:
         log_density: Gives the log density (n,) of places (n, d).
@@ -34,9 +32,8 @@ def log_normaliser(
         Meng & Wong, Statistica Sinica 6 (1996) 831
     """
     learnt, ours, known = draws[::2], draws[1::2], values[1::2]
-    scale = (_FREEDOM - 2) / _FREEDOM * np.atleast_2d(np.cov(learnt, rowvar=False))
-    other = HeavyTailed(mean=learnt.mean(axis=0), scale=scale, freedom=_FREEDOM)
-    theirs = other.draw(len(ours), rng=rng)
+    other = Curved.around(learnt, np.full(len(learnt), 1 / len(learnt)))
+    theirs = other.place(rng.standard_normal(ours.shape))
     mine = known - other.log_density(ours)
     its = log_density(theirs) - other.log_density(theirs)
     its = np.where(np.isfinite(its), its, -np.inf)

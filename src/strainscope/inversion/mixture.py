@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from strainscope.inversion.surrogate import PolynomialSurrogate
+from strainscope.inversion.curved import Curved
+from strainscope.inversion.surrogate import PolynomialSurrogate, within
 
 Floats = NDArray[np.float64]
 
@@ -26,17 +27,20 @@ class Walked:
 
     Attributes:
         surrogate: Of the posterior.
+        along: The straight coordinates that it was walked in.
         temperature: By which its log density was divided.
         log_normaliser: ln of the integral of what it was then.
     """
 
     surrogate: PolynomialSurrogate
+    along: Curved
     temperature: float
     log_normaliser: float = 0.0
 
     def log_density(self, z: Floats) -> Floats:
         """ln of its density at places (n, d)."""
-        return np.asarray(self.surrogate.log_density(z)[0] / self.temperature - self.log_normaliser)
+        inside = within(self.surrogate.log_density(z) / self.temperature, self.along.straight(z)[0])
+        return np.asarray(inside - self.log_normaliser)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from strainscope.inversion.centres import Centres
+from strainscope.inversion.curved import Curved
 from strainscope.inversion.evidence import log_normaliser
-from strainscope.inversion.heavy_tailed import HeavyTailed
 from strainscope.inversion.mixture import Mixture, Proposal, Walked, WeightedDraws, effective_size
 from strainscope.inversion.surrogate import PolynomialSurrogate
 from strainscope.inversion.target import Features, log_density
-from strainscope.inversion.warp import Warp
+from strainscope.inversion.warp import FARTHEST
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -29,8 +29,11 @@ _FIRST, _GROWTH = 500, 1.4
 _CHAINS = 128
 # Walks reach a little farther than the posterior.
 _TEMPERATURE = 1.1
-# Share of each round that comes from a heavy-tailed distribution, as wide as the posterior so many times.
-_HEAVY_SHARE, _HEAVY_WIDTH = 0.1, 1.2
+# Share of each round, at least, that comes from a distribution along the valley and from walks; draws that its shape is
+# learnt from, at least; draws of a walk that tell its integral.
+_BESIDE, _SHAPED, _LEAST_WALKED = 0.12, 250, 1536
+# Of the draws of most weight so many may be the middle.
+_LIKELY = 200
 # Regions of less weight are not walked through; others get at least such a share of a round.
 _LEAST_WEIGHT, _LEAST_SHARE = 1e-3, 0.15
 # Two regions are one where so much of the weight that is drawn around one lies in the other.
@@ -140,6 +143,7 @@ class _State:
         self.known = _Known(target)
         self.mixture = Mixture()
         self._highest = -np.inf
+        self._beside = _BESIDE
         # Regions of the draws, and of the centres that they came from; -1 for other draws.
         self._regions: list[Labels] = []
         self._origins: list[Labels] = []
@@ -173,7 +177,7 @@ class _State:
         self._origins.append(origin)
 
     def walk(self, number: int) -> None:
-        """A round of draws by walks through surrogates, and a tenth as many of heavy-tailed distributions."""
+        """A round of draws by walks through surrogates and of distributions along the valleys."""
         pooled = self.mixture.together()
         region = self.regions()
         weight = np.array([np.exp(pooled.log_weight[region == k]).sum() for k in range(self._number)])
@@ -188,15 +192,35 @@ class _State:
 
     def _walk_region(self, number: int, drawn: WeightedDraws, inside: NDArray[np.bool_]) -> None:
         rng = self._rng
-        surrogate = self.known.surrogate(inside, self._features.warp)
-        walked = Walked(surrogate=surrogate, temperature=_TEMPERATURE)
-        z, own = surrogate.walk(_chains(drawn, rng), number, rng=rng, temperature=_TEMPERATURE)
+        curved = Curved.around(drawn.z, _flattened(drawn, _SHAPED))
+        surrogate = self.known.surrogate(inside, self._straight_around(drawn))
+        walked = Walked(surrogate=surrogate, along=curved, temperature=_TEMPERATURE)
+        beside = max(round(self._beside * number), 1)
+        start = _chains(drawn, rng)
+        z, own = surrogate.walk(
+            start, max(number, _LEAST_WALKED), along=curved, rng=rng, temperature=_TEMPERATURE
+        )
         norm = log_normaliser(walked.log_density, z, own, rng=rng)
-        heavy = _like(drawn)
-        beside = heavy.draw(max(round(_HEAVY_SHARE * number), 1), rng=rng)
-        nowhere = np.full(number, -1)
-        self._ask(replace(walked, log_normaliser=norm), z, nowhere[: len(z)])
-        self._ask(heavy, beside, nowhere[: len(beside)])
+        z = z[rng.choice(len(z), number - beside, replace=False)]
+        self._ask(replace(walked, log_normaliser=norm), z, np.full(len(z), -1))
+        places = curved.place(rng.standard_normal((beside, z.shape[1])))
+        places = places[np.abs(places).max(axis=1) < FARTHEST]
+        self._ask(curved, places, np.full(len(places), -1), asked=beside)
+        # The next round has more of what has more of the weight.
+        weights = np.exp(self.mixture.together().log_weight[-len(z) - len(places) :])
+        share = float(weights[len(z) :].sum() / max(weights.sum(), 1e-300))
+        self._beside = min(max(share, _BESIDE), 1 - _BESIDE)
+
+    def _straight_around(self, drawn: WeightedDraws) -> Callable[[Floats], Floats]:
+        """Coordinates that are straight around the draw in the midst of some."""
+        likely = np.argsort(drawn.log_weight)[-_LIKELY:]
+        share = _flattened(drawn, _CHAINS)
+        mean, covariance = share @ drawn.z, np.cov(drawn.z, rowvar=False, aweights=share)
+        away = drawn.z[likely] - mean
+        ridge = 1e-9 * np.trace(np.atleast_2d(covariance)) * np.eye(len(mean))
+        distance = (away * np.linalg.solve(covariance + ridge, away.T).T).sum(axis=1)
+        middle = drawn.z[[likely[np.argmin(distance)]]]
+        return Centres(self._target, self._features, middle).straight
 
     def regions(self) -> Labels:
         """Regions of all draws."""
@@ -246,11 +270,13 @@ class _Known:
         self._density.append(log_density(z, residuals))
         return self._density[-1]
 
-    def surrogate(self, inside: NDArray[np.bool_], warp: Warp) -> PolynomialSurrogate:
-        """One fitted to what is known of a part of the places; those that came later are left out."""
+    def surrogate(
+        self, inside: NDArray[np.bool_], straight: Callable[[Floats], Floats]
+    ) -> PolynomialSurrogate:
+        """One of straight coordinates, fitted to what is known of a part of the places; later ones are left out."""
         parts = (self._places, self._residuals, self._density)
         places, residuals, density = (np.concatenate(part)[: len(inside)][inside] for part in parts)
-        return PolynomialSurrogate(places, residuals, _counting(density, places.shape[1]), warp)
+        return PolynomialSurrogate(places, residuals, _counting(density, places.shape[1]), straight)
 
 
 def _spread(pooled: WeightedDraws, number: int, rng: np.random.Generator) -> Floats:
@@ -279,11 +305,3 @@ def _chains(drawn: WeightedDraws, rng: np.random.Generator) -> Floats:
     """A place for each chain to begin."""
     share = _flattened(drawn, _CHAINS)
     return np.asarray(drawn.z[rng.choice(len(drawn.z), _CHAINS, p=share)])
-
-
-def _like(drawn: WeightedDraws) -> HeavyTailed:
-    """A heavy-tailed distribution as wide as what was drawn."""
-    share = _flattened(drawn, _CHAINS)
-    mean = share @ drawn.z
-    covariance = np.atleast_2d(np.cov(drawn.z, rowvar=False, aweights=share))
-    return HeavyTailed(mean=mean, scale=_HEAVY_WIDTH**2 * covariance)

@@ -4,12 +4,13 @@ The log-density is exact up to what the expansion of the residuals leaves out, n
 valley stays curved. What is left out, importance weights put right.
 """
 
+from collections.abc import Callable
 from itertools import combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
 
-from strainscope.inversion.warp import Warp
+from strainscope.inversion.curved import Curved
 
 Floats = NDArray[np.float64]
 
@@ -20,12 +21,16 @@ _RIDGE = 1e-6
 # Squared distance from the mean, in standard deviations and over the dimension, beyond which the polynomial is not
 # believed, as it may turn back to small residuals there: the density falls as a normal one's, whatever it says.
 _TRUSTED = 20.0
-# Of a walk: leaps of one trajectory, each this long in standard deviations at first.
-_LEAPS, _LEAP = 8, 0.25
-# Stages while the chains settle, trajectories of each, and those between two draws of a chain.
-_SETTLING, _STAGE, _BETWEEN = 3, 6, 3
-# Shares of trajectories taken between which the length of the leaps stays.
-_TAKEN = (0.65, 0.9)
+# Steps of a walk while the chains settle, and between two draws of a chain; how long they are, by turns.
+_SETTLING, _BETWEEN = 200, 40
+_STEPS = (0.1, 0.3, 0.6, 0.2, 1.0)
+# Squared distance that walks reach: the first for each dimension, and the second.
+_REACH = (3.0, 12.0)
+
+
+def within(log_density: Floats, e: Floats) -> Floats:
+    """Log densities (n,) that are nothing far out in straight coordinates (n, d): polynomials may be low again there."""
+    return np.where((e**2).sum(axis=1) < _REACH[0] * e.shape[1] + _REACH[1], log_density, -np.inf)
 
 
 class PolynomialSurrogate:
@@ -37,27 +42,28 @@ class PolynomialSurrogate:
         places: Coordinates z in which the prior is standard normal, shape (n, d).
         residuals: Exact ones there, shape (n, point).
         weights: How much each place counts in the fit, shape (n,).
-        warp: From places to what the polynomials are of.
+        straight: From places (n, d) to what the polynomials are of, (n, d).
     """
 
-    def __init__(self, places: Floats, residuals: Floats, weights: Floats, warp: Warp) -> None:
+    def __init__(
+        self, places: Floats, residuals: Floats, weights: Floats, straight: Callable[[Floats], Floats]
+    ) -> None:
         share = weights / weights.sum()
-        self._warp = warp
-        warped = warp(places)
+        self._straight = straight
+        warped = straight(places)
         self._mean = share @ warped
         centred = warped - self._mean
         covariance = (share[:, None] * centred).T @ centred
         d = places.shape[1]
         self._spread = np.linalg.cholesky(covariance + 1e-9 * np.trace(covariance) / d * np.eye(d))
         wide = _widest(
-            covariance, np.sqrt(np.var(warp(np.random.default_rng(0).standard_normal((1000, d))), axis=0))
+            covariance, np.std(straight(np.random.default_rng(0).standard_normal((1000, d))), axis=0)
         )
         self._wide = self._spread.T @ wide / np.sqrt(np.einsum("iw,ij,jw->w", wide, covariance, wide))
         self._powers = _higher_powers(wide.shape[1])
         self._inverse = np.linalg.inv(self._spread)
         self._pairs = np.triu_indices(d)
-        self._first, self._second = np.eye(d)[self._pairs[0]], np.eye(d)[self._pairs[1]]
-        features = self._features(self._whitened(warped))[0]
+        features = self._features(self._whitened(warped))
         root = np.sqrt(share)[:, None]
         left = root * features
         normal = left.T @ left
@@ -66,35 +72,33 @@ class PolynomialSurrogate:
         # All that the sum of squares needs of them.
         self._form = polynomials @ polynomials.T
 
-    def log_density(self, z: Floats) -> tuple[Floats, Floats]:
-        """Log density (n,), not normalised, and its gradient (n, d), of places (n, d)."""
-        y = self._whitened(self._warp(z))
-        features, powers = self._features(y)
-        slopes = features @ self._form
+    def log_density(self, z: Floats) -> Floats:
+        """Log density (n,), not normalised, of places (n, d)."""
+        y = self._whitened(self._straight(z))
+        features = self._features(y)
         d = y.shape[1]
-        gradient = -slopes[:, 1 : d + 1]
-        first = d + 1 + len(self._pairs[0])
-        pairs = slopes[:, d + 1 : first]
-        gradient -= (y[:, self._pairs[0]] * pairs) @ self._second + (
-            y[:, self._pairs[1]] * pairs
-        ) @ self._first
-        gradient -= self._higher_slopes(powers, slopes[:, first:]) @ self._wide.T
         beyond = np.maximum((y**2).sum(axis=1) / d - _TRUSTED, 0.0)
-        gradient -= (2 * beyond * (2 + beyond) / (1 + beyond) ** 2)[:, None] * y
-        density = -0.5 * (features * slopes).sum(axis=1) - 0.5 * (z**2).sum(axis=1)
-        density -= d * beyond**2 / (1 + beyond)
-        return density, self._warp.pulled(z, gradient @ self._inverse) - z
+        density = -0.5 * (features * (features @ self._form)).sum(axis=1) - 0.5 * (z**2).sum(axis=1)
+        return np.asarray(density - d * beyond**2 / (1 + beyond))
 
     def walk(
-        self, start: Floats, number: int, *, rng: np.random.Generator, temperature: float = 1.0
+        self,
+        start: Floats,
+        number: int,
+        *,
+        along: Curved,
+        rng: np.random.Generator,
+        temperature: float = 1.0,
     ) -> tuple[Floats, Floats]:
-        """Draws by Hamiltonian Monte Carlo, many chains side by side.
+        """Draws by random walks, many chains side by side, in coordinates that are straight along the valleys.
 
-        While they settle, their own spread sets the scales of the leaps, and how many are taken the length.
+        A step goes to √(1 - β²) e + β ξ with normal ξ, which a standard normal distribution of e would always let it; it
+        is taken as the density departs from that.
 
         Args:
             start: One place for each chain, shape (chain, d).
             number: Draws.
+            along: Gives the straight coordinates.
             rng: Source of randomness.
             temperature: The log density is divided by it: above 1 the walk reaches farther than the density.
 
@@ -102,47 +106,43 @@ class PolynomialSurrogate:
             Draws (number, d), and the log density there, divided.
 
         References:
-            Neal, Handbook of Markov Chain Monte Carlo (2011), chapter 5
+            Cotter, Roberts, Stuart & White, Stat. Sci. 28 (2013) 424, doi:10.1214/13-STS421 (the step)
         """
-        chains = _Chains(self, start, rng, temperature)
-        found: list[tuple[Floats, Floats]] = []
-        # A trajectory that flies off to where numbers end is not taken.
+
+        def at(e: Floats) -> tuple[Floats, Floats, Floats]:
+            z = along.bent(e)
+            density = within(self.log_density(z) / temperature, e)
+            return z, density, density + along.straight(z)[1] + 0.5 * (e**2).sum(axis=1)
+
+        e, found = along.straight(start)[0], []
+        # Draws of little weight may lie beyond.
+        e *= np.minimum(1.0, np.sqrt(e.shape[1] / np.maximum((e**2).sum(axis=1), 1e-300)))[:, None]
+        # Where numbers end no step is taken.
         with np.errstate(over="ignore", invalid="ignore"):
-            for _ in range(_SETTLING):
-                chains.scale()
-                for _ in range(_STAGE):
-                    chains.adapt(chains.trajectory())
-            chains.scale()
-            while len(found) * len(start) < number:
-                for _ in range(_BETWEEN):
-                    chains.trajectory()
-                found.append((chains.z, chains.density))
+            z, density, level = at(e)
+            for step in range(_SETTLING + _BETWEEN * -(-number // len(start))):
+                beta = _STEPS[step % len(_STEPS)]
+                there = np.sqrt(1 - beta**2) * e + beta * rng.standard_normal(e.shape)
+                z_there, density_there, level_there = at(there)
+                taken = np.log(rng.random(len(e))) < level_there - level
+                e[taken], z[taken] = there[taken], z_there[taken]
+                density[taken], level[taken] = density_there[taken], level_there[taken]
+                if step >= _SETTLING and (step - _SETTLING) % _BETWEEN == _BETWEEN - 1:
+                    found.append((z.copy(), density.copy()))
         places, densities = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return places[:number], densities[:number]
 
     def _whitened(self, warped: Floats) -> Floats:
         return np.asarray((warped - self._mean) @ self._inverse.T)
 
-    def _features(self, y: Floats) -> tuple[Floats, list[Floats]]:
-        """1, each coordinate, each product of two, higher powers of some, (n, feature); and the latter's factors."""
+    def _features(self, y: Floats) -> Floats:
+        """1, each coordinate, each product of two, higher powers of some, shape (n, feature)."""
         products = y[:, self._pairs[0]] * y[:, self._pairs[1]]
-        powers = [_raised(own) for own in (y @ self._wide).T]
+        powers = [np.vander(own, 5, increasing=True) for own in (y @ self._wide).T]
         higher = np.ones((len(y), len(self._powers)))
         for power, exponents in zip(powers, self._powers.T, strict=True):
             higher *= power[:, exponents]
-        return np.concatenate([np.ones((len(y), 1)), y, products, higher], axis=1), powers
-
-    def _higher_slopes(self, powers: list[Floats], factors: Floats) -> Floats:
-        """Derivatives of Σ factor × higher power by the wide directions, (n, direction)."""
-        result = np.empty((len(factors), len(powers)))
-        for k, own in enumerate(self._powers.T):
-            # A power of zero has no slope; what stands for the one below does not matter.
-            slopes = factors * own * powers[k][:, np.maximum(own - 1, 0)]
-            for j, exponents in enumerate(self._powers.T):
-                if j != k:
-                    slopes *= powers[j][:, exponents]
-            result[:, k] = slopes.sum(axis=1)
-        return result
+        return np.concatenate([np.ones((len(y), 1)), y, products, higher], axis=1)
 
 
 def _widest(covariance: Floats, scale: Floats) -> Floats:
@@ -158,53 +158,3 @@ def _higher_powers(number: int) -> NDArray[np.int64]:
         product for order in (3, 4) for product in combinations_with_replacement(range(number), order)
     ]
     return np.array([[product.count(k) for k in range(number)] for product in products])
-
-
-def _raised(t: Floats) -> Floats:
-    """Powers 0 to 4 of numbers (n,), shape (n, power)."""
-    return np.vander(t, 5, increasing=True)
-
-
-class _Chains:
-    """Where the chains of a walk are."""
-
-    def __init__(
-        self, surrogate: PolynomialSurrogate, start: Floats, rng: np.random.Generator, temperature: float
-    ) -> None:
-        self._surrogate, self._rng, self._temperature = surrogate, rng, temperature
-        self.z = start
-        self.density, self._gradient = self._log_density(start)
-        self._leap = _LEAP
-        self.scale()
-
-    def _log_density(self, z: Floats) -> tuple[Floats, Floats]:
-        density, gradient = self._surrogate.log_density(z)
-        return density / self._temperature, gradient / self._temperature
-
-    def scale(self) -> None:
-        """Leaps as wide as the chains lie apart in each direction."""
-        covariance = np.cov(self.z, rowvar=False)
-        d = len(covariance)
-        self._spread = np.linalg.cholesky(covariance + 1e-9 * np.trace(covariance) / d * np.eye(d))
-
-    def adapt(self, taken: float) -> None:
-        """Longer or shorter leaps, by the share of trajectories that was taken."""
-        self._leap *= 0.6 if taken < _TAKEN[0] else 1.15 if taken > _TAKEN[1] else 1.0
-        self._leap = min(self._leap, 2 * _LEAP)
-
-    def trajectory(self) -> float:
-        """One of each chain; the share that was taken."""
-        momentum = self._rng.standard_normal(self.z.shape)
-        leap = self._leap * self._rng.uniform(0.7, 1.2)
-        place, slope = self.z, self._gradient
-        push = momentum + 0.5 * leap * (slope @ self._spread)
-        for i in range(_LEAPS):
-            place = place + leap * (push @ self._spread.T)
-            reached, slope = self._log_density(place)
-            push = push + (leap if i < _LEAPS - 1 else 0.5 * leap) * (slope @ self._spread)
-        gain = reached - self.density - 0.5 * ((push**2).sum(axis=1) - (momentum**2).sum(axis=1))
-        taken = np.log(self._rng.random(len(self.z))) < gain
-        self.z = np.where(taken[:, None], place, self.z)
-        self._gradient = np.where(taken[:, None], slope, self._gradient)
-        self.density = np.where(taken, reached, self.density)
-        return float(taken.mean())
