@@ -16,11 +16,8 @@ from strainscope.profile import (
     Constraint,
     DepthProfile,
     DoubleGaussian,
-    Falling,
-    LogUniform,
     ParameterSpec,
     TiedDisorder,
-    Uniform,
 )
 from strainscope.profile.shape import Falling, LogUniform, Normal, Uniform
 

@@ -15,7 +15,8 @@ from strainscope.diffraction.polynomials import DType, constants, polynomials
 from strainscope.diffraction.stack import Coefficients, Stack, coefficients
 from strainscope.diffraction.sublayers import Sublayers
 
-_Item, _Found = TypeVar("_Item"), TypeVar("_Found")
+_Item = TypeVar("_Item")
+_Found = TypeVar("_Found")
 Floats = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 

@@ -44,5 +44,5 @@ class ProfileResponse:
             sums = [own @ column.T for own, column in zip(np.swapaxes(seen, 0, 1), self.columns[i], strict=True)]
             return np.asarray(sums[0] + sums[1], dtype=np.float64)
 
-        profile = np.stack(side_by_side(of_profile, range(len(weights))))
+        profile: Floats = np.stack(side_by_side(of_profile, range(len(weights))))
         return np.concatenate([profile, weights @ self.beside], axis=-1)

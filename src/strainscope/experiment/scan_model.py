@@ -182,7 +182,7 @@ class ScanModel:
 
     def expected(self, values: Floats) -> Floats:
         """Expected intensity (point,) for values of all parameters (parameter,)."""
-        return self._evaluate(values[None], self.sublayers(self._own(values[None])), None)[0][0]
+        return np.asarray(self._evaluate(values[None], self.sublayers(self._own(values[None])), None)[0][0])
 
     def expected_with_jacobian(self, values: Floats) -> tuple[Floats, Floats]:
         """Expected intensity (*, point) and its derivatives (*, point, parameter), values (*, parameter)."""

@@ -171,7 +171,7 @@ class Centres:
             curved = np.where(side == self._side[k], curved + np.log(1 - _PLAIN), -np.inf)
             steep = np.log(np.abs(np.diag(self.triangle[k]))).sum()
             straight = _log_heavy_tailed(self.start[k] + (z - self.place[k]) @ self.triangle[k].T)
-            return np.logaddexp(curved, straight + steep + np.log(_PLAIN))
+            return np.asarray(np.logaddexp(curved, straight + steep + np.log(_PLAIN)))
 
         parts = side_by_side(of_centre, range(len(self.place)))
         return np.asarray(logsumexp(np.stack(parts), axis=0) - np.log(len(self.place)))

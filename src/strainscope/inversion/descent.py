@@ -65,8 +65,8 @@ def descend(
 ) -> Descents:
     """Places of lower misfit, one for each start.
 
-    A descent ends when it comes together with a better one, and when it lies so far above the best that its last gain in
-    each step left would not bring it near.
+    A descent ends when it comes together with a better one, and when it lies so far above the best that its last gain
+    in each step left would not bring it near.
 
     Args:
         target: The posterior.

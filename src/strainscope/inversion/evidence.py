@@ -19,8 +19,8 @@ def log_normaliser(
 ) -> float:
     """ln of the integral of a density, by bridge sampling.
 
-    A distribution that bends with them learns from half of the draws; the other half, and as many of its own, are the two
-    ends of the bridge.
+    A distribution that bends with them learns from half of the draws; the other half, and as many of its own, are the
+    two ends of the bridge.
 
     Args:
         log_density: Gives the log density (n,) of places (n, d).

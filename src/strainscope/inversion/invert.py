@@ -305,7 +305,7 @@ def refine_all(
     def one(of: Target) -> Alike:
         return lambda z, misfit: alike(experiment, of.values(z), misfit, share=_DIFFERENT)
 
-    places, starts = coarse.place(inside), np.ones(len(inside), dtype=np.int64)
+    places, behind = coarse.place(inside), np.ones(len(inside), dtype=np.int64)
     for number, steps in ((len(places), settings.coarse_steps), (_HALFWAY, 2 * settings.coarse_steps)):
         round_ = descend(
             coarse,
@@ -315,9 +315,9 @@ def refine_all(
             alike=one(coarse),
             progress=lambda share: progress(0.4 * share),
         )
-        places, misfits, starts = round_.ends(starts[:number])
+        places, misfits, behind = round_.ends(behind[:number])
         order = np.argsort(misfits, kind="stable")
-        places, misfits, starts = places[order], misfits[order], starts[order]
+        places, misfits, behind = places[order], misfits[order], behind[order]
     kinds = alike(experiment, coarse.values(places), misfits, share=_DIFFERENT)
     worst = _WORST_RATIO * misfits.min() + _WORST
     kinds = [kind for kind in kinds if misfits[kind[0]] <= worst][:_MOST_SURVIVORS]
@@ -329,7 +329,7 @@ def refine_all(
         alike=one(target),
         progress=lambda share: progress(0.4 + 0.5 * share),
     )
-    z, misfits, behind = then.ends(np.array([starts[kind].sum() for _, kind in kinds]))
+    z, misfits, behind = then.ends(np.array([behind[kind].sum() for _, kind in kinds]))
     kinds = alike(experiment, target.values(z), misfits)
     kinds = [kind for kind in kinds if misfits[kind[0]] <= _WORST_RATIO * misfits.min() + _WORST]
     units = np.clip(problem.prior.to_unit(target.values(z[[lead for lead, _ in kinds]])), 1e-3, 1 - 1e-3)

@@ -29,7 +29,7 @@ _REACH = (3.0, 12.0)
 
 
 def within(log_density: Floats, e: Floats) -> Floats:
-    """Log densities (n,) that are nothing far out in straight coordinates (n, d): polynomials may be low again there."""
+    """Log densities (n,), nothing far out in straight coordinates (n, d), where polynomials may be low again."""
     return np.where((e**2).sum(axis=1) < _REACH[0] * e.shape[1] + _REACH[1], log_density, -np.inf)
 
 
@@ -92,7 +92,7 @@ class PolynomialSurrogate:
     ) -> tuple[Floats, Floats]:
         """Draws by random walks, many chains side by side, in coordinates that are straight along the valleys.
 
-        A step goes to √(1 - β²) e + β ξ with normal ξ, which a standard normal distribution of e would always let it; it
+        A step goes to √(1 - β²) e + β ξ with normal ξ, which a standard normal distribution of e would always allow; it
         is taken as the density departs from that.
 
         Args:

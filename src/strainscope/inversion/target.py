@@ -193,7 +193,7 @@ class Target:
         n_profile = problem.model.experiment.slices["profile"].stop
 
         def slope(residual: Floats) -> Floats:
-            return self._shortened(residual)[1] / np.sqrt(self.spread)
+            return np.asarray(self._shortened(residual)[1] / np.sqrt(self.spread))
 
         found = problem.by_profile(self.values(z), features.depth, weights, slope)
         by_warp = np.linalg.inv(features.warp.jacobian(z)[:, others[:, None], others])
