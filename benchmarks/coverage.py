@@ -22,8 +22,11 @@ from strainscope.estimator.proposal import ScanProposal
 from strainscope.estimator.shipped import estimator_path
 from strainscope.inversion import SearchSettings
 from strainscope.inversion.invert import Explanation, explain
-from strainscope.inversion.problem import prepare
+from strainscope.inversion.problem import Problem, prepare
 from strainscope.measurement import LabSimulator
+from strainscope.measurement.scans import Instruments
+from strainscope.measurement.settings import LabSettings
+from strainscope.measurement.simulate import BLOCK
 from strainscope.sample import Sample, load_sample
 from strainscope.scan import Scan
 
@@ -42,45 +45,20 @@ def main() -> int:
     given = parser.parse_args()
     if not given.report:
         _run(given.file, range(given.first, given.number, given.every))
-    _report([json.loads(line) for line in given.file.read_text(encoding="utf-8").splitlines()])
+    _report(lines_of(given.file))
     return 0
 
 
 def _run(file: Path, wanted: range) -> None:
-    sample = load_sample(SAMPLE)
-    simulator = LabSimulator(sample, seed=SEED)
-    known, instruments = simulator.conditions(0)
-    points = simulator.points(known, instruments)
-    proposal = ScanProposal(load_estimator(estimator_path(ESTIMATOR)), sample, name=ESTIMATOR)
-    done = set()
-    if file.exists():
-        done = {json.loads(line)["scan"] for line in file.read_text(encoding="utf-8").splitlines()}
+    cases, done = LabScans(), {line["scan"] for line in lines_of(file)}
     for i in wanted:
         if i in done:
             continue
-        angle, nearly, target = points[i]
         rng = np.random.default_rng(i)
-        truth = simulator.targets.experiment_values(target[None], np.array([instruments.counts[i]]))[0]
-        scan = Scan(
-            angle=angle,
-            intensity=np.round(nearly),
-            axis="delta-theta-arcsec",
-            intensity_kind="counts",
-            name=f"scan {i}",
-        )
-        scan = replace(scan, intensity=rng.poisson(_converged(scan, sample, truth)).astype(np.float64))
+        scan, truth = cases.scan(i, rng=rng)
         began = time.process_time()
         try:
-            found = explain(
-                scan,
-                sample.experiment(),
-                bounds=sample.bounds(),
-                held=sample.held(),
-                start=sample.start(),
-                settings=SearchSettings(model_error=0.0),
-                rng=rng,
-                proposal=proposal,
-            )
+            found = cases.explain(scan, rng=rng)
         except ValueError as error:
             line = {"scan": i, "refused": str(error)}
         else:
@@ -89,9 +67,77 @@ def _run(file: Path, wanted: range) -> None:
             out.write(json.dumps(line) + "\n")
 
 
-def _converged(scan: Scan, sample: Sample, truth: np.ndarray) -> np.ndarray:
-    """Expected counts to far below the noise of any scan here: those made for training err by up to 1e-3."""
-    problem = prepare(
+def lines_of(file: Path) -> list[dict]:
+    """What is known so far."""
+    return (
+        [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+    )
+
+
+class LabScans:
+    """Scans of the sample as laboratories measure them, and how they are inverted.
+
+    Args:
+        seed: Of the simulator.
+        settings: How scans are measured.
+    """
+
+    def __init__(self, *, seed: int = SEED, settings: LabSettings | None = None) -> None:
+        self.sample = load_sample(SAMPLE)
+        self._simulator = LabSimulator(self.sample, settings, seed=seed)
+        self._proposal = ScanProposal(load_estimator(estimator_path(ESTIMATOR)), self.sample, name=ESTIMATOR)
+        self._blocks: dict[int, tuple[list, Instruments]] = {}
+
+    def expected(self, i: int) -> tuple[Scan, np.ndarray]:
+        """Scan i without noise, and the values of all parameters behind it."""
+        block, place = divmod(i, BLOCK)
+        if block not in self._blocks:
+            known, instruments = self._simulator.conditions(block)
+            self._blocks[block] = list(self._simulator.points(known, instruments)), instruments
+        points, instruments = self._blocks[block]
+        angle, nearly, target = points[place]
+        truth = self._simulator.targets.experiment_values(
+            target[None], np.array([instruments.counts[place]])
+        )[0]
+        scan = Scan(
+            angle=angle,
+            intensity=np.round(nearly),
+            axis="delta-theta-arcsec",
+            intensity_kind="counts",
+            name=f"scan {i}",
+        )
+        return replace(scan, intensity=converged(scan, self.sample, truth)), truth
+
+    def scan(self, i: int, *, rng: np.random.Generator) -> tuple[Scan, np.ndarray]:
+        """Scan i, and the values of all parameters behind it."""
+        scan, truth = self.expected(i)
+        return replace(scan, intensity=rng.poisson(scan.intensity).astype(np.float64)), truth
+
+    def explain(self, scan: Scan, *, rng: np.random.Generator) -> Explanation:
+        """What explains a scan.
+
+        Raises:
+            ValueError: a scan that cannot be inverted.
+        """
+        return explain(
+            scan,
+            self.sample.experiment(),
+            bounds=self.sample.bounds(),
+            held=self.sample.held(),
+            start=self.sample.start(),
+            settings=SearchSettings(model_error=0.0),
+            rng=rng,
+            proposal=self._proposal,
+        )
+
+    def problem(self, scan: Scan) -> Problem:
+        """A scan prepared as `explain` does."""
+        return prepared(scan, self.sample)
+
+
+def prepared(scan: Scan, sample: Sample) -> Problem:
+    """A scan prepared without a model error."""
+    return prepare(
         scan,
         sample.experiment(),
         bounds=sample.bounds(),
@@ -99,7 +145,11 @@ def _converged(scan: Scan, sample: Sample, truth: np.ndarray) -> np.ndarray:
         start=sample.start(),
         model_error=0.0,
     )
-    model = problem.model
+
+
+def converged(scan: Scan, sample: Sample, truth: np.ndarray) -> np.ndarray:
+    """Expected counts to far below the noise of any scan here: those made for training err by up to 1e-3."""
+    model = prepared(scan, sample).model
     finer = replace(
         model,
         experiment=replace(model.experiment, tolerance=1e-6),
