@@ -85,11 +85,11 @@ class LabScans:
     def __init__(self, *, seed: int = SEED, settings: LabSettings | None = None) -> None:
         self.sample = load_sample(SAMPLE)
         self._simulator = LabSimulator(self.sample, settings, seed=seed)
-        self._proposal = ScanProposal(load_estimator(estimator_path(ESTIMATOR)), self.sample, name=ESTIMATOR)
+        self.proposal = ScanProposal(load_estimator(estimator_path(ESTIMATOR)), self.sample, name=ESTIMATOR)
         self._blocks: dict[int, tuple[list, Instruments]] = {}
 
-    def expected(self, i: int) -> tuple[Scan, np.ndarray]:
-        """Scan i without noise, and the values of all parameters behind it."""
+    def expected(self, i: int) -> tuple[Scan, np.ndarray, np.ndarray]:
+        """Scan i without noise but in whole counts, the expected ones, and the values of all parameters behind it."""
         block, place = divmod(i, BLOCK)
         if block not in self._blocks:
             known, instruments = self._simulator.conditions(block)
@@ -106,12 +106,12 @@ class LabScans:
             intensity_kind="counts",
             name=f"scan {i}",
         )
-        return replace(scan, intensity=converged(scan, self.sample, truth)), truth
+        return scan, converged(scan, self.sample, truth), truth
 
     def scan(self, i: int, *, rng: np.random.Generator) -> tuple[Scan, np.ndarray]:
         """Scan i, and the values of all parameters behind it."""
-        scan, truth = self.expected(i)
-        return replace(scan, intensity=rng.poisson(scan.intensity).astype(np.float64)), truth
+        scan, expected, truth = self.expected(i)
+        return replace(scan, intensity=rng.poisson(expected).astype(np.float64)), truth
 
     def explain(self, scan: Scan, *, rng: np.random.Generator) -> Explanation:
         """What explains a scan.
@@ -127,7 +127,7 @@ class LabScans:
             start=self.sample.start(),
             settings=SearchSettings(model_error=0.0),
             rng=rng,
-            proposal=self._proposal,
+            proposal=self.proposal,
         )
 
     def problem(self, scan: Scan) -> Problem:

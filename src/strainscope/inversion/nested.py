@@ -39,6 +39,8 @@ _INSIDE = 1e-15
 # last. What was drawn to find the shells is dropped, so that neither can bias what comes out. Four networks of the
 # library's size, and shells down to a hundredth, took 13 times as long as the curves that they saved.
 _NETWORKS, _LAST_SHELL = 1, 0.5
+# Curves at most: a single draw of large weight would ask for many more.
+_MOST = 150_000
 _NETWORK = {"hidden_layer_sizes": (50, 20), "max_iter": 100, "tol": 1e-4, "n_iter_no_change": 5}
 
 
@@ -141,7 +143,7 @@ def nested_draws(
         target: The posterior.
         around: Draws known so far, one set a mode; they say where to look, not what is found.
         live: Live points.
-        wanted: Effective draws.
+        wanted: Effective draws; fewer where they would take too many curves.
         seed: Of the sampler.
 
     Raises:
@@ -170,7 +172,9 @@ def nested_draws(
     with warnings.catch_warnings():
         # A network that is not trained to the end costs draws, not truth.
         warnings.filterwarnings("ignore", message="Stochastic Optimizer: Maximum iterations")
-        sampler.run(f_live=_LAST_SHELL, n_eff=wanted, verbose=False, discard_exploration=True)
+        sampler.run(
+            f_live=_LAST_SHELL, n_eff=wanted, n_like_max=_MOST, verbose=False, discard_exploration=True
+        )
     points, log_weight, _ = sampler.posterior()
     return WeightedDraws(
         z=mixture.place(np.asarray(points)),

@@ -1,0 +1,406 @@
+"""Whether both profiles are found where two explain one scan, and with the right odds.
+
+The phase of a reflected wave is lost, so that two distinct profiles may have the same rocking curve within the noise.
+`build` looks for such pairs: descents on the noise-free curve of a drawn profile, from its turned and shifted variants
+and from what an estimator proposes, that end at another mode (`inversion.modes.alike`) of nearly no misfit and of some
+weight, with a barrier between both. `run` counts photons for one profile of each pair, chosen at random, inverts the
+scan, and compares the odds of both with nested sampling that looks around both, twice. Results go to a file, a line for
+each case, so that a run that was stopped goes on.
+
+Run: python -m benchmarks.two_modes build [--number 40] [--first 0]
+     python -m benchmarks.two_modes run FILE [--number 40] [--report]
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from benchmarks.coverage import LabScans, converged, lines_of, prepared
+from benchmarks.gold import Gold, fast_draws, gold_of, parts, regions, target_of, weights
+from strainscope.inversion.descent import descend
+from strainscope.inversion.invert import Explanation
+from strainscope.inversion.modes import alike, nearest_fit
+from strainscope.inversion.problem import Problem
+from strainscope.inversion.proposal import proposed_starts
+from strainscope.inversion.refine import Fit
+from strainscope.inversion.sampling import sample
+from strainscope.inversion.target import Target, log_density
+from strainscope.measurement.settings import LabSettings
+from strainscope.scan import Scan
+
+CASES = Path(__file__).with_name("two_modes.json")
+SEED = 78
+# Few counts, much background and cut scans leave more than one profile.
+SETTINGS = LabSettings(counts=(1e3, 1e6), background=(1e-5, 1e-2), whole_share=0.4, step_arcsec=(4.0, 20.0))
+# Proposed and random starts, steps of both rounds, descents of the second, and the gains at which they end.
+PROPOSED, SHIFTED, STEPS, SURVIVORS, GAINS = 12, (0.5, 1.0), (8, 25), 12, (0.5, 0.02)
+# A pair: misfit to the curve, least weight as far as curvatures tell, and the barrier in the sum of squares of scan and
+# prior, along a path of so many places that is relaxed so often.
+MISFIT, LEAST_WEIGHT, BARRIER, PLACES, RELAXED = 3.0, 0.02, 4.0, 13, 15
+DAMPINGS = 10.0 ** np.arange(-1.0, 5.0)
+# What is asked for: both found in so many cases, weights within so much of gold's.
+BAR, WEIGHTS = 0.95, 0.10
+# Gold's own two runs may differ by this much, or it is no measure.
+UNSURE = 0.05
+# Profiles count as found if some of so many draws are alike to them.
+DRAWS = 2000
+# Effective draws and curves around each profile by which nested sampling knows where to look, and its own draws.
+AROUND, WANTED = (300.0, 3000), 2000.0
+
+
+def main() -> int:
+    """Build the cases, or invert what is missing; with --report, say what came out."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.two_modes", description=__doc__)
+    parser.add_argument("task", choices=("build", "run"))
+    parser.add_argument("file", type=Path, nargs="?", help="where results go")
+    parser.add_argument("--first", type=int, default=0, help="first candidate or case (0)")
+    parser.add_argument("--number", type=int, default=40, help="cases in all (40)")
+    parser.add_argument("--every", type=int, default=1, help="take each so many'th case (1)")
+    parser.add_argument("--report", action="store_true", help="only report")
+    given = parser.parse_args()
+    with threadpool_limits(limits=1):
+        if given.task == "build":
+            _build(given.first, given.number)
+            return 0
+        if given.file is None:
+            parser.error("run needs a file for the results")
+        if not given.report:
+            _run(given.file, range(given.first, given.number, given.every))
+    _report(lines_of(given.file))
+    return 0
+
+
+# Cases
+
+
+def _build(first: int, number: int) -> None:
+    """Add pairs to the file until it holds enough; it knows which candidates were looked at."""
+    known = json.loads(CASES.read_text(encoding="utf-8")) if CASES.exists() else {"looked_at": 0, "cases": []}
+    scans = LabScans(seed=SEED, settings=SETTINGS)
+    candidate = max(first, known["looked_at"])
+    while len(known["cases"]) < number:
+        case = _pair(scans, candidate)
+        if case is not None:
+            known["cases"].append(case)
+        candidate += 1
+        known["looked_at"] = candidate
+        rows = ",\n".join(json.dumps(own) for own in known["cases"])
+        text = f'{{"looked_at": {candidate}, "cases": [\n{rows}\n]}}\n'
+        CASES.write_text(text, encoding="utf-8")
+        print(f"{len(known['cases'])} pairs in {candidate} candidates", flush=True)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Ends:
+    """Where descents ended, in the coordinates of the target, (end, d), and their misfits."""
+
+    z: np.ndarray
+    misfit: np.ndarray
+
+
+def _pair(scans: LabScans, candidate: int) -> dict | None:
+    """The drawn profile and the other one that explains its curve best, if there is one."""
+    scan, expected, truth = scans.expected(candidate)
+    problem = noise_free(scans.problem(scan), expected)
+    target, rng = Target(problem), np.random.default_rng([SEED, candidate])
+    ends = _descents(scans, scan, target, truth, rng)
+    values, experiment = target.values(ends.z), problem.model.experiment
+    # The last descent began at the truth; its kind is the first.
+    order = ends.misfit.copy()
+    order[-1] = -1.0
+    own = ends.z[-1]
+    best = None
+    for lead, _ in alike(experiment, values, order)[1:]:
+        other = ends.z[lead]
+        misfit = float((target.residuals(other[None]) ** 2).sum())
+        odds = _log_odds(target, own, other)
+        if misfit > MISFIT or abs(odds) > -np.log(LEAST_WEIGHT):
+            continue
+        height = barrier(target, own, other)
+        if height >= BARRIER and (best is None or height > best["barrier"]):
+            best = {"misfit": misfit, "log_odds": odds, "barrier": height, "other": values[lead]}
+    if best is None:
+        return None
+    names = problem.prior.names
+    return {
+        "candidate": candidate,
+        "counts": round(float(expected.max()), 1),
+        "points": len(scan.angle),
+        "angle": [float(scan.angle[0]), float(scan.angle[-1])],
+        **{key: round(best[key], 3) for key in ("misfit", "log_odds", "barrier")},
+        "profiles": [
+            {name: float(f"{value:.8g}") for name, value in zip(names, own_values, strict=True)}
+            for own_values in (truth, best["other"])
+        ],
+    }
+
+
+def noise_free(problem: Problem, expected: np.ndarray) -> Problem:
+    """The problem with expected counts, which need not be whole, in the place of counts."""
+    own = problem.measurements[0]
+    return replace(
+        problem,
+        measurements=(replace(own, likelihood=replace(own.likelihood, intensity=expected)),),
+    )
+
+
+def _descents(
+    scans: LabScans, scan: Scan, target: Target, truth: np.ndarray, rng: np.random.Generator
+) -> _Ends:
+    """Ends of descents: distinct ones, and that from the truth as the last."""
+    problem = target.problem
+    coarse, experiment = Target(problem.coarse), problem.model.experiment
+    own = target.place(truth[None])
+    starts = np.concatenate(
+        [
+            target.place(
+                proposed_starts(problem, scan, scans.proposal, draws=2048, starts=PROPOSED, rng=rng)
+            ),
+            *_variants(target, own, rng),
+        ]
+    )
+    z, misfit = descend(coarse, starts, steps=STEPS[0], tolerance=GAINS[0])
+    leads = [kind[0] for kind in alike(experiment, coarse.values(z), misfit, share=0.25)]
+    leads = [k for k in leads if misfit[k] <= 3 * misfit.min() + 60][:SURVIVORS]
+    z, misfit = descend(target, np.concatenate([z[leads], own]), steps=STEPS[1], tolerance=GAINS[1])
+    return _Ends(z=z, misfit=misfit)
+
+
+def _variants(target: Target, own: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Profiles with one parameter turned over within its range, then shifted at random; place (1, d)."""
+    n_profile = target.problem.model.experiment.slices["profile"].stop
+    profile = np.flatnonzero(target.problem.prior.free < n_profile)
+    turned = np.repeat(own, len(profile), axis=0)
+    turned[np.arange(len(profile)), profile] *= -1
+    yield turned
+    for width in SHIFTED:
+        shifted = np.repeat(own, 6, axis=0)
+        shifted[:, profile] += width * rng.standard_normal((6, len(profile)))
+        yield shifted
+
+
+def _log_odds(target: Target, first: np.ndarray, second: np.ndarray) -> float:
+    """ln of the second's weight over the first's, from heights and curvatures at two maxima (d,)."""
+    logs = []
+    for place in (first, second):
+        residuals, jacobian = target.linearised(place)
+        logs.append(-0.5 * float(residuals @ residuals) - 0.5 * np.linalg.slogdet(jacobian.T @ jacobian)[1])
+    return logs[1] - logs[0]
+
+
+def barrier(target: Target, first: np.ndarray, second: np.ndarray) -> float:
+    """How far the misfit rises above the worse end on the best path between two places (d,) that was found.
+
+    Places along the path fall across it, by damped Gauss-Newton steps, and are spread evenly again.
+
+    References:
+        E, Ren & Vanden-Eijnden, Phys. Rev. B 66 (2002) 052301 (string method)
+    """
+    path = first + np.linspace(0, 1, PLACES)[:, None] * (second - first)
+    lowest = np.inf
+    for _ in range(RELAXED):
+        misfit = -2 * log_density(path, target.residuals(path))
+        lowest = min(lowest, float(misfit.max() - max(misfit[0], misfit[-1])))
+        if lowest < BARRIER:
+            break
+        path = _spread_evenly(_relaxed(target, path, misfit))
+    return lowest
+
+
+def _relaxed(target: Target, path: np.ndarray, misfit: np.ndarray) -> np.ndarray:
+    """All but the ends a step across the path (place, d) down."""
+    inner = np.arange(1, len(path) - 1)
+    steps = []
+    for k in inner:
+        along = path[k + 1] - path[k - 1]
+        across = np.linalg.svd(along[None])[2][1:].T
+        residuals, jacobian = target.linearised(path[k])
+        reduced = jacobian @ across
+        square, slope = reduced.T @ reduced, reduced.T @ residuals
+        damped = square + DAMPINGS[:, None, None] * np.eye(len(square))
+        steps.append(
+            path[k]
+            - np.linalg.solve(damped, np.tile(slope, (len(DAMPINGS), 1))[..., None])[..., 0] @ across.T
+        )
+    tried = np.concatenate(steps)
+    reached = np.nan_to_num(-2 * log_density(tried, target.residuals(tried)), nan=np.inf).reshape(
+        len(inner), -1
+    )
+    best = reached.argmin(axis=1)
+    moved = path.copy()
+    for row, k in enumerate(inner):
+        if reached[row, best[row]] < misfit[k]:
+            moved[k] = steps[row][best[row]]
+    return moved
+
+
+def _spread_evenly(path: np.ndarray) -> np.ndarray:
+    length = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1)))
+    even = np.linspace(0, length[-1], len(path))
+    return np.stack([np.interp(even, length, column) for column in path.T], axis=1)
+
+
+# Runs
+
+
+def _run(file: Path, wanted: range) -> None:
+    known = json.loads(CASES.read_text(encoding="utf-8"))["cases"]
+    scans = LabScans(seed=SEED, settings=SETTINGS)
+    done = {line["case"] for line in lines_of(file)}
+    for i in wanted:
+        if i in done or i >= len(known):
+            continue
+        line = {"case": i} | _inverted(scans, known[i], np.random.default_rng([SEED, i, 1]))
+        with file.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(line) + "\n")
+
+
+def _inverted(scans: LabScans, case: dict, rng: np.random.Generator) -> dict:
+    """What is found where photons are counted for one of both profiles."""
+    bare, _, truth = scans.expected(case["candidate"])
+    names = prepared(bare, scans.sample).prior.names
+    profiles = np.array([[own[name] for name in names] for own in case["profiles"]])
+    if not np.allclose(profiles[0], truth, rtol=1e-6, atol=1e-9):
+        raise ValueError(f"candidate {case['candidate']} is another one by now; build the cases anew.")
+    chosen = int(rng.integers(2))
+    expected = converged(bare, scans.sample, profiles[chosen])
+    scan = replace(bare, intensity=rng.poisson(expected).astype(np.float64))
+    told = {"candidate": case["candidate"], "counts": float(scan.intensity.max()), "made_of": chosen}
+    began = time.process_time()
+    try:
+        found = scans.explain(scan, rng=rng)
+    except ValueError as error:
+        return told | {"refused": str(error)}
+    told |= {
+        "seconds": round(time.process_time() - began, 2),
+        "modes": [round(m.weight, 4) for m in found.modes],
+    }
+    target = target_of(found)
+    peaks, misfit = descend(target, target.place(profiles), steps=STEPS[1], tolerance=GAINS[1])
+    told["misfits"] = [round(float(own), 2) for own in misfit]
+    if _is_like(target, target.values(peaks)[:1], target.values(peaks)[1:]):
+        return told | {"merged": True}
+    return told | _found(target, found, profiles, peaks, rng) | _odds(target, found, peaks, rng)
+
+
+def _is_like(target: Target, profile: np.ndarray, others: np.ndarray) -> bool:
+    """Whether any of some profiles (n, parameter) is alike to one (1, parameter)."""
+    costs = np.append(0.0, np.ones(len(others)))
+    kinds = alike(target.problem.model.experiment, np.concatenate([profile, others]), costs)
+    return len(kinds[0][1]) > 1
+
+
+def _found(
+    target: Target, found: Explanation, profiles: np.ndarray, peaks: np.ndarray, rng: np.random.Generator
+) -> dict:
+    """Whether each profile, or the maximum of the posterior that noise made of it, is a mode or among the draws."""
+    fits = np.array([mode.fit.values for mode in found.modes])
+    fast = fast_draws(found)
+    drawn = fast.z[rng.choice(len(fast.z), DRAWS, p=np.exp(fast.log_weight))]
+    sought = [np.stack(pair) for pair in zip(profiles, target.values(peaks), strict=True)]
+    return {
+        "as_modes": [any(_is_like(target, own[None], fits) for own in pair) for pair in sought],
+        "among_draws": [
+            any(_is_like(target, own[None], target.values(drawn)) for own in pair) for pair in sought
+        ],
+    }
+
+
+def _odds(target: Target, found: Explanation, peaks: np.ndarray, rng: np.random.Generator) -> dict:
+    """Weights of both profiles, first and second, and of other modes, by the draws and by nested sampling, twice."""
+    fits = _fits(target, found, peaks)
+    fast = fast_draws(found)
+    region = regions(target, fits, fast)
+    others = parts(fast, np.where(region < 2, -1, region))[1:] if (region < 2).any() else parts(fast, region)
+    runs = [
+        _gold_around(target, fits, peaks, others, order, rng)
+        for order in (np.array([0, 1]), np.array([1, 0]))
+    ]
+    return {
+        "fast": weights(fast, region, len(fits)),
+        "gold": [weights(run.draws, regions(target, fits, run.draws), len(fits)) for run in runs],
+        "evidence": [round(own.log_evidence, 3) for own in (fast, *(run.draws for run in runs))],
+        "effective": [round(own.effective, 1) for own in (fast, *(run.draws for run in runs))],
+        "gold_seconds": [round(run.seconds, 2) for run in runs],
+    }
+
+
+def _fits(target: Target, found: Explanation, peaks: np.ndarray) -> list[Fit]:
+    """Both profiles, and the modes that are neither: only the values of these fits are used."""
+    fits = [replace(found.modes[0].fit, values=own) for own in target.values(peaks)]
+    for mode in found.modes:
+        known = np.array([fit.values for fit in fits])
+        if not any(_is_like(target, own[None], mode.fit.values[None]) for own in known):
+            fits.append(mode.fit)
+    return fits
+
+
+def _gold_around(
+    target: Target,
+    fits: Sequence[Fit],
+    peaks: np.ndarray,
+    others: list,
+    order: np.ndarray,
+    rng: np.random.Generator,
+) -> Gold:
+    """Nested sampling that looks around both maxima, of draws that know of one each, whatever was found before."""
+    experiment = target.problem.model.experiment
+
+    def nearest(z: np.ndarray) -> np.ndarray:
+        return nearest_fit(experiment, fits, target.values(z))
+
+    around = []
+    for k in order:
+        drawn = sample(
+            target, peaks[[k]], nearest, regions=len(fits), wanted=AROUND[0], most=AROUND[1], rng=rng
+        )
+        inside = drawn.region == k
+        around.append(
+            replace(drawn.draws, z=drawn.draws.z[inside], log_weight=drawn.draws.log_weight[inside])
+        )
+    return gold_of(target, [*around, *others], seed=int(rng.integers(2**31)), wanted=WANTED)
+
+
+def _report(lines: list[dict]) -> None:
+    """Shares of the cases in which both are found, and whose weights agree."""
+    sure = [line for line in lines if "gold" in line]
+    pair = [np.array([own[:2] for own in line["gold"]]) for line in sure]
+    apart = np.array([np.abs(own[0] - own[1]).max() for own in pair])
+    gold = np.array([own.mean(axis=0) for own in pair]).reshape(-1, 2)
+    single, unsure = gold.min(axis=1) < LEAST_WEIGHT, apart > UNSURE
+    print(
+        f"{len(lines)} cases, {sum('refused' in line for line in lines)} refused, "
+        f"{sum('merged' in line for line in lines)} that noise made one, {single.sum()} whose second profile has less "
+        f"than {LEAST_WEIGHT:.0%} by gold: all left out"
+    )
+    left = [line for line, out in zip(sure, single, strict=True) if not out]
+    for name in ("as_modes", "among_draws"):
+        both = np.array([all(line[name]) for line in left])
+        print(f"both {name.replace('_', ' ')}: {both.sum()} of {len(both)} (bar {BAR:.0%})")
+    both = [all(a or b for a, b in zip(line["as_modes"], line["among_draws"], strict=True)) for line in left]
+    print(f"both one way or the other: {sum(both)} of {len(both)} (bar {BAR:.0%})")
+    measured = ~single & ~unsure
+    fast = np.array([line["fast"][:2] for line in sure]).reshape(-1, 2)
+    off = np.abs(fast - gold).max(axis=1)[measured]
+    print(
+        f"weights within {100 * WEIGHTS:.0f} points of gold's: {(off <= WEIGHTS).sum()} of {len(off)} (bar {BAR:.0%}); "
+        f"left out {(~single & unsure).sum()} of which gold's own two runs differ by more than {100 * UNSURE:.0f}"
+    )
+    for k in np.flatnonzero(~single):
+        line = sure[k]
+        print(
+            f"  case {line['case']:3d}  {line['counts']:10.0f} counts  gold {line['gold'][0][:2]} {line['gold'][1][:2]}"
+            f"  fast {line['fast'][:2]}  modes {line['as_modes']}  draws {line['among_draws']}"
+            f"  {line['seconds']:.0f} s, gold {sum(line['gold_seconds']) / 2:.0f} s"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
