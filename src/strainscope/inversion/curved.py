@@ -112,7 +112,7 @@ class Curved:
     def log_density(self, z: Floats) -> Floats:
         """ln of its density at places (n, d)."""
         d = z.shape[1]
-        y = np.linalg.solve(self.axes.T, (z - self.mean).T).T
+        y = np.asarray(np.linalg.solve(self.axes.T, (z - self.mean).T).T, dtype=np.float64)
         values = self.terms(y)
         stretch = _limited(values @ self.stretches, self.stretches[0])
         e = (y - values @ self.moves - y @ self.follows.T) / np.exp(stretch)
@@ -196,4 +196,4 @@ def _sides(rest: Floats, share: Floats) -> Floats:
     for below in (rest < 0, rest >= 0):
         weight = share[:, None] * below
         sides.append(np.sqrt((weight * rest**2).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-300)))
-    return np.clip(sides, *_SIDES)
+    return np.asarray(np.clip(sides, *_SIDES), dtype=np.float64)
