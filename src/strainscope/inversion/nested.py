@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.cluster.vq import kmeans2
 from scipy.special import logsumexp, ndtri
 
 from strainscope.inversion.curved import Curved
@@ -32,6 +33,8 @@ Floats = NDArray[np.float64]
 
 # Shares of the prior and of normal distributions in the mixture, and how much wider than the draws the latter are.
 _PRIOR_SHARE, _NORMAL_SHARE, _WIDER = 0.1, 0.2, 1.6
+# The rest bends: with all draws of a mode, and with the pieces that they fall into, so many at a time.
+_PIECES, _LEARNT = (1, 2, 3), 4000
 # Sets of fewer draws, in dimensions, are left out; weights are flattened until so many count, in dimensions.
 _LEAST_DRAWS, _LEAST_EFFECTIVE = 4, 10
 _INSIDE = 1e-15
@@ -111,17 +114,44 @@ class CubeMixture:
 
 
 def mixture_around(draws: Sequence[WeightedDraws]) -> CubeMixture:
-    """The prior, and around each of some sets of draws a distribution that bends with them and a wide normal one."""
+    """The prior, and around each of some sets of draws a wide normal distribution and some that bend with them."""
     d = draws[0].z.shape[1]
-    parts: list[Part] = [Normal(mean=np.zeros(d), triangle=np.eye(d))]
+    shares, parts = [_PRIOR_SHARE], list[Part]([Normal(mean=np.zeros(d), triangle=np.eye(d))])
     for own in draws:
         share = _flattened(own)
         covariance = np.atleast_2d(np.cov(own.z, rowvar=False, aweights=share))
         covariance += 1e-9 * np.trace(covariance) / d * np.eye(d)
-        triangle = np.asarray(_WIDER * np.linalg.cholesky(covariance))
-        parts += [Normal(mean=share @ own.z, triangle=triangle), Curved.around(own.z, share)]
-    each = np.array([_NORMAL_SHARE, 1 - _PRIOR_SHARE - _NORMAL_SHARE]) / len(draws)
-    return CubeMixture(share=np.append(_PRIOR_SHARE, np.tile(each, len(draws))), parts=tuple(parts))
+        shares.append(_NORMAL_SHARE / len(draws))
+        triangle = np.asarray(_WIDER * np.linalg.cholesky(covariance), dtype=np.float64)
+        parts.append(Normal(mean=share @ own.z, triangle=triangle))
+        for number in _PIECES:
+            inside = [label for label in _cut(own.z, share, number) if _enough(share[label], d)]
+            whole = sum(float(share[label].sum()) for label in inside)
+            for label in inside:
+                weight = float(share[label].sum())
+                shares.append(weight / whole / len(draws))
+                parts.append(Curved.around(own.z[label], share[label] / weight))
+    # What is left by the others is that of all that bend.
+    bending = np.array([isinstance(part, Curved) for part in parts])
+    share = np.array(shares)
+    share[bending] *= (1 - share[~bending].sum()) / max(share[bending].sum(), 1e-300)
+    return CubeMixture(share=share / share.sum(), parts=tuple(parts))
+
+
+def _cut(z: Floats, share: Floats, number: int) -> list[NDArray[np.bool_]]:
+    """Masks of draws that lie together, so many: one bent shape may not do for a valley that forks or closes."""
+    if number == 1:
+        return [np.ones(len(z), dtype=np.bool_)]
+    rng = np.random.default_rng(0)
+    alike = z[rng.choice(len(z), _LEARNT, p=share)]
+    middles, _ = kmeans2(alike, number, minit="++", rng=rng)
+    nearest = np.argmin(((z[:, None] - middles) ** 2).sum(axis=-1), axis=1)
+    return [nearest == k for k in range(number)]
+
+
+def _enough(share: Floats, d: int) -> bool:
+    """Whether weights of draws are even enough to tell a shape by."""
+    return bool(share.sum() > 0) and float(share.sum() ** 2 / (share**2).sum()) > _LEAST_DRAWS * d
 
 
 def _flattened(draws: WeightedDraws) -> Floats:
