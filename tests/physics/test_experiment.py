@@ -120,6 +120,27 @@ def test_jacobian_is_that_of_the_curve_with_its_cells_chosen_anew():
         assert np.linalg.norm(change / expected) < 0.01 * np.linalg.norm(jacobian[:, i] / expected)
 
 
+@each_case
+def test_the_response_to_a_profile_is_the_jacobian(case):
+    """Strain and E between close depths, along a parameter: what the exact derivatives say, weighted over the points."""
+    model, values = model_of(case)
+    where = model.experiment.slices["profile"]
+    own = values[None, where]
+    depth = np.linspace(0, float(model.experiment.profile.strain.extent(own[:, :7], 1e-6).max()), 400)
+    response = model.profile_response(values[None], depth)
+    expected, jacobian = model.expected_with_jacobian(values)
+    np.testing.assert_allclose(response.expected[0], expected, rtol=1e-3)
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((1, 5, SCAN.size)) / expected
+    found = response.projected(weights)[0]
+    strain, factor = model.experiment.profile.gradient(depth[None], own)
+    along = found[:, :400] @ strain[0] + found[:, 400:800] @ factor[0]
+    exact = weights[0] @ jacobian
+    both = np.concatenate([along, found[:, 800:]], axis=1)
+    error = np.linalg.norm(both - exact, axis=0) / np.linalg.norm(exact, axis=0)
+    assert error.max() < 0.02
+
+
 def test_derivatives_of_the_scale_are_those_of_the_formula():
     model, values = model_of("bare")
     where = {spec.name: i for i, spec in enumerate(model.experiment.parameters)}

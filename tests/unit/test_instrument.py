@@ -24,6 +24,7 @@ from strainscope.instrument import (
     poisson_deviance,
     sample,
     sample_gradient,
+    sample_transposed,
     sigma_of_counts,
     spectrum_on_axis,
 )
@@ -209,6 +210,32 @@ def test_the_matrix_is_smearing_and_sampling(family, values, lines):
     direct = sample(tool.smear(curves, values), -300, 1.5, positions)
     by_matrix = np.einsum("pmn,cpn->cm", tool.matrix(values, positions), curves)
     np.testing.assert_allclose(by_matrix, direct, rtol=1e-10, atol=1e-12)
+
+
+@EVERY
+def test_weights_go_back_through_sampling_and_smearing(family, values):
+    """Σ w I is Σ w' R for every R: the transposed steps are those steps, read the other way."""
+    weights = None if family.holds_polarization else (0.7, 0.3)
+    tool = smearing(family, step=1.5, number=401, polarization_weights=weights)
+    rng = np.random.default_rng(1)
+    curve = rng.random((2, 401))
+    positions = np.sort(rng.uniform(-300, 300, 57))
+    wanted = rng.standard_normal((3, 57))
+    on_grid = sample_transposed(wanted, -300, 1.5, 401, positions)
+    back = tool.smear_transposed(on_grid, values)
+    seen = sample(tool.smear(curve, values), -300, 1.5, positions)
+    np.testing.assert_allclose((back * curve).sum(axis=(1, 2)), wanted @ seen, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("fwhm", [40.0, 60.0])
+def test_a_monochromator_s_curve_is_seen_whole_on_a_coarse_axis(fwhm):
+    """Its plateau is narrower than two steps; behind a Gaussian that is smooth on the axis nothing of it is lost."""
+    coarse, fine = 4.7 * np.arange(-60.0, 61), 4.7 / 16 * np.arange(-960.0, 961)
+    np.testing.assert_allclose(
+        MONOCHROMATOR.kernel(coarse, [fwhm]),
+        MONOCHROMATOR.kernel(fine, [fwhm])[:, ::16],
+        atol=4e-5 * MONOCHROMATOR.kernel(fine, [fwhm]).max(),
+    )
 
 
 def test_gaussian_widths_add_in_quadrature():
