@@ -122,7 +122,7 @@ def test_jacobian_is_that_of_the_curve_with_its_cells_chosen_anew():
 
 @each_case
 def test_the_response_to_a_profile_is_the_jacobian(case):
-    """Strain and E between close depths, along a parameter: what the exact derivatives say, weighted over the points."""
+    """Strain and E between close depths, along a parameter: the exact derivatives, weighted over the points."""
     model, values = model_of(case)
     where = model.experiment.slices["profile"]
     own = values[None, where]
