@@ -166,11 +166,17 @@ def _descents(
             *_variants(target, own, rng),
         ]
     )
-    z, misfit = descend(coarse, starts, steps=STEPS[0], tolerance=GAINS[0])
+    z, misfit = _descended(coarse, starts, 0)
     leads = [kind[0] for kind in alike(experiment, coarse.values(z), misfit, share=0.25)]
     leads = [k for k in leads if misfit[k] <= 3 * misfit.min() + 60][:SURVIVORS]
-    z, misfit = descend(target, np.concatenate([z[leads], own]), steps=STEPS[1], tolerance=GAINS[1])
+    z, misfit = _descended(target, np.concatenate([z[leads], own]), 1)
     return _Ends(z=z, misfit=misfit)
+
+
+def _descended(target: Target, starts: np.ndarray, round_: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where starts (n, d) end, each by itself, and the misfits there."""
+    ended = descend(target, starts, steps=STEPS[round_], tolerance=GAINS[round_], alike=lambda z, misfit: [])
+    return ended.z, ended.misfit
 
 
 def _variants(target: Target, own: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -190,7 +196,7 @@ def _log_odds(target: Target, first: np.ndarray, second: np.ndarray) -> float:
     """ln of the second's weight over the first's, from heights and curvatures at two maxima (d,)."""
     logs = []
     for place in (first, second):
-        residuals, jacobian = target.linearised(place)
+        residuals, jacobian = (own[0] for own in target.linearised(place[None]))
         logs.append(-0.5 * float(residuals @ residuals) - 0.5 * np.linalg.slogdet(jacobian.T @ jacobian)[1])
     return logs[1] - logs[0]
 
@@ -217,11 +223,12 @@ def barrier(target: Target, first: np.ndarray, second: np.ndarray) -> float:
 def _relaxed(target: Target, path: np.ndarray, misfit: np.ndarray) -> np.ndarray:
     """All but the ends a step across the path (place, d) down."""
     inner = np.arange(1, len(path) - 1)
+    residual, slopes = target.linearised(path[inner])
     steps = []
     for k in inner:
         along = path[k + 1] - path[k - 1]
         across = np.linalg.svd(along[None])[2][1:].T
-        residuals, jacobian = target.linearised(path[k])
+        residuals, jacobian = residual[k - 1], slopes[k - 1]
         reduced = jacobian @ across
         square, slope = reduced.T @ reduced, reduced.T @ residuals
         damped = square + DAMPINGS[:, None, None] * np.eye(len(square))
@@ -283,7 +290,7 @@ def _inverted(scans: LabScans, case: dict, rng: np.random.Generator) -> dict:
         "modes": [round(m.weight, 4) for m in found.modes],
     }
     target = target_of(found)
-    peaks, misfit = descend(target, target.place(profiles), steps=STEPS[1], tolerance=GAINS[1])
+    peaks, misfit = _descended(target, target.place(profiles), 1)
     told["misfits"] = [round(float(own), 2) for own in misfit]
     if _is_like(target, target.values(peaks)[:1], target.values(peaks)[1:]):
         return told | {"merged": True}

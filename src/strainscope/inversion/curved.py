@@ -12,6 +12,7 @@ References:
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,15 +110,24 @@ class Curved:
 
     def bent(self, e: Floats) -> Floats:
         """Places (n, d) of straight coordinates (n, d)."""
-        e = e * np.where(e < 0, *self.sides[:, None])
-        y = np.zeros_like(e)
-        values = self.terms(y)
+        return self.bent_with_volume(e)[0]
+
+    def bent_with_volume(self, e: Floats) -> tuple[Floats, Floats]:
+        """Places (n, d) of straight coordinates (n, d), and ln of the volume of a unit of them there (n,)."""
+        wide = np.where(e < 0, *self.sides[:, None])
+        e = e * wide
+        volume = np.log(wide).sum(axis=1) + self._volume
+        y, values = np.zeros_like(e), self.terms.none(len(e))
         for k in range(e.shape[1]):
-            if 0 < k <= self.terms.curving:
-                values = self.terms(y)
             stretch = _limited(values @ self.stretches[:, k], self.stretches[0, k])
             y[:, k] = values @ self.moves[:, k] + y @ self.follows[k] + e[:, k] * np.exp(stretch)
-        return np.asarray(self.mean + y @ self.axes)
+            volume += stretch
+            self.terms.fill(values, y, k)
+        return np.asarray(self.mean + y @ self.axes), volume
+
+    @cached_property
+    def _volume(self) -> float:
+        return float(np.linalg.slogdet(self.axes)[1])
 
     def straight(self, z: Floats) -> tuple[Floats, Floats]:
         """Straight coordinates (n, d) of places (n, d), and ln of the volume of a unit of them there (n,)."""
@@ -126,7 +136,7 @@ class Curved:
         stretch = _limited(values @ self.stretches, self.stretches[0])
         e = (y - values @ self.moves - y @ self.follows.T) / np.exp(stretch)
         wide = np.where(e < 0, *self.sides[:, None])
-        volume = stretch.sum(axis=1) + np.log(wide).sum(axis=1) + np.linalg.slogdet(self.axes)[1]
+        volume = stretch.sum(axis=1) + np.log(wide).sum(axis=1) + self._volume
         return np.asarray(e / wide), np.asarray(volume)
 
 
@@ -168,12 +178,32 @@ class Terms:
 
     def __call__(self, y: Floats) -> Floats:
         """Values (n, term) at coordinates (n, d)."""
-        near = np.clip(y, -_FARTHEST, _FARTHEST)
-        values = np.empty((len(y), len(self.powers)))
-        known = {own: k for k, own in enumerate(self.powers)}
-        for own, k in known.items():
-            values[:, k] = values[:, known[own[:-1]]] * near[:, own[-1]] if own else 1.0
+        values = self.none(len(y))
+        for k in range(self.curving):
+            self.fill(values, y, k)
         return values
+
+    def none(self, number: int) -> Floats:
+        """Values (number, term) where all coordinates are 0: the constant alone."""
+        values = np.zeros((number, len(self.powers)))
+        values[:, 0] = 1.0
+        return values
+
+    def fill(self, values: Floats, y: Floats, k: int) -> None:
+        """Fill in the terms whose last coordinate is the k-th, from those of the earlier ones."""
+        if k < self.curving:
+            near = np.clip(y[:, k], -_FARTHEST, _FARTHEST)
+            for term, shorter in self._ends[k]:
+                values[:, term] = values[:, shorter] * near
+
+    @cached_property
+    def _ends(self) -> list[list[tuple[int, int]]]:
+        """For each coordinate the terms that end with it, shorter ones first, each with the term without it."""
+        known = {own: k for k, own in enumerate(self.powers)}
+        ends: list[list[tuple[int, int]]] = [[] for _ in range(self.curving)]
+        for own in sorted(filter(None, self.powers), key=len):
+            ends[own[-1]].append((known[own], known[own[:-1]]))
+        return ends
 
 
 def _fit(columns: Floats, stretching: Floats, y: Floats, share: Floats) -> tuple[Floats, Floats]:

@@ -31,7 +31,7 @@ _CHAINS = 128
 _TEMPERATURE = 1.1
 # Share of each round, at least, that comes from a distribution along the valley and from walks; draws that its shape is
 # learnt from, at least; draws of a walk that tell its integral.
-_BESIDE, _SHAPED, _LEAST_WALKED = 0.12, 250, 1536
+_BESIDE, _SHAPED, _LEAST_WALKED = 0.12, 250, 1024
 # Of the draws of most weight so many may be the middle.
 _LIKELY = 200
 # Regions of less weight are not walked through; others get at least such a share of a round.

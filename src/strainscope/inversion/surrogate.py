@@ -22,7 +22,7 @@ _RIDGE = 1e-6
 # believed, as it may turn back to small residuals there: the density falls as a normal one's, whatever it says.
 _TRUSTED = 20.0
 # Steps of a walk while the chains settle, and between two draws of a chain; how long they are, by turns.
-_SETTLING, _BETWEEN = 200, 40
+_SETTLING, _BETWEEN = 80, 15
 _STEPS = (0.1, 0.3, 0.6, 0.2, 1.0)
 # Squared distance that walks reach: the first for each dimension, and the second.
 _REACH = (3.0, 12.0)
@@ -110,9 +110,9 @@ class PolynomialSurrogate:
         """
 
         def at(e: Floats) -> tuple[Floats, Floats, Floats]:
-            z = along.bent(e)
+            z, volume = along.bent_with_volume(e)
             density = within(self.log_density(z) / temperature, e)
-            return z, density, density + along.straight(z)[1] + 0.5 * (e**2).sum(axis=1)
+            return z, density, density + volume + 0.5 * (e**2).sum(axis=1)
 
         e, found = along.straight(start)[0], []
         # Draws of little weight may lie beyond.
