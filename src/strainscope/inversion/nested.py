@@ -40,7 +40,7 @@ _LEAST_DRAWS, _LEAST_EFFECTIVE = 4, 10
 _INSIDE = 1e-15
 # Ratios are even enough for one small network a shell, and for shells to end when half of the evidence is inside the
 # last. What was drawn to find the shells is dropped, so that neither can bias what comes out. Four networks of the
-# library's size, and shells down to a hundredth, took 13 times as long as the curves that they saved.
+# library's size, with shells down to a hundredth, took most of the time.
 _NETWORKS, _LAST_SHELL = 1, 0.5
 # Curves at most: a single draw of large weight would ask for many more.
 _MOST = 150_000
