@@ -306,14 +306,19 @@ def refine_all(
         return lambda z, misfit: alike(experiment, of.values(z), misfit, share=_DIFFERENT)
 
     places, behind = coarse.place(inside), np.ones(len(inside), dtype=np.int64)
-    for number, steps in ((len(places), settings.coarse_steps), (_HALFWAY, 2 * settings.coarse_steps)):
+
+    def partly(before: float) -> Callable[[float], None]:
+        return lambda share: progress(before + 0.2 * share)
+
+    rounds = ((len(places), settings.coarse_steps, 0.0), (_HALFWAY, 2 * settings.coarse_steps, 0.2))
+    for number, steps, before in rounds:
         round_ = descend(
             coarse,
             places[:number],
             steps=steps,
             tolerance=_COARSE_GAIN,
             alike=one(coarse),
-            progress=lambda share: progress(0.4 * share),
+            progress=partly(before),
         )
         places, misfits, behind = round_.ends(behind[:number])
         order = np.argsort(misfits, kind="stable")
