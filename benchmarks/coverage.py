@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,13 @@ def main() -> int:
 
 
 def _run(file: Path, wanted: range) -> None:
+    invert_missing(file, wanted, _line)
+
+
+def invert_missing(
+    file: Path, wanted: range, tell: Callable[[int, Scan, np.ndarray, Explanation, float], dict]
+) -> None:
+    """Invert those scans that a file has no line of; what is told of each becomes its line."""
     cases, done = LabScans(), {line["scan"] for line in lines_of(file)}
     for i in wanted:
         if i in done:
@@ -62,7 +70,7 @@ def _run(file: Path, wanted: range) -> None:
         except ValueError as error:
             line = {"scan": i, "refused": str(error)}
         else:
-            line = _line(i, scan, truth, found, time.process_time() - began)
+            line = tell(i, scan, truth, found, time.process_time() - began)
         with file.open("a", encoding="utf-8") as out:
             out.write(json.dumps(line) + "\n")
 

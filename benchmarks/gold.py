@@ -9,7 +9,6 @@ Run: python -m benchmarks.gold FILE [--first 0] [--number 20] [--every 1] [--see
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ import numpy as np
 from scipy.special import logsumexp
 from threadpoolctl import threadpool_limits
 
-from benchmarks.coverage import LabScans, lines_of
+from benchmarks.coverage import invert_missing, lines_of
 from strainscope.inversion.invert import Explanation
 from strainscope.inversion.mixture import WeightedDraws, effective_size
 from strainscope.inversion.modes import nearest_fit
@@ -28,6 +27,7 @@ from strainscope.inversion.nested import nested_draws
 from strainscope.inversion.refine import Fit
 from strainscope.inversion.spread import noise_spread
 from strainscope.inversion.target import Target
+from strainscope.scan import Scan
 
 # As `--gold` has it.
 LIVE, WANTED = 1000, 4000.0
@@ -63,23 +63,11 @@ def main() -> int:
 
 
 def _run(file: Path, wanted: range, seeds: int) -> None:
-    cases, done = LabScans(), {line["scan"] for line in lines_of(file)}
-    for i in wanted:
-        if i in done:
-            continue
-        rng = np.random.default_rng(i)
-        scan, _ = cases.scan(i, rng=rng)
-        began = time.process_time()
-        try:
-            found = cases.explain(scan, rng=rng)
-        except ValueError as error:
-            line = {"scan": i, "refused": str(error)}
-        else:
-            seconds = time.process_time() - began
-            line = {"scan": i, "counts": float(scan.intensity.max()), "points": len(scan.angle)}
-            line |= _compared(found, seconds, seeds)
-        with file.open("a", encoding="utf-8") as out:
-            out.write(json.dumps(line) + "\n")
+    def line(i: int, scan: Scan, truth: np.ndarray, found: Explanation, seconds: float) -> dict:
+        told = {"scan": i, "counts": float(scan.intensity.max()), "points": len(scan.angle)}
+        return told | _compared(found, seconds, seeds)
+
+    invert_missing(file, wanted, line)
 
 
 def target_of(found: Explanation) -> Target:

@@ -106,13 +106,11 @@ class Centres:
 
     def straight(self, z: Floats) -> Floats:
         """The first centre's straightened coordinates (n, d) of places (n, d)."""
-        return self._straight(np.zeros(len(z), dtype=np.int64), z)
+        return np.asarray(self._constant[0] + _both(self._of, z) @ self._matrix[0].T)
 
     def _straight(self, centre: NDArray[np.int64], z: Floats) -> Floats:
-        both = _both(self._of, z)
-        if not centre.any():
-            return np.asarray(self._constant[0] + both @ self._matrix[0].T)
-        return np.asarray(self._constant[centre] + (self._matrix[centre] @ both[..., None])[..., 0])
+        both = self._matrix[centre] @ _both(self._of, z)[..., None]
+        return np.asarray(self._constant[centre] + both[..., 0])
 
     def _approach(
         self, centre: NDArray[np.int64], z: Floats, wanted: Floats, *, iterations: int
