@@ -85,3 +85,31 @@ def test_tables_grow_with_what_is_asked_for():
     before = many.expected(narrow)
     np.testing.assert_allclose(many.expected(wide), [model.expected(row) for row in wide], rtol=1e-3)
     np.testing.assert_allclose(many.expected(narrow), before, rtol=5e-4)
+
+
+@pytest.mark.parametrize("length", [66.0, 200.0])
+def test_strong_diffuse_scattering_alone_is_as_true_as_beside_others(length):
+    """A table made for one correlation length is not used to the end of its range: to far below the noise of 8e6."""
+    sample = sample_with()
+    model = model_of(sample)
+    values = drawn(sample, 1)
+    column = list(sample.prior().names).index
+    of_a_scan = {
+        "Dmax1": 0.007,
+        "D01": 0.0045,
+        "L1": 7960.0,
+        "Rp1": 6860.0,
+        "D02": 0.003,
+        "L2": 560.0,
+        "Rp2": -4060.0,
+        "K": 0.86,
+        "n": 1.5,
+        "diffuse_amplitude": 1.56,
+        "correlation_length": length,
+        "log10_scale": 7.92,
+        "log10_background": 2.16,
+    }
+    for name, value in of_a_scan.items():
+        values[:, column(name)] = value
+    found, exact = ManyCurves(model).expected(values)[0], model.expected(values[0])
+    assert ((found - exact) ** 2 / exact).sum() < 1.0

@@ -22,8 +22,9 @@ from strainscope.instrument.grid import STENCIL, cardinal_weights, stencil
 Floats = NDArray[np.float64]
 Histogram = NDArray[np.float32]
 
-# Steps of the axis per standard deviation of the narrowest Gaussian: with 0.55 interpolation errs by 2e-3 of it.
-_STEP_PER_SD = 0.55
+# Steps of the axis per standard deviation of the narrowest Gaussian: with 0.55 interpolation errs by 2e-3 of it, with
+# 0.3 by a fifth of that.
+_STEP_PER_SD = 0.3
 # The widest Gaussian comes round from the other end of the axis below exp(-8).
 _PADDING_SD = 4.0
 # A cell of the profile covers a range of strain; it is cut into parts of so many bins.

@@ -17,6 +17,9 @@ Floats = NDArray[np.float64]
 _TOGETHER = 32
 # Room beyond the values asked for, so that tables serve the next ones, too.
 _WIDTH_ROOM, _LENGTH_ROOM, _STRAIN_ROOM = 1.15, 1.5, 1.25
+# The diffuse table's axis is fine enough for correlation lengths this much longer than any asked for: at the longest
+# that it is made for it errs by more than the best scans leave open.
+_FINER = 2.0
 
 
 class ManyCurves:
@@ -58,7 +61,7 @@ class ManyCurves:
             self._kernels = KernelTable(self.model.smearing, self._widths)
         if not experiment.diffuse:
             return
-        lengths = values[:, where["diffuse"]][:, 1:]
+        lengths = values[:, where["diffuse"]][:, 1:] * [1.0, _FINER]
         family = experiment.profile.strain
         own = values[:, : len(family.parameters)]
         extreme = family.evaluate(family.maximum(own)[1][:, None], own)

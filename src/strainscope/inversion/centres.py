@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp
 
 from strainscope.diffraction.engine import side_by_side
-from strainscope.inversion.target import Features
+from strainscope.inversion.target import Described, Features
 from strainscope.inversion.warp import FARTHEST
 
 Floats = NDArray[np.float64]
@@ -76,7 +76,7 @@ class Centres:
         # What steep profiles change between the depths is put right to first order.
         self._matrix = np.concatenate([by_features, self.triangle - by_features @ of.slopes(places)], axis=2)
         # g is this plus the matrix times the features and z.
-        self._constant = self.start - (self._matrix @ _both(of, places)[..., None])[..., 0]
+        self._constant = self.start - (self._matrix @ Described(places, of).both[..., None])[..., 0]
         # Beyond a fold, where the determinant has another sign, solutions are not connected to the place.
         self._side = np.sign(np.einsum("kii->ki", self.triangle)).prod(axis=1)
 
@@ -104,12 +104,12 @@ class Centres:
         matrix, split = self._matrix[centre], of_features.shape[1]
         return np.asarray(matrix[..., :split] @ of_features + matrix[..., split:])
 
-    def straight(self, z: Floats) -> Floats:
+    def straight(self, places: Described) -> Floats:
         """The first centre's straightened coordinates (n, d) of places (n, d)."""
-        return np.asarray(self._constant[0] + _both(self._of, z) @ self._matrix[0].T)
+        return np.asarray(self._constant[0] + places.both @ self._matrix[0].T)
 
     def _straight(self, centre: NDArray[np.int64], z: Floats) -> Floats:
-        both = self._matrix[centre] @ _both(self._of, z)[..., None]
+        both = self._matrix[centre] @ Described(z, self._of).both[..., None]
         return np.asarray(self._constant[centre] + both[..., 0])
 
     def _approach(
@@ -158,9 +158,9 @@ class Centres:
         near = np.abs(z).max(axis=1) < FARTHEST
         return z[near], origin[near]
 
-    def log_density(self, z: Floats) -> Floats:
+    def log_density(self, places: Described) -> Floats:
         """ln of its density at places (n, d)."""
-        both, of_features = _both(self._of, z), self._of.slopes(z)
+        z, both, of_features = places.z, places.both, self._of.slopes(places.z)
 
         def of_centre(k: int) -> Floats:
             everywhere = np.full(len(z), k)
@@ -173,10 +173,6 @@ class Centres:
 
         parts = side_by_side(of_centre, range(len(self.place)))
         return np.asarray(logsumexp(np.stack(parts), axis=0) - np.log(len(self.place)))
-
-
-def _both(of: Features, z: Floats) -> Floats:
-    return np.concatenate([of(z), z], axis=1)
 
 
 def _heavy_tailed(number: int, d: int, rng: np.random.Generator) -> Floats:

@@ -10,6 +10,7 @@ from scipy.special import logsumexp
 
 from strainscope.inversion.curved import Curved
 from strainscope.inversion.surrogate import PolynomialSurrogate, within
+from strainscope.inversion.target import Described, Features
 
 Floats = NDArray[np.float64]
 
@@ -17,7 +18,7 @@ Floats = NDArray[np.float64]
 class Proposal(Protocol):
     """A distribution that draws came from."""
 
-    def log_density(self, z: Floats) -> Floats:
+    def log_density(self, places: Described) -> Floats:
         """ln of its density at places (n, d)."""
 
 
@@ -37,10 +38,25 @@ class Walked:
     temperature: float
     log_normaliser: float = 0.0
 
-    def log_density(self, z: Floats) -> Floats:
+    def log_density(self, places: Described) -> Floats:
         """ln of its density at places (n, d)."""
-        inside = within(self.surrogate.log_density(z) / self.temperature, self.along.straight(z)[0])
+        inside = within(self.surrogate.log_density(places) / self.temperature, self.along.straight(places.z)[0])
         return np.asarray(inside - self.log_normaliser)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Beside:
+    """A distribution along the valley.
+
+    Attributes:
+        along: Which.
+    """
+
+    along: Curved
+
+    def log_density(self, places: Described) -> Floats:
+        """ln of its density at places (n, d)."""
+        return self.along.log_density(places.z)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,14 +87,18 @@ def effective_size(log_weight: Floats) -> float:
 class Mixture:
     """Proposals, what was drawn of each, and the exact log density there.
 
+    Args:
+        of: Features that proposals ask for.
+
     References:
         Owen & Zhou, J. Am. Stat. Assoc. 95 (2000) 135 (deterministic mixtures); Cornuet et al., Scand. J. Stat. 39
         (2012) 798 (that grow)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, of: Features) -> None:
+        self._of = of
         self._proposals: list[Proposal] = []
-        self._z: list[Floats] = []
+        self._places: list[Described] = []
         self._exact: list[Floats] = []
         self._asked: list[int] = []
         # ln of every proposal's density at the draws of each.
@@ -93,13 +113,14 @@ class Mixture:
             exact: The exact log density there, shape (n,).
             asked: How many were asked for, if what is proposed has a mass below 1 and may come to nothing.
         """
-        for own, drawn in zip(self._logs, self._z, strict=True):
+        for own, drawn in zip(self._logs, self._places, strict=True):
             own.append(proposal.log_density(drawn))
+        places = Described(z, self._of)
         self._proposals.append(proposal)
-        self._z.append(z)
+        self._places.append(places)
         self._asked.append(len(z) if asked is None else asked)
         self._exact.append(exact)
-        self._logs.append([every.log_density(z) for every in self._proposals])
+        self._logs.append([every.log_density(places) for every in self._proposals])
 
     def together(self) -> WeightedDraws:
         """All draws, each weighted by the exact density over that of the whole mixture."""
@@ -109,7 +130,7 @@ class Mixture:
             [_ratio(exact, logs, shares) for exact, logs in zip(self._exact, self._logs, strict=True)]
         )
         total = float(logsumexp(ratio))
-        z = np.concatenate(self._z)
+        z = np.concatenate([places.z for places in self._places])
         unit = 0.5 * z.shape[1] * float(np.log(2 * np.pi))
         return WeightedDraws(
             z=z, log_weight=ratio - total, log_evidence=total - float(np.log(asked.sum())) - unit

@@ -11,9 +11,9 @@ from scipy.sparse.csgraph import connected_components
 from strainscope.inversion.centres import Centres
 from strainscope.inversion.curved import Curved
 from strainscope.inversion.evidence import log_normaliser
-from strainscope.inversion.mixture import Mixture, Proposal, Walked, WeightedDraws, effective_size
+from strainscope.inversion.mixture import Beside, Mixture, Proposal, Walked, WeightedDraws, effective_size
 from strainscope.inversion.surrogate import PolynomialSurrogate
-from strainscope.inversion.target import Features, log_density
+from strainscope.inversion.target import Described, Features, log_density
 from strainscope.inversion.warp import FARTHEST
 
 Floats = NDArray[np.float64]
@@ -140,8 +140,8 @@ class _State:
         self._target, self._places, self._rng = target, places, rng
         self._region_of, self._number = region_of, number
         self._features = target.features(places[0])
-        self.known = _Known(target)
-        self.mixture = Mixture()
+        self.known = _Known(target, self._features)
+        self.mixture = Mixture(self._features)
         self._highest = -np.inf
         self._beside = _BESIDE
         # Regions of the draws, and of the centres that they came from; -1 for other draws.
@@ -200,18 +200,20 @@ class _State:
         z, own = surrogate.walk(
             start, max(number, _LEAST_WALKED), along=curved, rng=rng, temperature=_TEMPERATURE
         )
-        norm = log_normaliser(walked.log_density, z, own, rng=rng)
+        norm = log_normaliser(
+            lambda z: walked.log_density(Described(z, self._features)), z, own, rng=rng
+        )
         z = z[rng.choice(len(z), number - beside, replace=False)]
         self._ask(replace(walked, log_normaliser=norm), z, np.full(len(z), -1))
         places = curved.place(rng.standard_normal((beside, z.shape[1])))
         places = places[np.abs(places).max(axis=1) < FARTHEST]
-        self._ask(curved, places, np.full(len(places), -1), asked=beside)
+        self._ask(Beside(along=curved), places, np.full(len(places), -1), asked=beside)
         # The next round has more of what has more of the weight.
         weights = np.exp(self.mixture.together().log_weight[-len(z) - len(places) :])
         share = float(weights[len(z) :].sum() / max(weights.sum(), 1e-300))
         self._beside = min(max(share, _BESIDE), 1 - _BESIDE)
 
-    def _straight_around(self, drawn: WeightedDraws) -> Callable[[Floats], Floats]:
+    def _straight_around(self, drawn: WeightedDraws) -> Callable[[Described], Floats]:
         """Coordinates that are straight around the draw in the midst of some."""
         likely = np.argsort(drawn.log_weight)[-_LIKELY:]
         share = _flattened(drawn, _CHAINS)
@@ -241,8 +243,8 @@ class _State:
 class _Known:
     """Where residuals were asked for, and what they are."""
 
-    def __init__(self, target: Density) -> None:
-        self._target = target
+    def __init__(self, target: Density, of: Features) -> None:
+        self._target, self._of = target, of
         self._places: list[Floats] = []
         self._residuals: list[Floats] = []
         self._density: list[Floats] = []
@@ -271,12 +273,13 @@ class _Known:
         return self._density[-1]
 
     def surrogate(
-        self, inside: NDArray[np.bool_], straight: Callable[[Floats], Floats]
+        self, inside: NDArray[np.bool_], straight: Callable[[Described], Floats]
     ) -> PolynomialSurrogate:
         """One of straight coordinates, fitted to what is known of a part of the places; later ones are left out."""
         parts = (self._places, self._residuals, self._density)
         places, residuals, density = (np.concatenate(part)[: len(inside)][inside] for part in parts)
-        return PolynomialSurrogate(places, residuals, _counting(density, places.shape[1]), straight)
+        weights = _counting(density, places.shape[1])
+        return PolynomialSurrogate(Described(places, self._of), residuals, weights, straight)
 
 
 def _spread(pooled: WeightedDraws, number: int, rng: np.random.Generator) -> Floats:

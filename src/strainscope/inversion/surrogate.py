@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.inversion.curved import Curved
+from strainscope.inversion.target import Described
 
 Floats = NDArray[np.float64]
 
@@ -46,19 +47,18 @@ class PolynomialSurrogate:
     """
 
     def __init__(
-        self, places: Floats, residuals: Floats, weights: Floats, straight: Callable[[Floats], Floats]
+        self, places: Described, residuals: Floats, weights: Floats, straight: Callable[[Described], Floats]
     ) -> None:
         share = weights / weights.sum()
-        self._straight = straight
+        self._of, self._straight = places.of, straight
         warped = straight(places)
         self._mean = share @ warped
         centred = warped - self._mean
         covariance = (share[:, None] * centred).T @ centred
-        d = places.shape[1]
+        d = places.z.shape[1]
         self._spread = np.linalg.cholesky(covariance + 1e-9 * np.trace(covariance) / d * np.eye(d))
-        wide = _widest(
-            covariance, np.std(straight(np.random.default_rng(0).standard_normal((1000, d))), axis=0)
-        )
+        of_prior = Described(np.random.default_rng(0).standard_normal((1000, d)), self._of)
+        wide = _widest(covariance, np.std(straight(of_prior), axis=0))
         self._wide = self._spread.T @ wide / np.sqrt(np.einsum("iw,ij,jw->w", wide, covariance, wide))
         self._powers = _higher_powers(wide.shape[1])
         self._inverse = np.linalg.inv(self._spread)
@@ -72,13 +72,13 @@ class PolynomialSurrogate:
         # All that the sum of squares needs of them.
         self._form = polynomials @ polynomials.T
 
-    def log_density(self, z: Floats) -> Floats:
+    def log_density(self, places: Described) -> Floats:
         """Log density (n,), not normalised, of places (n, d)."""
-        y = self._whitened(self._straight(z))
+        y = self._whitened(self._straight(places))
         features = self._features(y)
         d = y.shape[1]
         beyond = np.maximum((y**2).sum(axis=1) / d - _TRUSTED, 0.0)
-        density = -0.5 * (features * (features @ self._form)).sum(axis=1) - 0.5 * (z**2).sum(axis=1)
+        density = -0.5 * (features * (features @ self._form)).sum(axis=1) - 0.5 * (places.z**2).sum(axis=1)
         return np.asarray(density - d * beyond**2 / (1 + beyond))
 
     def walk(
@@ -111,7 +111,7 @@ class PolynomialSurrogate:
 
         def at(e: Floats) -> tuple[Floats, Floats, Floats]:
             z, volume = along.bent_with_volume(e)
-            density = within(self.log_density(z) / temperature, e)
+            density = within(self.log_density(Described(z, self._of)) / temperature, e)
             return z, density, density + volume + 0.5 * (e**2).sum(axis=1)
 
         e, found = along.straight(start)[0], []

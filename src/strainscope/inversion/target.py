@@ -246,6 +246,23 @@ class Features:
         return np.concatenate([*parts, self.warp.jacobian(z)[:, self.others]], axis=1)
 
 
+class Described:
+    """Places, and the features there for all who ask.
+
+    Args:
+        z: Shape (n, d).
+        of: The features.
+    """
+
+    def __init__(self, z: Floats, of: Features) -> None:
+        self.z, self.of = z, of
+
+    @cached_property
+    def both(self) -> Floats:
+        """Features and coordinates, shape (n, feature + d)."""
+        return np.concatenate([self.of(self.z), self.z], axis=1)
+
+
 def _apart(first: Floats, second: Floats) -> Floats:
     """Both sets of depths in order, without those that coincide."""
     depth = np.unique(np.concatenate([first, second]))
