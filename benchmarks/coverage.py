@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import chi2
 
 from strainscope.estimator.load import load_estimator
 from strainscope.estimator.proposal import ScanProposal
@@ -33,6 +34,9 @@ from strainscope.scan import Scan
 
 SAMPLE, ESTIMATOR, SEED = "ggg444", "ggg444-lab", 77
 LEVELS = (0.5, 0.9, 0.95)
+# Below so many effective draws, above this shape of the weights' tail, or with a misfit that chance leaves less often
+# than this, a posterior is not to be trusted as it is.
+LEAST_EFFECTIVE, MOST_PARETO, LEAST_CHANCE = 100, 0.7, 0.01
 
 
 def main() -> int:
@@ -212,6 +216,18 @@ def _report(lines: list[dict]) -> None:
     )
     error = [100 * np.sqrt(level * (1 - level) / len(good)) for level in LEVELS]
     print(f"{'1 binomial sd':20s}" + "".join(f"{own:8.1f}" for own in error))
+    trusted = np.array([_trusted(line) for line in good])
+    print(
+        f"{f'{trusted.sum()} without a warning':20s}"
+        + "".join(f"{100 * own[trusted].mean():8.1f}" for own in inside)
+        + f"{100 * far[trusted].mean():8.2f} %"
+    )
+
+
+def _trusted(line: dict) -> bool:
+    """Whether neither the weights nor the misfit warn of a posterior."""
+    beyond_chance = chi2.sf(line["cost"], line["points"] - len(line["below"])) < LEAST_CHANCE
+    return line["effective"] >= LEAST_EFFECTIVE and line["pareto"] <= MOST_PARETO and not beyond_chance
 
 
 if __name__ == "__main__":

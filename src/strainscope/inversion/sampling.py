@@ -26,7 +26,7 @@ _EACH, _SECOND, _CENTRES, _LEAST_EFFECTIVE, _MORE_ROUNDS = 60, 4, 8, 50.0, 3
 _HIGHER = 1.0
 # Draws of the surrogates' first round, and how rounds grow.
 _FIRST, _GROWTH = 500, 1.4
-_CHAINS = 128
+_CHAINS = 256
 # Walks reach a little farther than the posterior.
 _TEMPERATURE = 1.1
 # Share of each round, at least, that comes from a distribution along the valley and from walks; draws that its shape is

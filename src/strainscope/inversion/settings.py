@@ -25,7 +25,7 @@ class PosteriorSettings:
     """
 
     effective: int = 1000
-    evaluations: int = 9000
+    evaluations: int = 20_000
     nested: int = 0
 
     def __post_init__(self) -> None:

@@ -23,7 +23,7 @@ _RIDGE = 1e-6
 # believed, as it may turn back to small residuals there: the density falls as a normal one's, whatever it says.
 _TRUSTED = 20.0
 # Steps of a walk while the chains settle, and between two draws of a chain; how long they are, by turns.
-_SETTLING, _BETWEEN = 80, 15
+_SETTLING, _BETWEEN = 40, 10
 _STEPS = (0.1, 0.3, 0.6, 0.2, 1.0)
 # Squared distance that walks reach: the first for each dimension, and the second.
 _REACH = (3.0, 12.0)
