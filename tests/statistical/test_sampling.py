@@ -5,10 +5,11 @@ import pytest
 from scipy.interpolate import CubicSpline
 from scipy.optimize import least_squares
 from scipy.special import logsumexp
+from scipy.stats import norm
 
 from strainscope.inversion.curved import Curved as Bent
 from strainscope.inversion.evidence import log_normaliser
-from strainscope.inversion.mixture import effective_size
+from strainscope.inversion.mixture import Mixture, Walked, effective_size
 from strainscope.inversion.pareto import pareto_shape
 from strainscope.inversion.sampling import sample
 from strainscope.inversion.surrogate import PolynomialSurrogate
@@ -280,3 +281,53 @@ def test_pareto_shape_of_even_and_of_few_weights():
     # One weight has nearly everything.
     rng = np.random.default_rng(7)
     assert pareto_shape(np.concatenate([rng.standard_normal(500), [60.0]])) > 0.7
+
+
+class Normally:
+    """A normal distribution as a proposal."""
+
+    def __init__(self, mean, sd):
+        self.mean, self.sd = mean, sd
+
+    def log_density(self, places):
+        return norm.logpdf(places.z[:, 0], self.mean, self.sd)
+
+    def draw(self, n, rng):
+        return self.mean + self.sd * rng.standard_normal((n, 1))
+
+
+class WalkedNormally(Walked):
+    """One whose walks kept to a part of it."""
+
+    def __init__(self, whole):
+        object.__setattr__(self, "whole", whole)
+
+    def log_density(self, places):
+        return self.whole.log_density(places)
+
+
+@pytest.mark.parametrize(("lies", "counts"), [((0.0, 1.0), True), ((4.0, 0.1), False)])
+def test_what_walks_have_missed_is_no_proposal(lies, counts):
+    """Walks through a standard normal density that came to know one tail only, and took its integral for the whole."""
+    rng = np.random.default_rng(8)
+    mixture = Mixture(Curved(first(UNWARPED, 1)))
+    wide, own = Normally(0.0, 2.0), Normally(*lies)
+    exact = Normally(0.0, 1.0)
+    claimed = WalkedNormally(exact if counts else Shifted(exact, 6.0))
+    for proposal, z in ((wide, wide.draw(4000, rng)), (claimed, own.draw(4000, rng))):
+        mixture.add(proposal, z, exact.log_density(described(z)))
+    drawn = mixture.together()
+    assert np.isfinite(drawn.log_weight[4000:]).all() == counts
+    assert np.isfinite(drawn.log_weight[:4000]).all()
+    # That of exp(-x²/2) / √(2π), to which the prior's own integral comes.
+    assert drawn.log_evidence + 0.5 * np.log(2 * np.pi) == pytest.approx(0.0, abs=0.05)
+
+
+class Shifted:
+    """A density taken for so much more, in the logarithm."""
+
+    def __init__(self, of, by):
+        self.of, self.by = of, by
+
+    def log_density(self, places):
+        return self.of.log_density(places) + self.by

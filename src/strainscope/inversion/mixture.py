@@ -14,6 +14,9 @@ from strainscope.inversion.target import Described, Features
 
 Floats = NDArray[np.float64]
 
+# A surrogate's walks have missed most of it where the draws of all others find this much more of it than there is.
+_MISSED = 3.0
+
 
 class Proposal(Protocol):
     """A distribution that draws came from."""
@@ -40,7 +43,9 @@ class Walked:
 
     def log_density(self, places: Described) -> Floats:
         """ln of its density at places (n, d)."""
-        inside = within(self.surrogate.log_density(places) / self.temperature, self.along.straight(places.z)[0])
+        inside = within(
+            self.surrogate.log_density(places) / self.temperature, self.along.straight(places.z)[0]
+        )
         return np.asarray(inside - self.log_normaliser)
 
 
@@ -123,11 +128,21 @@ class Mixture:
         self._logs.append([every.log_density(places) for every in self._proposals])
 
     def together(self) -> WeightedDraws:
-        """All draws, each weighted by the exact density over that of the whole mixture."""
-        asked = np.array(self._asked)
-        shares = np.log(asked / asked.sum())
+        """All draws, each weighted by the exact density over that of the whole mixture.
+
+        What is walked through is a proposal only if the walks came everywhere: others' draws tell. Where they did not
+        its draws have no weight.
+        """
+        asked = np.array(self._asked, dtype=np.float64)
+        for k in self._missed(asked):
+            asked[k] = 0.0
+        with np.errstate(divide="ignore"):
+            shares = np.log(asked / asked.sum())
         ratio = np.concatenate(
-            [_ratio(exact, logs, shares) for exact, logs in zip(self._exact, self._logs, strict=True)]
+            [
+                _ratio(exact, logs, shares) if own else np.full(len(exact), -np.inf)
+                for exact, logs, own in zip(self._exact, self._logs, asked, strict=True)
+            ]
         )
         total = float(logsumexp(ratio))
         z = np.concatenate([places.z for places in self._places])
@@ -135,6 +150,22 @@ class Mixture:
         return WeightedDraws(
             z=z, log_weight=ratio - total, log_evidence=total - float(np.log(asked.sum())) - unit
         )
+
+    def _missed(self, asked: Floats) -> list[int]:
+        """Which of what was walked through holds much more, by the draws of all others, than the walks found."""
+        walked = [k for k, own in enumerate(self._proposals) if isinstance(own, Walked)]
+        if not walked:
+            return []
+        logs = np.concatenate([np.stack(own, axis=1) for own in self._logs])
+        origin = np.repeat(np.arange(len(asked)), [len(own) for own in self._exact])
+        missed: list[int] = []
+        for k in walked:
+            others = np.setdiff1d(np.arange(len(asked)), [k, *missed])
+            drawn = np.isin(origin, others)
+            beside = logsumexp(logs[np.ix_(drawn, others)], b=asked[others], axis=1)
+            if logsumexp(logs[drawn, k] - beside) > np.log(_MISSED):
+                missed.append(k)
+        return missed
 
 
 def _ratio(exact: Floats, logs: Sequence[Floats], shares: Floats) -> Floats:

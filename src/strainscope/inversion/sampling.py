@@ -26,7 +26,8 @@ _EACH, _SECOND, _CENTRES, _LEAST_EFFECTIVE, _MORE_ROUNDS = 60, 4, 8, 50.0, 3
 _HIGHER = 1.0
 # Draws of the surrogates' first round, and how rounds grow.
 _FIRST, _GROWTH = 500, 1.4
-_CHAINS = 256
+# Walkers, and the different draws that they begin at, at least.
+_CHAINS, _STARTS = 256, 30
 # Walks reach a little farther than the posterior.
 _TEMPERATURE = 1.1
 # Share of each round, at least, that comes from a distribution along the valley and from walks; draws that its shape is
@@ -118,11 +119,12 @@ def sample(
         if pooled.effective >= wanted or state.known.number >= most:
             break
         number = round(_GROWTH * number)
+    joined, counts = state.joined(pooled), np.isfinite(pooled.log_weight)
     return Drawn(
-        draws=pooled,
-        log_density=state.known.log_density(),
-        region=state.regions(),
-        joined=state.joined(pooled),
+        draws=replace(pooled, z=pooled.z[counts], log_weight=pooled.log_weight[counts]),
+        log_density=state.known.log_density()[counts],
+        region=state.regions()[counts],
+        joined=joined,
     )
 
 
@@ -196,13 +198,11 @@ class _State:
         surrogate = self.known.surrogate(inside, self._straight_around(drawn))
         walked = Walked(surrogate=surrogate, along=curved, temperature=_TEMPERATURE)
         beside = max(round(self._beside * number), 1)
-        start = _chains(drawn, rng)
+        start = self._starts(walked, drawn, self.known.log_density()[: len(inside)][inside])
         z, own = surrogate.walk(
             start, max(number, _LEAST_WALKED), along=curved, rng=rng, temperature=_TEMPERATURE
         )
-        norm = log_normaliser(
-            lambda z: walked.log_density(Described(z, self._features)), z, own, rng=rng
-        )
+        norm = log_normaliser(lambda z: walked.log_density(Described(z, self._features)), z, own, rng=rng)
         z = z[rng.choice(len(z), number - beside, replace=False)]
         self._ask(replace(walked, log_normaliser=norm), z, np.full(len(z), -1))
         places = curved.place(rng.standard_normal((beside, z.shape[1])))
@@ -212,6 +212,16 @@ class _State:
         weights = np.exp(self.mixture.together().log_weight[-len(z) - len(places) :])
         share = float(weights[len(z) :].sum() / max(weights.sum(), 1e-300))
         self._beside = min(max(share, _BESIDE), 1 - _BESIDE)
+
+    def _starts(self, walked: Walked, drawn: WeightedDraws, log_density: Floats) -> Floats:
+        """A place for each chain to begin (chain, d): draws, weighted as draws of what is walked through.
+
+        Chains hardly change between the arms of a valley, so that these must have their shares from the beginning.
+        """
+        proposed = log_density - drawn.log_weight
+        weight = walked.log_density(Described(drawn.z, self._features)) - proposed
+        share = _flattened(replace(drawn, log_weight=weight), _STARTS)
+        return np.asarray(drawn.z[self._rng.choice(len(share), _CHAINS, p=share)])
 
     def _straight_around(self, drawn: WeightedDraws) -> Callable[[Described], Floats]:
         """Coordinates that are straight around the draw in the midst of some."""
@@ -302,9 +312,3 @@ def _flattened(pooled: WeightedDraws, number: int) -> Floats:
         power *= 0.8
     weights = np.exp(power * drop)
     return np.asarray(weights / weights.sum())
-
-
-def _chains(drawn: WeightedDraws, rng: np.random.Generator) -> Floats:
-    """A place for each chain to begin."""
-    share = _flattened(drawn, _CHAINS)
-    return np.asarray(drawn.z[rng.choice(len(drawn.z), _CHAINS, p=share)])
