@@ -108,6 +108,8 @@ class Mixture:
         self._asked: list[int] = []
         # ln of every proposal's density at the draws of each.
         self._logs: list[list[Floats]] = []
+        # All draws weighted, until there are more of them.
+        self._together: WeightedDraws | None = None
 
     def add(self, proposal: Proposal, z: Floats, exact: Floats, *, asked: int | None = None) -> None:
         """Draws of one more proposal.
@@ -118,6 +120,7 @@ class Mixture:
             exact: The exact log density there, shape (n,).
             asked: How many were asked for, if what is proposed has a mass below 1 and may come to nothing.
         """
+        self._together = None
         for own, drawn in zip(self._logs, self._places, strict=True):
             own.append(proposal.log_density(drawn))
         places = Described(z, self._of)
@@ -133,6 +136,11 @@ class Mixture:
         What is walked through is a proposal only if the walks came everywhere: others' draws tell. Where they did not
         its draws have no weight.
         """
+        if self._together is None:
+            self._together = self._weighted()
+        return self._together
+
+    def _weighted(self) -> WeightedDraws:
         asked = np.array(self._asked, dtype=np.float64)
         for k in self._missed(asked):
             asked[k] = 0.0
@@ -154,8 +162,6 @@ class Mixture:
     def _missed(self, asked: Floats) -> list[int]:
         """Which of what was walked through holds much more, by the draws of all others, than the walks found."""
         walked = [k for k, own in enumerate(self._proposals) if isinstance(own, Walked)]
-        if not walked:
-            return []
         logs = np.concatenate([np.stack(own, axis=1) for own in self._logs])
         origin = np.repeat(np.arange(len(asked)), [len(own) for own in self._exact])
         missed: list[int] = []
