@@ -9,8 +9,8 @@ from scipy.stats import norm
 
 from strainscope.inversion.curved import Curved as Bent
 from strainscope.inversion.evidence import log_normaliser
-from strainscope.inversion.mixture import Mixture, Walked, effective_size
-from strainscope.inversion.pareto import pareto_shape
+from strainscope.inversion.mixture import Mixture, Walked
+from strainscope.inversion.pareto import FEWEST_DRAWS, WORST_PARETO, effective_size, pareto_shape, trusted
 from strainscope.inversion.sampling import sample
 from strainscope.inversion.surrogate import PolynomialSurrogate
 from strainscope.inversion.target import Described, log_density
@@ -331,3 +331,18 @@ class Shifted:
 
     def log_density(self, places):
         return self.of.log_density(places) + self.by
+
+
+def test_weights_that_can_be_trusted_stay_as_they_are():
+    log_weight = 0.5 * np.random.default_rng(1).standard_normal(3000)
+    assert np.allclose(trusted(log_weight + 7.0), log_weight - logsumexp(log_weight))
+
+
+@pytest.mark.parametrize("shape", [1.5, 4.0])
+def test_weights_with_a_heavy_tail_are_flattened_in_their_order(shape):
+    log_weight = -shape * np.log(np.random.default_rng(2).random(3000))
+    found = trusted(log_weight)
+    assert effective_size(log_weight) < FEWEST_DRAWS <= effective_size(found)
+    assert pareto_shape(found) <= WORST_PARETO
+    assert np.isclose(logsumexp(found), 0.0)
+    assert np.array_equal(np.argsort(found), np.argsort(log_weight))

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from strainscope.experiment import Experiment
 from strainscope.inversion.heavy_tailed import HeavyTailed
 from strainscope.inversion.likelihood import rms_log10
+from strainscope.inversion.pareto import FEWEST_DRAWS
 from strainscope.inversion.problem import Problem, prepare
 from strainscope.inversion.refine import Fit, refine_many
 from strainscope.inversion.scan_doubts import doubts_of, unlikely
@@ -19,7 +20,6 @@ from strainscope.inversion.target import Target, log_density
 from strainscope.inversion.verdict import (
     DOUBTFUL_REDUCED_CHI2,
     DOUBTFUL_RMS,
-    FEWEST_DRAWS,
     NOISE_REDUCED_CHI2,
     WORST_REDUCED_CHI2,
     WORST_RMS,

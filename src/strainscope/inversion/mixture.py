@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from strainscope.inversion.curved import Curved
+from strainscope.inversion.pareto import effective_size
 from strainscope.inversion.surrogate import PolynomialSurrogate, within
 from strainscope.inversion.target import Described, Features
 
@@ -82,11 +83,6 @@ class WeightedDraws:
     def effective(self) -> float:
         """Effective sample size."""
         return effective_size(self.log_weight)
-
-
-def effective_size(log_weight: Floats) -> float:
-    """(Σ w)² / Σ w² of log weights (n,)."""
-    return float(np.exp(2 * logsumexp(log_weight) - logsumexp(2 * log_weight)))
 
 
 class Mixture:

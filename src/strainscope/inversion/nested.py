@@ -25,7 +25,8 @@ from scipy.cluster.vq import kmeans2
 from scipy.special import logsumexp, ndtri
 
 from strainscope.inversion.curved import Curved
-from strainscope.inversion.mixture import WeightedDraws, effective_size
+from strainscope.inversion.mixture import WeightedDraws
+from strainscope.inversion.pareto import effective_size
 from strainscope.inversion.sampling import Density
 from strainscope.inversion.target import log_density
 

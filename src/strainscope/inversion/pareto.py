@@ -6,8 +6,12 @@ from scipy.special import logsumexp
 
 Floats = NDArray[np.float64]
 
+# Effective draws at least, and shape of the weights' tail at most, of what can be trusted.
+FEWEST_DRAWS, WORST_PARETO = 100, 0.7
 # Fewer weights in the tail say nothing of its shape.
 _LEAST = 5
+# Steps of the power that weights are taken to, and where they end: all alike.
+_FLATTER, _FLAT = 0.9, 1e-3
 
 
 def pareto_shape(log_weight: Floats) -> float:
@@ -29,6 +33,32 @@ def pareto_shape(log_weight: Floats) -> float:
     if beyond[-1] <= 1e-12 * weights[-1]:
         return float("-inf")
     return _shape(beyond)
+
+
+def effective_size(log_weight: Floats) -> float:
+    """(Σ w)² / Σ w² of log weights (n,)."""
+    return float(np.exp(2 * logsumexp(log_weight) - logsumexp(2 * log_weight)))
+
+
+def trusted(log_weight: Floats) -> Floats:
+    """Log weights (n,) of sum 1, flattened until enough of them count and their tail is short enough.
+
+    A posterior that was drawn badly is a few draws of large weight, and bands of these are far too narrow. Taken to a
+    power below 1, weights lean towards what was proposed, which is wider.
+
+    Args:
+        log_weight: ln of the weights, shape (n,).
+
+    References:
+        Koblents & Míguez, Stat. Comput. 25 (2015) 407 (importance weights that are transformed against degeneracy)
+    """
+    power = 1.0
+    while power > _FLAT and (
+        effective_size(power * log_weight) < min(FEWEST_DRAWS, len(log_weight) / 2)
+        or pareto_shape(power * log_weight) > WORST_PARETO
+    ):
+        power *= _FLATTER
+    return np.asarray(power * log_weight - logsumexp(power * log_weight))
 
 
 def _shape(x: Floats) -> float:

@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 
 from strainscope.inversion.modes import nearest_fit
 from strainscope.inversion.nested import nested_draws
-from strainscope.inversion.pareto import pareto_shape
+from strainscope.inversion.pareto import effective_size, pareto_shape, trusted
 from strainscope.inversion.problem import Problem
 from strainscope.inversion.refine import Fit, refine
 from strainscope.inversion.sampling import Drawn, sample
@@ -34,10 +34,10 @@ class ModePosterior:
         starts: Refined starts that led there.
         z: Draws in the coordinates of `Target`, shape (draw, free).
         values: All parameters there, shape (draw, parameter).
-        share: Weights of the draws, shape (draw,), sum 1.
+        share: Weights of the draws, shape (draw,), sum 1; flattened where they could not be trusted, see `trusted`.
         weight: Of the mode among all.
-        effective: Effective number of draws.
-        pareto: Shape of the weights' tail, see `pareto_shape`.
+        effective: Effective number of draws, before weights were flattened.
+        pareto: Shape of the weights' tail, before they were flattened, see `pareto_shape`.
         log_evidence: ln of the evidence of all modes together, see `WeightedDraws`.
     """
 
@@ -90,7 +90,8 @@ def posterior_of(
     if settings.nested:
         drawn = _nested(target, drawn, region_of, settings, seed=int(rng.integers(2**31)))
     mode = drawn.joined[drawn.region]
-    weights = {int(k): float(np.exp(drawn.draws.log_weight[mode == k]).sum()) for k in np.unique(mode)}
+    flattened = trusted(drawn.draws.log_weight)
+    weights = {int(k): float(np.exp(flattened[mode == k]).sum()) for k in np.unique(mode)}
     heavy = sorted((k for k in weights if weights[k] >= _LEAST_WEIGHT), key=lambda k: -weights[k])
     total = sum(weights[k] for k in heavy)
     return tuple(
@@ -98,6 +99,7 @@ def posterior_of(
             target,
             [own for own, joined in zip(found, drawn.joined, strict=True) if joined == k],
             drawn,
+            flattened,
             mode == k,
             weights[k] / total,
         )
@@ -133,12 +135,13 @@ def _mode(
     target: Target,
     found: Sequence[tuple[Fit, int]],
     drawn: Drawn,
+    flattened: Floats,
     inside: NDArray[np.bool_],
     weight: float,
 ) -> ModePosterior:
-    """One mode: the draws inside, and the best of its fits."""
+    """One mode: the draws inside, with flattened log weights, and the best of its fits."""
     z, log_weight = drawn.draws.z[inside], drawn.draws.log_weight[inside]
-    share = np.exp(log_weight - logsumexp(log_weight))
+    share = np.exp(flattened[inside] - logsumexp(flattened[inside]))
     return ModePosterior(
         fit=_best(target, found, z[np.argmax(drawn.log_density[inside])]),
         starts=sum(starts for _, starts in found),
@@ -146,7 +149,7 @@ def _mode(
         values=target.values(z),
         share=share,
         weight=weight,
-        effective=float(1 / (share**2).sum()),
+        effective=effective_size(log_weight),
         pareto=pareto_shape(log_weight),
         log_evidence=drawn.draws.log_evidence,
     )

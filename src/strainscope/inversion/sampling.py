@@ -11,7 +11,8 @@ from scipy.sparse.csgraph import connected_components
 from strainscope.inversion.centres import Centres
 from strainscope.inversion.curved import Curved
 from strainscope.inversion.evidence import log_normaliser
-from strainscope.inversion.mixture import Beside, Mixture, Proposal, Walked, WeightedDraws, effective_size
+from strainscope.inversion.mixture import Beside, Mixture, Proposal, Walked, WeightedDraws
+from strainscope.inversion.pareto import effective_size, pareto_shape
 from strainscope.inversion.surrogate import PolynomialSurrogate
 from strainscope.inversion.target import Described, Features, log_density
 from strainscope.inversion.warp import FARTHEST
@@ -24,6 +25,8 @@ Labels = NDArray[np.int64]
 _EACH, _SECOND, _CENTRES, _LEAST_EFFECTIVE, _MORE_ROUNDS = 60, 4, 8, 50.0, 3
 # A draw this much above every known maximum in log density shows that there is a higher one.
 _HIGHER = 1.0
+# Shape of the weights' tail at most: beyond it they have no finite variance.
+_SHORT_TAIL = 0.5
 # Draws of the surrogates' first round, and how rounds grow.
 _FIRST, _GROWTH = 500, 1.4
 # Walkers, and the different draws that they begin at, at least.
@@ -102,7 +105,7 @@ def sample(
         places: Maxima, shape (maximum, d); more of them may turn up.
         region_of: Which region places (n, d) lie in, shape (n,).
         regions: How many there are.
-        wanted: Effective draws that are enough.
+        wanted: Effective draws that are enough, if the tail of their weights is short.
         most: Evaluations of the residuals at most; a round that has begun is finished.
         rng: Source of randomness.
         progress: Called with the share done.
@@ -116,7 +119,8 @@ def sample(
         state.walk(number)
         pooled = state.mixture.together()
         progress(min(max(pooled.effective / wanted, state.known.number / most), 1.0))
-        if pooled.effective >= wanted or state.known.number >= most:
+        enough = pooled.effective >= wanted and pareto_shape(pooled.log_weight) <= _SHORT_TAIL
+        if enough or state.known.number >= most:
             break
         number = round(_GROWTH * number)
     joined, counts = state.joined(pooled), np.isfinite(pooled.log_weight)

@@ -9,6 +9,7 @@ from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
 from strainscope.inversion.features import Features
 from strainscope.inversion.likelihood import Likelihood
+from strainscope.inversion.pareto import FEWEST_DRAWS, WORST_PARETO
 from strainscope.inversion.problem import Measurement
 from strainscope.inversion.result import VERDICTS, FittedParameter, Mode, Verdict
 from strainscope.inversion.scan_doubts import ScanDoubts, doubts_of, unlikely
@@ -26,8 +27,6 @@ WORST_REDUCED_CHI2, DOUBTFUL_REDUCED_CHI2 = 25.0, 4.0
 NOISE_REDUCED_CHI2 = 1.5
 RIVAL_WEIGHT = 0.05
 FEWEST_STARTS = 2
-# Effective draws, and shape of the weights' tail.
-FEWEST_DRAWS, WORST_PARETO = 100, 0.7
 # A run of a twentieth of the points that the fit misses by this much in log10 and in standard deviations.
 WORST_PART_RMS, WORST_PART_SD = 0.2, 2.0
 # A parameter this near to a bound, in shares of the room, is on it; so far beyond it the model is asked for.
@@ -135,8 +134,8 @@ def _poor_draws(best: Mode) -> list[str]:
         return []
     return [
         f"The posterior could not be drawn well: {best.effective_draws:.0f} effective draws, shape of the weights' "
-        f"tail {best.pareto_k:.2f} (wanted are at least {FEWEST_DRAWS}, at most {WORST_PARETO}); bands may be too "
-        "narrow."
+        f"tail {best.pareto_k:.2f} (wanted are at least {FEWEST_DRAWS}, at most {WORST_PARETO}); weights were "
+        "flattened until they are so, and bands are no more than a guess, rather too wide than too narrow."
     ]
 
 
