@@ -22,8 +22,8 @@ from strainscope.sample import Sample, load_sample
 from strainscope.scan import Scan
 
 SEED = 5
-# Taken for the sample's: a garnet whose lattice is 1 % larger, and Kβ.
-OTHER_LATTICE_A, OTHER_WAVELENGTH = 12.507, "CuKb1"
+# Taken for the sample's: garnets whose lattice is 1 % and 0.1 % larger, and Kβ.
+OTHER_LATTICE_A, NEAR_LATTICE_A, OTHER_WAVELENGTH = 12.507, 12.395, "CuKb1"
 SATURATED_SHARE = 0.03
 
 
@@ -139,10 +139,16 @@ def _noise(i: int) -> tuple[Sample, Scan]:
 
 def _crystal(i: int) -> tuple[Sample, Scan]:
     """Another lattice parameter."""
-    plain = _sample()
-    other = Sample.model_validate(
-        plain.model_dump(exclude_unset=True) | {"lattice_A": {"a": OTHER_LATTICE_A}}
-    )
+    return _of_lattice(i, OTHER_LATTICE_A)
+
+
+def _near_crystal(i: int) -> tuple[Sample, Scan]:
+    """A lattice parameter so near that the zero of the axis may hide it."""
+    return _of_lattice(i, NEAR_LATTICE_A)
+
+
+def _of_lattice(i: int, a: float) -> tuple[Sample, Scan]:
+    other = Sample.model_validate(_sample().model_dump(exclude_unset=True) | {"lattice_A": {"a": a}})
     return _good(i, other)
 
 
@@ -161,6 +167,7 @@ KINDS: dict[str, Callable[[int], tuple[Sample, Scan]]] = {
     "saturated": _saturated,
     "noise": _noise,
     "another crystal": _crystal,
+    "a near crystal": _near_crystal,
     "another wavelength": _wavelength,
 }
 

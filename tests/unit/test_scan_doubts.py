@@ -81,6 +81,16 @@ def test_a_peak_off_bragg_s_angle_is_seen_on_absolute_axes(axis, arcsec, found):
     features = read_features(scan.angle, scan.intensity, likelihood.counts_per_unit)
     own = doubts_of(absolute, EXPERIMENT, replace(features, peak_arcsec=arcsec), likelihood)
     assert any("farther than a zero error" in reason for reason in own.check) is found
+    assert any("cannot tell another crystal" in note for note in own.notes) is not found
+
+
+def test_the_zero_of_an_axis_says_which_crystals_it_hides():
+    scan = good()
+    degrees = 2 * (np.degrees(EXPERIMENT.stack.bragg_angle) + scan.angle / 3600)
+    absolute = Scan(angle=degrees, intensity=scan.intensity, axis="two-theta-deg", intensity_kind="counts", name="a")
+    # d = λ / 2 sin θ: 0.1° of θ at Bragg's angle of 25.53° is 0.366 % of d.
+    (note,) = doubts(absolute, peak_arcsec=0.0).notes
+    assert "within 0.37 %" in note
 
 
 @pytest.mark.parametrize(

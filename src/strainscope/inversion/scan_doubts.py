@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2
 
+from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
 from strainscope.inversion.features import Features
 from strainscope.inversion.likelihood import Likelihood
@@ -50,14 +51,25 @@ def doubts_of(scan: Scan, experiment: Experiment, features: Features, likelihood
         likelihood: Its counts.
     """
     refuse = _nothing(scan, likelihood)
-    check = _clipped(scan) + _misplaced(scan, experiment, features)
-    notes = []
-    if scan.axis == _RELATIVE:
-        notes.append(
+    misplaced = _misplaced(scan, experiment, features)
+    notes = () if misplaced else (_untold(scan, experiment),)
+    return ScanDoubts(refuse=tuple(refuse), check=(*_clipped(scan), *misplaced), notes=notes)
+
+
+def _untold(scan: Scan, experiment: Experiment) -> str:
+    """Which other crystals and wavelengths would have their peak where this scan has it."""
+    scaled = "wavelength, which would scale strain and depth."
+    farthest = _FARTHEST.get(scan.axis)
+    if farthest is None:
+        return (
             "Angles are relative to the peak: the scan cannot tell another crystal of similar structure or another "
-            "wavelength, which would scale strain and depth."
+            + scaled
         )
-    return ScanDoubts(refuse=tuple(refuse), check=tuple(check), notes=tuple(notes))
+    nearest = 100 * farthest * ARCSEC / np.tan(experiment.stack.bragg_angle)
+    return (
+        f"The axis may be off by {farthest / 3600:g}° of incidence: the scan cannot tell another crystal of similar "
+        f"structure, its lattice parameters within {nearest:.2g} %, or another such {scaled}"
+    )
 
 
 def unlikely(chi_square: float, points: int, free: int, likelihood: Likelihood) -> list[str]:
