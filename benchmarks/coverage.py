@@ -26,6 +26,7 @@ from strainscope.estimator.proposal import ScanProposal
 from strainscope.estimator.shipped import estimator_path
 from strainscope.inversion import SearchSettings
 from strainscope.inversion.invert import Explanation, explain
+from strainscope.inversion.pareto import FEWEST_DRAWS, WORST_PARETO
 from strainscope.inversion.problem import Problem, prepare
 from strainscope.measurement import LabSimulator
 from strainscope.measurement.scans import Instruments
@@ -44,9 +45,8 @@ SETTINGS = LabSettings(
     )
 )
 LEVELS = (0.5, 0.9, 0.95)
-# Below so many effective draws, above this shape of the weights' tail, or with a misfit that chance leaves less often
-# than this, a posterior is not to be trusted as it is.
-LEAST_EFFECTIVE, MOST_PARETO, LEAST_CHANCE = 100, 0.7, 0.01
+# A misfit that chance leaves less often than this warns of a posterior.
+LEAST_CHANCE = 0.01
 
 
 def main() -> int:
@@ -215,7 +215,8 @@ def _report(lines: list[dict]) -> None:
     seconds, effective = (np.array([line[key] for line in good]) for key in ("seconds", "effective"))
     print(
         f"{len(lines)} scans, {len(lines) - len(good)} refused; effective draws: median {np.median(effective):.0f}, "
-        f"below 100 in {np.mean(effective < 100):.1%}; k above 0.7 in "
+        f"below {FEWEST_DRAWS} in {np.mean(effective < FEWEST_DRAWS):.1%}; "
+        f"k above {WORST_PARETO} in "
         f"{np.mean([line['pareto'] > 0.7 for line in good]):.1%}; seconds: median {np.median(seconds):.1f}, "
         f"mean {seconds.mean():.1f}, 95 % {np.quantile(seconds, 0.95):.1f}"
     )
@@ -246,7 +247,7 @@ def _report(lines: list[dict]) -> None:
 def _trusted(line: dict) -> bool:
     """Whether neither the weights nor the misfit warn of a posterior."""
     beyond_chance = chi2.sf(line["cost"], line["points"] - len(line["below"])) < LEAST_CHANCE
-    return line["effective"] >= LEAST_EFFECTIVE and line["pareto"] <= MOST_PARETO and not beyond_chance
+    return line["effective"] >= FEWEST_DRAWS and line["pareto"] <= WORST_PARETO and not beyond_chance
 
 
 if __name__ == "__main__":
