@@ -15,6 +15,7 @@ from strainscope.inversion.problem import prepare
 from strainscope.profile import DepthProfile, Normal, NoStrain
 from strainscope.sample import Sample, instrument_text, load_sample, with_instrument
 from strainscope.scan import Scan
+from strainscope.series import Job
 
 FWHM, SHARE = 22.0, 0.1
 
@@ -189,3 +190,10 @@ def test_command_writes_a_file_that_invert_would_take(tmp_path):
     again = CliRunner().invoke(app, arguments)
     assert again.exit_code == 2
     assert "exists" in again.output
+
+
+def test_two_instruments_of_one_reflection_are_refused(tmp_path):
+    path = _written(tmp_path, _sample())
+    job = Job(sample="ggg444", axis="delta-theta-arcsec", intensity="counts", instruments=(path, path))
+    with pytest.raises(ValueError, match=r"is of reflection \[4, 4, 4\], as .* is; give one file for each"):
+        job.described()

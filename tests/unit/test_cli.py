@@ -11,6 +11,7 @@ import yaml
 
 from strainscope import cli, inversion, report
 from strainscope.inversion import DepthBands, FittedParameter, Mode, Result, Verdict
+from strainscope.inversion.derived import DerivedQuantity
 from strainscope.readers import read_scan
 from strainscope.sample import load_sample, presets
 
@@ -59,6 +60,16 @@ def fake_result(scan, sample_settings, seed):
         fitted=np.maximum(scan.intensity, 1.0),
         bands=bands,
         maximum_strain=(0.013, 1000.0),
+        derived=(
+            DerivedQuantity(
+                name="maximum_strain",
+                unit="1",
+                value=0.013,
+                interval_68=(0.0129, 0.0132),
+                interval_95=(0.0128, 0.0133),
+                description="largest strain by magnitude",
+            ),
+        ),
     )
     return Result(
         scan=scan,
@@ -373,7 +384,7 @@ def test_invert_writes_the_result_and_says_what_it_found(strainscope, inverted):
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         "check: Half of the starts ended here.",
-        "maximum strain 1.300 % (68 % band 1.300 to 1.300 %) at 100.0 nm; 1 solution",
+        "maximum strain 1.300 % (68 % interval 1.290 to 1.320 %) at 100.0 nm; 1 solution",
         "rms of log10 0.0301, reduced χ² 1.20 (model error 7 %), 1.5 s",
         f"report: {Path('out') / 'report.html'}",
     ]

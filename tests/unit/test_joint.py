@@ -1,6 +1,7 @@
 """Several reflections of one sample: shared parameters, miscut, E of another reflection, a finite Lorentzian."""
 
 import json
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -304,6 +305,37 @@ def test_a_result_predicts_its_own_and_other_reflections(result):
     assert other.exit_code == 0, other.output
     wrong = runner.invoke(app, ["simulate", str(folder / "880.json")])
     assert wrong.exit_code != 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        (("schema_version",), 2, "schema_version = 2; this version reads 1"),
+        (("parameters", "Dmax1", "value"), "x", "parameters.Dmax1.value = 'x'; it must be a number"),
+        (("parameters", "L1"), None, "is no result"),
+        (("sample", "reflection"), [4, 4], "result.json: reflection"),
+    ],
+)
+def test_a_result_that_was_changed_is_refused_in_a_line(result, tmp_path, keys, value, message):
+    document = json.loads((result[0] / "out" / "result.json").read_text())
+    place = document
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=re.escape(message)) as raised:
+        read_result(str(path))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_result_without_one_of_the_samples_parameters_is_refused(result, tmp_path):
+    document = json.loads((result[0] / "out" / "result.json").read_text())
+    del document["parameters"]["L1"]
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=r"parameters\.L1 is missing"):
+        read_result(str(path))
 
 
 def test_as_many_scans_as_reflections(result):

@@ -386,6 +386,16 @@ def test_a_result_that_was_being_made_anew_is_not_taken_for_the_old_one(
     assert seeds == [0, 0, 0]
 
 
+def test_a_damaged_result_is_made_anew(scans, inverted, strainscope, tmp_path):
+    command = ("batch", scans, *JOB, "-o", tmp_path / "out")
+    assert strainscope(*command)[0] == 0
+    document = tmp_path / "out/scans/dose1/result.json"
+    document.write_text(document.read_text()[:500])
+    assert strainscope(*command, "--resume")[0] == 0
+    assert sorted(inverted) == ["dose0", "dose1", "dose1", "dose2"]
+    assert json.loads(document.read_text())["scan"]["name"] == "dose1"
+
+
 def test_another_estimator_of_the_same_name_makes_results_anew(scans, tmp_path):
     weights = tmp_path / "weights.bin"
     job = series.Job(sample="ggg444", intensity="counts", estimator=str(weights))

@@ -198,7 +198,7 @@ def test_other_bounds_and_vague_parameters_are_notes():
     assert found.level == "reliable"
     assert found.reasons[-2:] == (
         "On a bound of the search: n, fwhm_arcsec.",
-        "Of the profile, not determined by this curve: K.",
+        "Of the profile, not determined: K.",
     )
 
 

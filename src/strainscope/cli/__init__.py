@@ -323,9 +323,11 @@ def simulate(
     scan, settings = described.simulate(settings, counts=counts, seed=seed, span=span, step=step)
     units = {spec.name: spec.unit.replace("1", "") for spec in described.prior().parameters}
     noise = "no noise" if counts is None else f"Poisson counting noise, seed {seed}"
+    # A result is no sample that a scan could be inverted with.
+    named = "" if is_result(sample) else f"--sample {sample} "
     lines = [
         f"# simulated by Strainscope {metadata.version('strainscope')}, not measured",
-        f"# {noise}; as a scan: --sample {sample} --axis {scan.axis} --intensity {scan.intensity_kind}",
+        f"# {noise}; as a scan: {named}--axis {scan.axis} --intensity {scan.intensity_kind}",
         f"# {context.obj}",
         *(f"# {name} = {value:.10g} {units[name]}".rstrip() for name, value in settings.items()),
         f"# {scan.axis}   {scan.intensity_kind}",
@@ -482,7 +484,7 @@ def _summary(result: "Result", out: Path) -> str:
     return "\n".join(
         [
             f"{result.verdict.level}: {' '.join(result.verdict.reasons)}",
-            f"maximum strain {strain} % (68 % band {low} to {high} %) at {depth} nm; {modes}",
+            f"maximum strain {strain} % (68 % interval {low} to {high} %) at {depth} nm; {modes}",
             f"rms of log10 {best.rms_log10:.4f}, reduced χ² {chi2}{error}, {result.wall_s:.1f} s",
             f"report: {out / 'report.html'}",
         ]

@@ -13,6 +13,7 @@ from strainscope.inversion.posterior import ModePosterior
 from strainscope.inversion.problem import Problem
 from strainscope.inversion.result import DepthBands, FittedParameter, Mode, ScanFit
 from strainscope.profile import DepthProfile
+from strainscope.profile.shape import LogUniform, Uniform
 
 Floats = NDArray[np.float64]
 
@@ -24,6 +25,8 @@ _DETERMINED = 0.5
 _PRIOR_DRAWS, _DEPTHS, _LEAST_SD = 512, 201, (1e-6, 1e-4)
 # A parameter lies on a bound where so much of the posterior is within such a share of the prior from it.
 _LEANING, _AT_BOUND = 0.2, 0.01
+# Of a prior with a peak only what lies within this share of the range from a bound is on it.
+_NEAR_BOUND = 0.02
 _LOW, _MIDDLE, _HIGH = 0.05, 0.5, 0.95
 BAND_MEANING = (
     "Draws of the posterior around each mode, weighted by the exact likelihood; residuals that exceed the assumed "
@@ -161,6 +164,10 @@ def _parameters(problem: Problem, own: ModePosterior) -> tuple[FittedParameter, 
         free = i in determined
         # In unit coordinates a constraint that holds the parameter is a bound like any other.
         near = min(fit.unit[i], 1 - fit.unit[i]) < 1e-3 or leaning.get(i, 0.0) > _LEANING
+        if not isinstance(spec.shape, Uniform | LogUniform):
+            # The tail of a prior that has a peak is no bound.
+            room = (fit.values[i] - spec.lower) / (spec.upper - spec.lower)
+            near = near and bool(min(room, 1 - room) < _NEAR_BOUND)
         low, middle, high = quantiles[:, i].tolist()
         result.append(
             FittedParameter(

@@ -11,6 +11,8 @@ from strainscope.scan import Scan
 
 Floats = NDArray[np.float64]
 VERDICTS = ("reliable", "check", "do not use")
+# Of the document that a result is written as.
+SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)

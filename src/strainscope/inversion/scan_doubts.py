@@ -84,8 +84,9 @@ def unlikely(chi_square: float, points: int, free: int, likelihood: Likelihood) 
     chance = float(chi2.sf(chi_square, degrees))
     if likelihood.model_error or chance >= _LEAST_CHANCE:
         return []
+    shown = f"{chance:.1g}" if chance > 0 else "less than 1e-300"
     return [
-        f"Counting noise alone leaves so large a misfit with a chance of {chance:.1g} (reduced chi-square "
+        f"Counting noise alone leaves so large a misfit with a chance of {shown} (reduced chi-square "
         f"{chi_square / degrees:.2f}): crystal, wavelength, axis or model may be wrong; grant a --model-error."
     ]
 

@@ -156,7 +156,7 @@ def _notes(experiment: Experiment, best: Mode) -> list[str]:
     names = {spec.name for spec in experiment.profile.parameters}
     vague = [p.name for p in best.parameters if p.name in names and p.sd is not None and not p.determined]
     if vague:
-        found.append(f"Of the profile, not determined by this curve: {', '.join(vague)}.")
+        found.append(f"Of the profile, not determined: {', '.join(vague)}.")
     if best.known_to is not None:
         found.append(
             f"Below {best.known_to / 10:.0f} nm the curve says little: more than half of the variance that bounds and "

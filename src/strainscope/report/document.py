@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from strainscope.inversion.result import Mode, Result
+from strainscope.inversion.result import SCHEMA_VERSION, Mode, Result
 from strainscope.report.tables import profile_columns
 from strainscope.scan import UNITS
-
-SCHEMA_VERSION = 1
 
 
 def result_document(result: Result, *, command: str | None = None) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from importlib import resources
 from typing import Any
 
 import jinja2
-import numpy as np
 import yaml
 
 from strainscope import plots
@@ -160,9 +159,11 @@ def _mode_row(index: int, mode: Mode) -> dict[str, Any]:
 
 
 def largest_strain_text(mode: Mode) -> tuple[str, str, str, str]:
-    """The largest strain [%], the limits of its 68 % band [%] and its depth [nm]."""
+    """The largest strain [%], the limits of its 68 % interval [%] and its depth [nm]."""
     strain, depth = mode.maximum_strain
-    low, high = (plots.PERCENT * float(np.interp(depth, mode.bands.depth, b)) for b in mode.bands.strain_68)
+    # Wherever it lies: at one depth the band of the strain is much wider where the depth is uncertain.
+    (interval,) = [own.interval_68 for own in mode.derived if own.name == "maximum_strain"]
+    low, high = (plots.PERCENT * end for end in interval)
     return *band_text(plots.PERCENT * strain, low, high), depth_text(depth / plots.ANGSTROM_PER_NM)
 
 

@@ -6,7 +6,7 @@ from it. What is wrong is one line that names the file, the key, the value and w
 
 from strainscope.sample.again import is_result, read_result, values_at
 from strainscope.sample.build import monochromator_table
-from strainscope.sample.instrument import instrument_text, with_instrument
+from strainscope.sample.instrument import instrument_text, load_instrument, with_instrument
 from strainscope.sample.messages import at_key, did_you_mean
 from strainscope.sample.parts import LARGEST_CIF_BYTES
 from strainscope.sample.reading import load_sample, parse_yaml, preset_text, presets
@@ -18,6 +18,7 @@ __all__ = [
     "at_key",
     "did_you_mean",
     "instrument_text",
+    "load_instrument",
     "is_result",
     "load_sample",
     "monochromator_table",

@@ -58,7 +58,7 @@ def check_axis(angle: Floats, intensity: Floats, *, axis: str, substrate: Reflec
     name, factor = others[distances.index(nearest)]
     if nearest <= min(NEAR_DEG, own) and (own > FAR_DEG or not _holds_bragg(axis, low, high, substrate)):
         remedy = (
-            f"{name}: give --axis {name}, or say so in a column `axis` of a batch's --table."
+            f"{name}: give --axis {name} (in a batch of several axes: a column `axis` of its --table)."
             if factor == 1
             else f"{name} in arcsec: divide them by 3600 and give --axis {name}."
         )

@@ -9,7 +9,7 @@ from strainscope import inversion
 from strainscope.inversion import Result, SearchSettings
 from strainscope.inversion.proposal import Proposal
 from strainscope.inversion.settings import PosteriorSettings
-from strainscope.sample import Sample, at_key, did_you_mean, load_sample, with_instrument
+from strainscope.sample import Sample, at_key, did_you_mean, load_instrument, load_sample, with_instrument
 from strainscope.scan import AXES, INTENSITIES
 
 GOLD_LIVE_POINTS = 1000
@@ -52,7 +52,15 @@ class Job:
             ValueError: it is not said what the columns of the scans are.
         """
         described = load_sample(self.sample)
+        calibrated: dict[tuple[int, ...], str] = {}
         for path in self.instruments:
+            reflection = tuple(load_instrument(path).reflection)
+            if reflection in calibrated:
+                raise ValueError(
+                    f"--instrument {path}: is of reflection {list(reflection)}, as {calibrated[reflection]} is; give "
+                    "one file for each reflection."
+                )
+            calibrated[reflection] = path
             described = with_instrument(described, path)
         described = described.with_options(
             axis=self.axis, intensity=self.intensity, model_error=self.model_error

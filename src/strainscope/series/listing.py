@@ -5,8 +5,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from strainscope.readers import read_text
+
 SUFFIXES = (".xy", ".dat", ".txt", ".csv", ".asc")
 FILE_COLUMN = "file"
+LARGEST_TABLE_BYTES = 50_000_000
 
 
 def find_scans(places: Sequence[Path]) -> list[Path]:
@@ -57,18 +60,18 @@ def read_columns(table: Path, scans: Sequence[Path]) -> dict[str, list[str]]:
         scans: The scans.
 
     Raises:
+        OSError: the table is missing or cannot be read.
         ValueError: no column `file`, a row for no scan, or two for one.
     """
-    with table.open(encoding="utf-8-sig", newline="") as opened:
-        reader = csv.DictReader(opened)
+    reader = csv.DictReader(read_text(table, what="table", limit_bytes=LARGEST_TABLE_BYTES).splitlines())
+    try:
         names = [name.strip() for name in reader.fieldnames or []]
         reader.fieldnames = names
         if FILE_COLUMN not in names:
             raise ValueError(f"{table}: no column {FILE_COLUMN!r}; it has {', '.join(names) or 'none'}.")
-        try:
-            rows = list(reader)
-        except csv.Error as error:
-            raise ValueError(f"{table}: is no CSV ({error}).") from None
+        rows = list(reader)
+    except csv.Error as error:
+        raise ValueError(f"{table}: is no CSV ({error}).") from None
     columns = {name: [""] * len(scans) for name in names if name != FILE_COLUMN}
     alone = Counter(path.name for path in scans)
     by_name = {path.name: i for i, path in enumerate(scans) if alone[path.name] == 1}

@@ -70,7 +70,7 @@ def run_series(
     waiting: list[int] = []
     keys = [_fingerprint(path, job) for path, job in zip(scans, jobs, strict=True)]
     for i, (path, folder) in enumerate(zip(scans, folders, strict=True)):
-        if (folder / "result.json").exists() and state.keys.get(folder.name) == keys[i] is not None:
+        if state.keys.get(folder.name) == keys[i] is not None and _is_whole(folder / "result.json"):
             outcomes[i] = Outcome(file=path, folder=folder, reason=None, again=True)
         else:
             waiting.append(i)
@@ -87,6 +87,14 @@ def run_series(
             state.done(folders[number].name, keys[number])
         progress(outcomes[number], len(outcomes))
     return [outcomes[i] for i in range(len(scans))]
+
+
+def _is_whole(document: Path) -> bool:
+    try:
+        json.loads(document.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _invert(
