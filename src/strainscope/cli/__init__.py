@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from strainscope.cli import calibration as calibration_commands
 from strainscope.cli import dataset as dataset_commands
 from strainscope.cli import estimator as estimator_commands
+from strainscope.cli import recorded as recorded_commands
 from strainscope.cli import series as series_commands
 from strainscope.cli.files import PICTURES, check_new, check_picture, put
 
@@ -89,6 +90,7 @@ app.command()(estimator_commands.train)
 app.command()(estimator_commands.evaluate)
 app.command()(series_commands.batch)
 app.command()(calibration_commands.calibrate)
+app.command()(recorded_commands.info)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 AxisOption = Annotated[
@@ -376,13 +378,20 @@ def invert(
     context: typer.Context,
     scan_files: Annotated[
         list[Path],
-        typer.Argument(metavar="SCAN...", help="Measured: two or three columns. One for each reflection."),
+        typer.Argument(
+            metavar="SCAN...",
+            help="Measured: two or three columns, or an instrument's file. One for each reflection.",
+        ),
     ],
     sample: Annotated[str, typer.Option("--sample", help="A preset's name, or a sample file.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the result; it must not exist.")],
     axis: AxisOption = None,
     intensity: Annotated[
         str | None, typer.Option(help="Second column: counts or normalised; else the sample's.")
+    ] = None,
+    scan: Annotated[
+        list[int] | None,
+        typer.Option(help="Which scan of an instrument's file, from 1; repeat it for several files."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the search; the same seed gives the same result.")] = 0,
     draws: Annotated[int | None, typer.Option(min=1, help="Curves simulated in the search.")] = None,
@@ -424,6 +433,7 @@ def invert(
         sample=sample,
         axis=axis,
         intensity=intensity,
+        scan=tuple(scan or ()),
         model_error=model_error,
         search=tuple((name, value) for name, value in search.items() if value is not None),
         estimator=estimator,
@@ -432,6 +442,7 @@ def invert(
         instruments=tuple(map(str, instrument or ())),
     )
     described = job.described()
+    job.check_columns(scan_files)
     if gold:
         inversion.require_nested()
     report.check_target(out, force)

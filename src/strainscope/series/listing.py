@@ -4,7 +4,9 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-SUFFIXES = (".xy", ".dat", ".txt", ".csv", ".asc")
+from strainscope.readers import INSTRUMENT_SUFFIXES
+
+SUFFIXES = (".xy", ".dat", ".txt", ".csv", ".asc", *INSTRUMENT_SUFFIXES)
 FILE_COLUMN = "file"
 
 
