@@ -6,6 +6,7 @@ from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 
+from strainscope.readers.archive import Archive
 from strainscope.readers.recorded import RecordedScan
 from strainscope.readers.text import LARGEST_SCAN_BYTES, read_bytes
 
@@ -16,11 +17,17 @@ _HEAD_BYTES = 65536
 # Module and function of each format, imported when one is met.
 _READERS = {
     "xrdml": ("xrdml", "read_xrdml"),
+    "brml": ("brml", "read_brml"),
+    "raw": ("bruker_raw", "read_raw"),
+    "ras": ("rigaku", "read_ras"),
+    "rasx": ("rigaku", "read_rasx"),
+    "SPEC": ("spec", "read_spec"),
+    "NeXus": ("nexus", "read_nexus"),
 }
 # Endings by which files of instruments are found in folders, and the format that each promises; .raw, .h5 and others
 # are other programs', too, so that only the content tells.
-_PROMISED = {".xrdml": "xrdml"}
-INSTRUMENT_SUFFIXES = (".xrdml",)
+_PROMISED = {".xrdml": "xrdml", ".brml": "brml", ".ras": "ras", ".rasx": "rasx", ".nxs": "NeXus"}
+INSTRUMENT_SUFFIXES = (*_PROMISED, ".raw", ".spec")
 
 
 def is_instrument_file(path: str | PathLike[str]) -> bool:
@@ -51,6 +58,8 @@ def read_file(path: str | PathLike[str]) -> tuple[RecordedScan, ...]:
     """
     content = read_bytes(path, what="scan", limit_bytes=LARGEST_SCAN_BYTES)
     found = _format_of(content[:_HEAD_BYTES])
+    if found == "brml" and _is_rasx(path, content):
+        found = "rasx"
     promised = _PROMISED.get(Path(path).suffix.lower())
     if found is None or (promised is not None and found != promised):
         raise ValueError(
@@ -101,8 +110,29 @@ def _listed(scans: tuple[RecordedScan, ...], most: int = 8) -> str:
     return "; ".join(parts) + ("; ..." if len(scans) > most else "")
 
 
+def _is_rasx(path: str | PathLike[str], content: bytes) -> bool:
+    """Which of the two zip files one is."""
+    try:
+        names = Archive(content, what="file").names
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return any(re.match(r"Data\d+/(Profile|Image|Mea?surementCond)", name) for name in names)
+
+
 def _format_of(head: bytes) -> str | None:
     """The format that a file begins like; None for text."""
-    if re.match(rb"(\xef\xbb\xbf)?\s*<(\?xml|xrdMeasurements)", head) and b"xrdMeasurements" in head:
+    if head.startswith((b"RAW1.01", b"RAW4.00", b"RAW2", b"RAW \0")):
+        return "raw"
+    if head.startswith(b"PK\x03\x04"):
+        return "brml"
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "NeXus"
+    plain = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if plain.startswith(b"*RAS_"):
+        return "ras"
+    if plain.startswith((b"<?xml", b"<xrdMeasurements", b"<!")) and b"xrdMeasurements" in head:
         return "xrdml"
+    # In other text # begins a comment.
+    if re.search(rb"^#S +\d+ ", head, re.MULTILINE) and re.search(rb"^#L +\S", head, re.MULTILINE):
+        return "SPEC"
     return None

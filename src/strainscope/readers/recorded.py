@@ -26,6 +26,7 @@ class RecordedScan:
     Attributes:
         format: Which file format, with its version.
         scanned: The scanned axis or the kind of scan, in the file's words.
+        leading: Of "omega" and "two-theta" the one that the file takes for the axis of the scan.
         positions: Angles of the axes that moved [deg], each of shape (point,), by name: "omega" (of incidence),
             "two-theta", and others in the file's words.
         fixed: Angles of the axes that stood still [deg], by name.
@@ -45,6 +46,7 @@ class RecordedScan:
 
     format: str
     scanned: str
+    leading: str
     positions: Mapping[str, FloatArray]
     intensity: FloatArray
     fixed: Mapping[str, float] = field(default_factory=dict)
@@ -97,7 +99,7 @@ class RecordedScan:
         found = [axis for axis, name in _NAMES.items() if name in moved]
         if "two-theta" in moved and not self._coupled():
             found.remove("two-theta-deg")
-        if self.scanned.casefold().startswith("2") or self.scanned.casefold().startswith(("two", "gonio")):
+        if self.leading == "two-theta":
             found.reverse()
         return (*found, "delta-theta-arcsec") if found else ()
 
@@ -189,6 +191,8 @@ class RecordedScan:
                 "the intensities are no whole counts, nor are they with counting time and attenuators: "
                 "their noise is estimated from the scatter of neighbouring points"
             )
+        if "two-theta" in self.positions and self._coupled() and "omega" not in self.positions:
+            found.append("2θ moved and ω is not in the file: they are taken to have moved together")
         lost = self._lost()
         if lost > DEAD_TIME_WORTH_SAYING:
             found.append(

@@ -62,6 +62,7 @@ def _scan(root: Element, measurement: Element, scan: Element, version: str) -> R
     return RecordedScan(
         format=f"PANalytical XRDML {version}",
         scanned=scan.get("scanAxis", ""),
+        leading="omega" if scan.get("scanAxis", "").casefold().startswith("omega") else "two-theta",
         positions=positions,
         fixed=fixed,
         intensity=intensity,
