@@ -51,6 +51,12 @@ def read_raw(content: bytes) -> tuple[RecordedScan, ...]:
     raise ValueError("it is a .raw of version 1 or 2; save it as version 3 or 4, as .brml, or as text.")
 
 
+def _finite(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not np.isfinite(numbers).all():
+        raise ValueError("an intensity is not finite; copy or export it again.")
+    return numbers
+
+
 @dataclass(frozen=True)
 class _Bytes:
     content: bytes
@@ -81,7 +87,7 @@ class _Bytes:
         words = np.frombuffer(self.content, dtype=np.uint8, count=count * size, offset=at).reshape(
             count, size
         )
-        return words[:, :4].copy().view("<f4")[:, 0].astype(np.float64)
+        return np.asarray(_finite(words[:, :4].copy().view("<f4")[:, 0]), dtype=np.float64)
 
 
 def _version_3(data: _Bytes) -> tuple[RecordedScan, ...]:
@@ -225,12 +231,12 @@ def _axes(
         )
     if not (np.isfinite(step) and step and abs(step) <= 360 and 1 <= points <= MOST_POINTS):
         raise ValueError(f"{points} steps of {step:g}° make no scan; copy or export it again.")
-    count = np.arange(points)
-    moved: dict[str, FloatArray] = {leading: (starts[leading] if start is None else start) + step * count}
+    way: FloatArray = np.arange(points, dtype=np.float64) * np.float64(step)
+    moved: dict[str, FloatArray] = {leading: way + (starts[leading] if start is None else start)}
     if "coupled" in kind.casefold() and leading in ("omega", "two-theta"):
         other, share = ("omega", 0.5) if leading == "two-theta" else ("two-theta", 2.0)
         if other in starts:
-            moved[other] = starts[other] + share * step * count
+            moved[other] = share * way + starts[other]
     # Positions that are no angles of the goniometer are left out.
     fixed = {name: starts[name] for name in ("omega", "two-theta", "chi", "phi") if name in starts}
     fixed = {name: value for name, value in fixed.items() if name not in moved and np.isfinite(value)}

@@ -22,7 +22,7 @@ _READERS = {
     "ras": ("rigaku", "read_ras"),
     "rasx": ("rigaku", "read_rasx"),
     "SPEC": ("spec", "read_spec"),
-    "NeXus": ("nexus", "read_nexus"),
+    "NeXus": ("aside", "read_nexus"),
 }
 # Endings by which files of instruments are found in folders, and the format that each promises; .raw, .h5 and others
 # are other programs', too, so that only the content tells.

@@ -1,6 +1,7 @@
 """NeXus files (HDF5): each NXdata group with one-dimensional data over an angle is a scan.
 
-Nothing outside the file is read: external links, external and virtual storage are refused.
+Nothing outside the file is read: external links, external and virtual storage are refused. This is done in a process
+of its own (`strainscope.readers.aside`), as damaged files bring the library to a halt or to an end.
 """
 
 import io
@@ -27,8 +28,8 @@ DURATIONS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, ""
 RATES = ("1/s", "counts/s", "cps", "hz", "counts/second", "s^-1")
 
 
-def read_nexus(content: bytes) -> tuple[RecordedScan, ...]:
-    """Scans in the content of a NeXus file, the default one first.
+def read_here(content: bytes) -> tuple[RecordedScan, ...]:
+    """Scans in the content of a NeXus file, the default one first, read in this process.
 
     Raises:
         ValueError: it is none, damaged, or holds no scan.
