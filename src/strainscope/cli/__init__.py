@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -418,6 +419,10 @@ def invert(
         list[Path] | None,
         typer.Option(help="File of `strainscope calibrate`; repeat it for several reflections."),
     ] = None,
+    srim: Annotated[
+        list[Path] | None,
+        typer.Option(help="RANGE.txt or VACANCY.txt of SRIM, drawn beside the profile; repeat it for several."),
+    ] = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -427,6 +432,7 @@ def invert(
     """
     from strainscope import inversion, report, series
     from strainscope.cli.estimator import proposal_of
+    from strainscope.readers import read_srim
 
     search = {"draws": draws, "starts": starts, "splines": splines}
     job = series.Job(
@@ -447,10 +453,12 @@ def invert(
         inversion.require_nested()
     report.check_target(out, force)
     job.settings()
+    ions = tuple(map(read_srim, srim or ()))
     proposal = None if estimator is None else proposal_of(estimator, described)
     with _progress() as progress:
         first, *beside = scan_files
         result = series.invert_file(first, job, beside=beside, proposal=proposal, progress=progress)
+    result = replace(result, ions=ions)
     command = _repeatable(context.obj)
     report.write_result(result, out, force=force, command=command)
     if as_json:

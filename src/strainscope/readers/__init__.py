@@ -8,6 +8,7 @@ from strainscope.readers.files import (
 )
 from strainscope.readers.recorded import RecordedScan
 from strainscope.readers.scans import read_scan
+from strainscope.readers.srim import read_srim
 from strainscope.readers.text import COLUMNS, LARGEST_SCAN_BYTES, read_columns, read_text
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "read_columns",
     "read_file",
     "read_scan",
+    "read_srim",
     "read_text",
 ]
