@@ -92,6 +92,7 @@ app.command()(estimator_commands.evaluate)
 app.command()(series_commands.batch)
 app.command()(calibration_commands.calibrate)
 app.command()(recorded_commands.info)
+app.command(name="import-radmax")(recorded_commands.import_radmax)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 AxisOption = Annotated[

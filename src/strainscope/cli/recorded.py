@@ -1,10 +1,12 @@
-"""The command `strainscope info`: what was understood of a file."""
+"""The commands `strainscope info`, what was understood of a file, and `import-radmax`."""
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from strainscope.cli.files import put
 
 if TYPE_CHECKING:
     from strainscope.readers import RecordedScan
@@ -27,6 +29,29 @@ def info(
     typer.echo(f"{file}: {scans[0].format}, {len(scans)} scan{'s' if len(scans) > 1 else ''}")
     for number, scan in enumerate(scans, start=1):
         _print_scan(number, scan)
+
+
+def import_radmax(
+    project: Annotated[Path, typer.Argument(metavar="PROJECT", help="The .ini of a RaDMaX project.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Sample file to write; by default stdout.")
+    ] = None,
+    strain: Annotated[
+        Path | None, typer.Option(help="Strain coefficients; by default those that the project names.")
+    ] = None,
+    disorder: Annotated[Path | None, typer.Option(help="The same of the disorder.")] = None,
+    cif: Annotated[str | None, typer.Option(help="CIF of a crystal that is not built in.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+) -> None:
+    """Make a sample file of a RaDMaX project: its crystal, its settings, and its strain and disorder as starts."""
+    from strainscope.sample import radmax_sample
+
+    text = radmax_sample(project, strain=strain, disorder=disorder, cif=cif)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    put([(out, text.encode())], force)
+    typer.echo(f"{out}: written")
 
 
 def _print_text(file: Path, as_json: bool) -> None:

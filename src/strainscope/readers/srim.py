@@ -50,7 +50,9 @@ def _profile(text: str) -> IonProfile:
             break
         rows.append([float(word.replace(",", ".")) for word in line.split()])
     if len(rows) != ROWS or len({len(row) for row in rows}) != 1:
-        raise ValueError(f"its table has {len(rows)} rows of numbers; SRIM writes {ROWS}, all alike: copy it again.")
+        raise ValueError(
+            f"its table has {len(rows)} rows of numbers; SRIM writes {ROWS}, all alike: copy it again."
+        )
     table = np.array(rows)
     if damage:
         value = table[:, _vacancies(lines[begin - 1], table.shape[1])].sum(axis=1)

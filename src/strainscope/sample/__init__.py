@@ -10,6 +10,7 @@ from strainscope.sample.instrument import instrument_text, with_instrument
 from strainscope.sample.measured import as_measured
 from strainscope.sample.messages import at_key, did_you_mean
 from strainscope.sample.parts import LARGEST_CIF_BYTES
+from strainscope.sample.radmax import radmax_sample
 from strainscope.sample.reading import load_sample, parse_yaml, preset_text, presets
 from strainscope.sample.sample import Sample
 
@@ -26,6 +27,7 @@ __all__ = [
     "parse_yaml",
     "preset_text",
     "presets",
+    "radmax_sample",
     "read_result",
     "values_at",
     "with_instrument",
