@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 
 # How far a count may be from a whole number: files print few digits of rates and of attenuated intensities.
-ROUNDING = 0.02
+EXACT, ROUNDING = 1e-6, 0.02
 LARGEST_ROUNDING = 0.1
 
 
@@ -27,11 +27,14 @@ def whole_counts(
     if rate and time_s is None:
         return None
     counts = intensity if time_s is None else intensity * time_s
-    leeway = np.full(intensity.shape, ROUNDING)
+    leeway = np.full(intensity.shape, EXACT if time_s is None and factor is None else ROUNDING)
     if factor is not None:
         counts = counts / factor
         # Such intensities are often rounded to whole numbers.
         leeway = np.minimum(LARGEST_ROUNDING, np.maximum(leeway, 0.5 / factor))
+    # Nothing counted is printed as 0; what is less than one count is no count.
+    if ((counts > 0) & (counts < 0.5)).any():
+        return None
     whole = np.rint(counts)
     if (np.abs(counts - whole) > leeway + 1e-7 * whole).any():
         return None

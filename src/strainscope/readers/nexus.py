@@ -58,6 +58,8 @@ def _scans(file: Any) -> tuple[RecordedScan, ...]:  # noqa: ANN401 (h5py is not 
             failed.append(f"{path}: {error}")
     if not found:
         raise ValueError(failed[0] if failed else "there is no NXdata group, so no scan, in the HDF5 file.")
+    # Data over something else are left out where there are data over an angle.
+    found = [scan for scan in found if scan.positions] or found
     first = _default(file)
     found.sort(key=lambda scan: scan.scanned != first)
     return tuple(found)
