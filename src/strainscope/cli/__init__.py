@@ -422,7 +422,9 @@ def invert(
     ] = None,
     srim: Annotated[
         list[Path] | None,
-        typer.Option(help="RANGE.txt or VACANCY.txt of SRIM, drawn beside the profile; repeat it for several."),
+        typer.Option(
+            help="RANGE.txt or VACANCY.txt of SRIM, drawn beside the profile; repeat it for several."
+        ),
     ] = None,
     force: ForceOption = False,
     as_json: JsonOption = False,

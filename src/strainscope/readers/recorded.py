@@ -137,23 +137,14 @@ class RecordedScan:
             monitor=self.monitor,
             points=self.intensity.size,
         )
-        if counts is None:
-            return Scan(
-                angle=angle,
-                intensity=self.intensity / efficiency,
-                axis=kind,
-                intensity_kind="normalised",
-                name=name,
-            )
-        if np.ptp(efficiency) <= 1e-9 * efficiency[0]:
-            return Scan(angle=angle, intensity=counts, axis=kind, intensity_kind="counts", name=name)
+        common: dict[str, Any] = {"angle": angle, "axis": kind, "name": name, "file": self.document()}
+        if counts is not None and np.ptp(efficiency) <= 1e-9 * efficiency[0]:
+            return Scan(intensity=counts, intensity_kind="counts", **common)
         return Scan(
-            angle=angle,
-            intensity=counts / efficiency,
-            sigma=np.sqrt(np.maximum(counts, 1.0)) / efficiency,
-            axis=kind,
+            intensity=(self.intensity if counts is None else counts) / efficiency,
+            sigma=None if counts is None else np.sqrt(np.maximum(counts, 1.0)) / efficiency,
             intensity_kind="normalised",
-            name=name,
+            **common,
         )
 
     def _angle(self, axis: str | None) -> FloatArray:

@@ -77,6 +77,7 @@ def _scan_document(result: Result) -> dict[str, Any]:
         "points": scan.angle.size,
         "points_dropped": scan.points_dropped,
         "substrate_angle": result.substrate_angle,
+        "file": dict(scan.file),
     }
 
 
