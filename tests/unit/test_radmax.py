@@ -175,6 +175,7 @@ def test_what_is_wrong_with_a_project_is_one_line(make, tmp_path, project, messa
         ("0.0", STRAIN, [1.2, 1.0], r"dw.txt: weight 1 of E is 1.2; here it must lie in 0 to 1"),
         ("2.0", STRAIN, PEAK, "strain.txt: 6 coefficients; a pseudo-Voigt of RaDMaX has 7"),
         ("1.0", STRAIN[:3], PEAK, "strain.txt: 3 coefficients; B-splines that end abruptly have at least 4"),
+        ("0.0", [1e300, float("inf")], FACTORS, "strain.txt: '1000.*' is no number"),
         ("0.0", [], FACTORS, "strain.txt: .*empty"),
     ],
 )

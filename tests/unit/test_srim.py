@@ -82,6 +82,7 @@ def test_damage_is_the_sum_of_the_vacancies_and_not_of_the_knock_ons(read, conte
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (b"1" * 1_000_000 + b"x", "a line of more than 1000 characters"),
         (b"1 2\n3 4\n", "this is no RANGE.txt or VACANCY.txt of SRIM"),
         (RANGE[:420], "its table has 3 rows of numbers; SRIM writes 100"),
         (RANGE.replace(basic(IONS[3]).encode(), b"-1"), "the values must be >= 0"),

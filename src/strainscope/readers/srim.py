@@ -15,6 +15,7 @@ from strainscope.readers.text import read_text
 
 LARGEST_BYTES = 5_000_000
 ROWS = 100  # of every table
+LONGEST_LINE = 1000
 _NUMBER = r"[+-]?\d+[.,]?\d*(?:E[+-]\d+)?"
 _ROW = re.compile(rf"\s*{_NUMBER}(?:\s+{_NUMBER})+\s*")
 
@@ -38,6 +39,8 @@ def read_srim(path: str | PathLike[str]) -> IonProfile:
 
 def _profile(text: str) -> IonProfile:
     lines = text.split("\n")
+    if any(len(line) > LONGEST_LINE for line in lines):
+        raise ValueError(f"it has a line of more than {LONGEST_LINE} characters; SRIM writes none.")
     damage = any("VACANCY production" in line for line in lines[:20])
     if not damage and not any("ION and final RECOIL" in line for line in lines[:20]):
         raise ValueError("this is no RANGE.txt or VACANCY.txt of SRIM; give one of them from `SRIM Outputs`.")

@@ -35,6 +35,7 @@ PSEUDO_VOIGT_NUMBERS = 7
 TABLE_ROWS = 201
 # Of the damaged depth, how far the search may go from RaDMaX's, which holds it.
 DEPTH_FACTORS = (0.5, 2.0)
+_NUMBER = re.compile(r"[+-]?\d*\.?\d+\.?(?:[eE][+-]?\d{1,3})?")
 # In RaDMaX strain and disorder are held within bounds; where the file has none, these, in %.
 WEIGHTS_PERCENT = (-3.0, 3.0)
 
@@ -147,9 +148,7 @@ def _beside(project: Path, settings: Mapping[str, str], key: str) -> Path:
 def _coefficients(path: Path) -> Floats:
     text = read_text(path, what="RaDMaX coefficients", limit_bytes=LARGEST_BYTES)
     words = [word for line in text.split("\n") if not line.lstrip().startswith("#") for word in line.split()]
-    wrong = next(
-        (word for word in words if not re.fullmatch(r"[+-]?\d*\.?\d+\.?(?:[eE][+-]?\d+)?", word)), None
-    )
+    wrong = next((word for word in words if len(word) > 40 or not _NUMBER.fullmatch(word)), None)
     if wrong is not None or not 1 <= len(words) <= 60:
         what = (
             f"{wrong[:40]!r} is no number"
