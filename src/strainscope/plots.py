@@ -32,6 +32,7 @@ MEASURED, SUBSTRATE = "#7a7a7a", "#999999"
 BEST = "#0072B2"
 OTHERS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00")
 OTHER_DASHES: tuple[Any, ...] = ((0, (5, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1.2, 1.2)), (0, (7, 1.5, 1, 1.5)))
+ION_COLOURS = ("#E69F00", "#56B4E9", "#999999", "#009E73")
 FURTHER = "#b3b3b3"  # the modes after those that have a colour of their own
 MOST_VECTOR_POINTS = 1500  # beyond it, points are drawn as pixels inside an SVG, which would be too large
 RASTER_DPI = 300
@@ -109,7 +110,7 @@ def profile_figure(result: Result, *, width_in: float = COLUMN_IN) -> Figure:
             strain, disorder = _stacked(figure, heights=(1, 1))
         draw_strain(strain, result)
         draw_debye_waller(disorder, result)
-        _legend(figure, [strain], width_in)
+        _legend(figure, [strain, *draw_ions(strain, result)], width_in)
         figure.align_ylabels()
         _settle(figure)
     return figure
@@ -246,6 +247,28 @@ def draw_strain(axes: Axes, result: Result) -> None:
         _draw_profile(axes, other, PERCENT * other[0].bands.strain)
     axes.set_xlim(0, _deepest(result))
     axes.set_ylabel("Strain Δd/d (%)")
+
+
+def draw_ions(axes: Axes, result: Result) -> list[Axes]:
+    """What another program says of the ions, each from 0 to its maximum at the panel's height, behind the strain.
+
+    Returns:
+        The axes that they are drawn on; none where there is nothing to draw.
+    """
+    if not result.ions:
+        return []
+    twin = axes.twinx()
+    # Under the strain, whose panel is seen through.
+    axes.set_zorder(twin.get_zorder() + 1)
+    axes.patch.set_visible(False)
+    for ions, colour in zip(result.ions, ION_COLOURS, strict=False):
+        share = ions.value / ions.value.max()
+        depth = ions.depth / ANGSTROM_PER_NM
+        twin.fill_between(depth, 0, share, color=colour, alpha=0.12, linewidth=0)
+        twin.plot(depth, share, color=colour, linewidth=0.6, linestyle=(0, (2, 1)), label=ions.label)
+    twin.set_ylim(0, 1.08)
+    twin.set_yticks([])
+    return [twin]
 
 
 def draw_debye_waller(axes: Axes, result: Result) -> None:

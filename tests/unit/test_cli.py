@@ -85,6 +85,10 @@ def fake_result(scan, sample_settings, seed):
     )
 
 
+def simulated_example():
+    return read_scan(EXAMPLE, axis="delta-theta-arcsec", intensity_kind="counts")
+
+
 @pytest.fixture
 def inverted(monkeypatch):
     """Calls of a stand-in for the inversion; its result is written without pages and pictures."""

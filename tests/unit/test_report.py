@@ -183,6 +183,7 @@ def keys_of(document):
                 walk(entry, "modes[]")
         elif isinstance(value, dict) and path not in {
             "sample",
+            "scan.file",
             "counters",
             "modes[].derived",
             "modes[].parameters",

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ from typer.core import TyperGroup
 from strainscope.cli import calibration as calibration_commands
 from strainscope.cli import dataset as dataset_commands
 from strainscope.cli import estimator as estimator_commands
+from strainscope.cli import recorded as recorded_commands
 from strainscope.cli import series as series_commands
 from strainscope.cli.files import PICTURES, check_new, check_picture, put
 
@@ -89,6 +91,8 @@ app.command()(estimator_commands.train)
 app.command()(estimator_commands.evaluate)
 app.command()(series_commands.batch)
 app.command()(calibration_commands.calibrate)
+app.command()(recorded_commands.info)
+app.command(name="import-radmax")(recorded_commands.import_radmax)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 AxisOption = Annotated[
@@ -378,13 +382,20 @@ def invert(
     context: typer.Context,
     scan_files: Annotated[
         list[Path],
-        typer.Argument(metavar="SCAN...", help="Measured: two or three columns. One for each reflection."),
+        typer.Argument(
+            metavar="SCAN...",
+            help="Measured: two or three columns, or an instrument's file. One for each reflection.",
+        ),
     ],
     sample: Annotated[str, typer.Option("--sample", help="A preset's name, or a sample file.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the result; it must not exist.")],
     axis: AxisOption = None,
     intensity: Annotated[
         str | None, typer.Option(help="Second column: counts or normalised; else the sample's.")
+    ] = None,
+    scan: Annotated[
+        list[int] | None,
+        typer.Option(help="Which scan of an instrument's file, from 1; repeat it for several files."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the search; the same seed gives the same result.")] = 0,
     draws: Annotated[int | None, typer.Option(min=1, help="Curves simulated in the search.")] = None,
@@ -411,6 +422,12 @@ def invert(
         list[Path] | None,
         typer.Option(help="File of `strainscope calibrate`; repeat it for several reflections."),
     ] = None,
+    srim: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="RANGE.txt or VACANCY.txt of SRIM, drawn beside the profile; repeat it for several."
+        ),
+    ] = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -420,12 +437,14 @@ def invert(
     """
     from strainscope import inversion, report, series
     from strainscope.cli.estimator import proposal_of
+    from strainscope.readers import read_srim
 
     search = {"draws": draws, "starts": starts, "splines": splines}
     job = series.Job(
         sample=sample,
         axis=axis,
         intensity=intensity,
+        scan=tuple(scan or ()),
         model_error=model_error,
         search=tuple((name, value) for name, value in search.items() if value is not None),
         estimator=estimator,
@@ -434,14 +453,17 @@ def invert(
         instruments=tuple(map(str, instrument or ())),
     )
     described = job.described()
+    job.check_columns(scan_files)
     if gold:
         inversion.require_nested()
     report.check_target(out, force)
     job.settings()
+    ions = tuple(map(read_srim, srim or ()))
     proposal = None if estimator is None else proposal_of(estimator, described)
     with _progress() as progress:
         first, *beside = scan_files
         result = series.invert_file(first, job, beside=beside, proposal=proposal, progress=progress)
+    result = replace(result, ions=ions)
     command = _repeatable(context.obj)
     report.write_result(result, out, force=force, command=command)
     if as_json:

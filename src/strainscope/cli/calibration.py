@@ -23,6 +23,9 @@ def calibrate(
         str | None, typer.Option(help="Scan axis: delta-theta-arcsec, omega-deg or two-theta-deg.")
     ] = None,
     intensity: Annotated[str | None, typer.Option(help="Second column: counts or normalised.")] = None,
+    scan: Annotated[
+        int | None, typer.Option(help="Which scan of an instrument's file that holds several, from 1.")
+    ] = None,
     model_error: Annotated[float | None, typer.Option(help="Relative error granted to the model.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of starts and draws.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="Draw scan and fit into this .png, .svg or .pdf.")] = None,
@@ -38,16 +41,17 @@ def calibrate(
 
     job = series.Job(sample=sample, axis=axis, intensity=intensity, model_error=model_error, seed=seed)
     described = job.described()
+    job.check_columns([scan_file])
     for path in (out, plot):
         check_new(path, force)
     check_picture(plot)
     if described.reflections:
         names = ", ".join(own.label for own in described.by_reflection())
         raise ValueError(f"{sample}: has several reflections, {names}; calibrate with a sample file of one.")
-    scan = described.read_scan(scan_file)
+    measured = described.read_scan(scan_file, number=scan, axis=axis)
     with at_key(str(scan_file)):
         found = inversion.calibrate(
-            scan,
+            measured,
             described.experiment(),
             bounds=described.bounds(),
             held=described.held(),
@@ -60,7 +64,7 @@ def calibrate(
     means = {name: (own.mean, own.sd) for name, own in found.parameters.items()}
     files = [(out, instrument_text(described, means, about="\n".join(about + list(found.doubts))).encode())]
     if plot is not None:
-        figure = plots.scan_figure(scan, title=scan_file.name, fitted=found.fitted)
+        figure = plots.scan_figure(measured, title=scan_file.name, fitted=found.fitted)
         files.append((plot, plots.picture(figure, kind=PICTURES[plot.suffix.lower()])))
     put(files, force)
     for doubt in found.doubts:

@@ -27,6 +27,9 @@ def batch(
         str | None, typer.Option(help="Scan axis: delta-theta-arcsec, omega-deg or two-theta-deg.")
     ] = None,
     intensity: Annotated[str | None, typer.Option(help="Second column: counts or normalised.")] = None,
+    scan: Annotated[
+        int | None, typer.Option(help="Which scan of instruments' files that hold several, from 1.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of every scan's search.")] = 0,
     draws: Annotated[int | None, typer.Option(min=1, help="Curves simulated in each search.")] = None,
     starts: Annotated[int | None, typer.Option(min=1, help="Draws that are refined.")] = None,
@@ -61,6 +64,7 @@ def batch(
         sample=sample,
         axis=axis,
         intensity=intensity,
+        scan=() if scan is None else (scan,),
         model_error=model_error,
         search=tuple((name, value) for name, value in search.items() if value is not None),
         estimator=estimator,
@@ -85,7 +89,9 @@ def batch(
         typer.echo(f"{done} of {len(scans)}: {outcome.file}: {what}", err=True)
 
     try:
-        outcomes = series.run_series(scans, jobs, out, resume=resume, load_proposal=proposal_of, progress=tell)
+        outcomes = series.run_series(
+            scans, jobs, out, resume=resume, load_proposal=proposal_of, progress=tell
+        )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"; go on by the same command with --resume: {out}") from None
     rows = series.series_table(outcomes, columns)

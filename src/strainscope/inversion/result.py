@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.inversion.derived import DerivedQuantity
+from strainscope.profile import IonProfile
 from strainscope.scan import Scan
 
 Floats = NDArray[np.float64]
@@ -178,6 +179,7 @@ class Result:
         wall_s: Time the inversion took [s].
         counters: Numbers of the search (draws, starts, ...).
         beside: Further reflections that were fitted together with the scan.
+        ions: What another program says of the ions, drawn beside the profile; nothing is fitted to it.
     """
 
     scan: Scan
@@ -192,6 +194,7 @@ class Result:
     wall_s: float
     counters: dict[str, int] = field(default_factory=dict)
     beside: tuple[Reflection, ...] = ()
+    ions: tuple[IonProfile, ...] = ()
 
     @property
     def model_error(self) -> float | None:

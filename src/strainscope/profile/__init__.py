@@ -13,6 +13,7 @@ from strainscope.profile.disorder import (
 )
 from strainscope.profile.family import Constraint, ParameterSpec, Parametrised, Profile, StrainProfile
 from strainscope.profile.gaussian import DoubleGaussian
+from strainscope.profile.ions import IonProfile
 from strainscope.profile.pair import DepthProfile
 from strainscope.profile.pseudo_voigt import AsymmetricPseudoVoigt
 from strainscope.profile.shape import UNIFORM, Falling, LogUniform, Normal, PriorShape, Uniform
@@ -30,6 +31,7 @@ __all__ = [
     "DoubleGaussian",
     "ExponentialDisorder",
     "Falling",
+    "IonProfile",
     "LogUniform",
     "NoDisorder",
     "NoStrain",

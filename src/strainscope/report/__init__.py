@@ -6,6 +6,7 @@ Files keep the units of the package (Å, dimensionless strain); pages and figure
 from strainscope.report.document import result_document
 from strainscope.report.folder import FILES, check_target, write_result
 from strainscope.report.html import largest_strain_text, report_html
+from strainscope.report.nexus import result_nexus
 from strainscope.report.numerals import number_text, value_text
 from strainscope.report.tables import fit_csv, profile_csv
 
@@ -18,6 +19,7 @@ __all__ = [
     "profile_csv",
     "report_html",
     "result_document",
+    "result_nexus",
     "value_text",
     "write_result",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from strainscope.inversion.result import SCHEMA_VERSION, Mode, Result
+from strainscope.profile import IonProfile
 from strainscope.report.tables import profile_columns
 from strainscope.scan import UNITS
 
@@ -44,6 +45,7 @@ def result_document(result: Result, *, command: str | None = None) -> dict[str, 
         "parameters": _parameter_document(best),
         "profile": profile_columns(best.bands),
         "band_meaning": result.band_meaning,
+        "ions": [_ion_document(ions) for ions in result.ions],
         "modes": [_mode_document(rank, mode) for rank, mode in enumerate(result.modes, start=1)],
         "sample": result.sample,
         "command": command,
@@ -73,6 +75,7 @@ def _scan_document(result: Result) -> dict[str, Any]:
         "points": scan.angle.size,
         "points_dropped": scan.points_dropped,
         "substrate_angle": result.substrate_angle,
+        "file": dict(scan.file),
     }
 
 
@@ -144,6 +147,18 @@ def _mode_document(rank: int, mode: Mode) -> dict[str, Any]:
         "covariance": mode.covariance,
         "fitted": mode.fitted,
         "profile": profile_columns(mode.bands),
+    }
+
+
+def _ion_document(ions: IonProfile) -> dict[str, Any]:
+    return {
+        "what": ions.what,
+        "ion": ions.ion,
+        "program": ions.program,
+        "unit": ions.unit,
+        "peak_depth_A": ions.peak_depth,
+        "depth_A": ions.depth,
+        "value": ions.value,
     }
 
 

@@ -11,12 +11,14 @@ from strainscope import plots
 from strainscope.inversion.result import Result
 from strainscope.report.document import json_text, result_document
 from strainscope.report.html import report_html
+from strainscope.report.nexus import result_nexus
 from strainscope.report.tables import fit_csv, profile_csv
 
 FILES = (
     "result.json",
     "profile.csv",
     "fit.csv",
+    "result.nxs",
     "report.html",
     "fit.png",
     "fit.svg",
@@ -126,6 +128,7 @@ def _write_files(result: Result, folder: Path, command: str | None) -> None:
     put("result.json", json_text(result_document(result, command=command)))
     put("profile.csv", profile_csv(result))
     put("fit.csv", fit_csv(result))
+    (folder / "result.nxs").write_bytes(result_nexus(result))
     put("report.html", report_html(result, command=command))
     figures = {"fit": plots.fit_figure(result), "profile": plots.profile_figure(result)}
     for i, beside in enumerate(result.beside):

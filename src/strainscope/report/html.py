@@ -68,6 +68,7 @@ def report_html(result: Result, *, command: str | None = None) -> str:
         largest=largest_strain_text(result.best),
         noise_known=counts_per_unit(result.scan) is not None,
         sample=_yaml(result.sample),
+        file=_yaml(result.scan.file) if result.scan.file else "",
         counters=_yaml(result.counters) if result.counters else "",
         command=command,
         wall=time_text(result.wall_s),

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from strainscope.experiment import Experiment, debye_waller_power
 from strainscope.prior import Prior
 from strainscope.profile import ParameterSpec
-from strainscope.readers import read_scan
+from strainscope.readers import is_instrument_file, read_scan
 from strainscope.sample.build import SYMMETRIC, build_experiment
 from strainscope.sample.checks import check_fit
 from strainscope.sample.messages import at_key, first_problem, hint, sentence
-from strainscope.sample.scan_checks import check_axis, check_scan
+from strainscope.sample.scan_checks import check_axis, check_scan, check_wavelength
 from strainscope.sample.settings import ReflectionSettings, SampleSettings, overlaid
 from strainscope.sample.simulate import simulated_scan, simulated_values, simulation_notes
 from strainscope.scan import Scan
@@ -171,22 +171,30 @@ class Sample(SampleSettings):
         if len(set(labels)) < len(labels):
             raise ValueError(f"reflections: {', '.join(labels)}; give each once")
 
-    def read_scan(self, path: Path) -> Scan:
-        """The scan in a file, on the sample's axis and with its kind of intensity, checked.
+    def read_scan(self, path: Path, *, number: int | None = None, axis: str | None = None) -> Scan:
+        """The scan in a file, checked: text on the sample's axis, an instrument's file on its own.
+
+        Args:
+            path: The file.
+            number: Which scan of an instrument's file, from 1.
+            axis: For an instrument's file, which of its axes; by default the one that was scanned.
 
         Raises:
             OSError: the file is missing, not a file, or cannot be read.
             ValueError: it is no scan of this sample; the message is one line that begins with its path.
         """
-        axis = str(self.scan.axis)
+        recorded = is_instrument_file(path)
+        own = self.scan.axis
         scan = read_scan(
             path,
-            axis=axis,
-            intensity_kind=str(self.scan.intensity),
+            axis=axis if recorded else own,
+            intensity_kind=None if recorded else self.scan.intensity,
+            number=number,
             # Angles of another axis may be no scan at all on this one, which would say less.
             check_columns=lambda angle, intensity: check_axis(
-                angle, intensity, axis=axis, substrate=self.substrate
+                angle, intensity, axis=str(own), substrate=self.substrate
             ),
+            check_recorded=lambda found: check_wavelength(found, self.wavelength),
         )
         with at_key(str(path)):
             self.check_scan(scan)

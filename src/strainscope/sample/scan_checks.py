@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from strainscope.crystal import ARCSEC, Reflection
+from strainscope.crystal import ARCSEC, Reflection, parse_wavelength
+from strainscope.readers import RecordedScan
 from strainscope.scan import AXES, SPAN_LIMITS, UNITS, Scan
 
 Floats = NDArray[np.float64]
@@ -29,6 +30,8 @@ LEAST_PEAK_COUNTS = 10
 LONE_RATIO = 10.0
 LEAST_PEAK_RATIO = 2.0
 LEAST_PEAK_SIGMA = 6.0
+# Lists of emission lines differ by less; another anode, Kα2 or the mean of Kα by more.
+WAVELENGTH_TOLERANCE = 1e-4
 
 
 def check_axis(angle: Floats, intensity: Floats, *, axis: str, substrate: Reflection) -> None:
@@ -79,9 +82,7 @@ def _place(axis: str, substrate: Reflection) -> float:
     """Where the Bragg angle is on an axis, in its unit."""
     if axis == "delta-theta-arcsec":
         return 0.0
-    return float(
-        np.degrees(substrate.incidence_angle if axis == "omega-deg" else 2 * substrate.bragg_angle)
-    )
+    return float(np.degrees(substrate.incidence_angle if axis == "omega-deg" else 2 * substrate.bragg_angle))
 
 
 def _distance_deg(axis: str, low: float, peak: float, high: float, substrate: Reflection) -> float:
@@ -130,6 +131,26 @@ def check_scan(scan: Scan, substrate: Reflection) -> None:
     raise ValueError(
         f"the Bragg angle is {np.degrees(substrate.bragg_angle):.4g}°, at {_place(scan.axis, substrate):.5g} {unit} on "
         f"--axis {scan.axis}, but {runs}: is it this reflection and wavelength?"
+    )
+
+
+def check_wavelength(recorded: RecordedScan, wavelength: float | str) -> None:
+    """Raise if a scan was measured at another wavelength than a sample's.
+
+    The mean of Kα counts as the wavelength, too, as many instruments name it where one line is used.
+
+    Raises:
+        ValueError: both wavelengths, and what to do.
+    """
+    wanted = parse_wavelength(wavelength)
+    known = [own for own in (recorded.wavelength_A, *(recorded.lines_A.get(n) for n in ("Ka1", "Ka"))) if own]
+    if not known or any(abs(own / wanted - 1) <= WAVELENGTH_TOLERANCE for own in known):
+        return
+    anode = f" ({recorded.anode})" if recorded.anode else ""
+    raise ValueError(
+        f"it was measured at {known[0]:.6g} Å{anode}, but the sample's wavelength is {wanted:.6g} Å; they must agree "
+        f"within {100 * WAVELENGTH_TOLERANCE:g} %. Correct `wavelength` in the sample file, or export the scan as text "
+        "where the instrument's setting was wrong."
     )
 
 

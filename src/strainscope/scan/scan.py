@@ -3,7 +3,9 @@
 The angle grows from left to right whatever the file's order; repeated angles (overlapping segments) stay.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +41,7 @@ class Scan:
         intensity_kind: One of INTENSITIES; "counts" are whole numbers.
         name: What to call the scan in reports.
         points_dropped: Points of the file that the caller left out.
+        file: What an instrument's file says of the scan beside, plain data; empty for text.
 
     Raises:
         ValueError: anything above does not hold, or the span is not plausible in the axis's unit.
@@ -51,6 +54,7 @@ class Scan:
     intensity_kind: str
     name: str
     points_dropped: int = 0
+    file: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.axis not in AXES:

@@ -9,7 +9,16 @@ from strainscope import inversion
 from strainscope.inversion import Result, SearchSettings
 from strainscope.inversion.proposal import Proposal
 from strainscope.inversion.settings import PosteriorSettings
-from strainscope.sample import Sample, at_key, did_you_mean, load_instrument, load_sample, with_instrument
+from strainscope.readers import is_instrument_file
+from strainscope.sample import (
+    Sample,
+    as_measured,
+    at_key,
+    did_you_mean,
+    load_instrument,
+    load_sample,
+    with_instrument,
+)
 from strainscope.scan import AXES, INTENSITIES
 
 GOLD_LIVE_POINTS = 1000
@@ -25,8 +34,10 @@ class Job:
 
     Attributes:
         sample: A preset's name, or a sample file.
-        axis: Of the scans; None for the sample's.
-        intensity: "counts" or "normalised"; None for the sample's.
+        axis: Of the scans; None for the sample's, and for the one scanned in an instrument's file.
+        intensity: "counts" or "normalised"; None for the sample's, and for an instrument's file.
+        scan: Which scan of an instrument's file, from 1: one number for all files, or one for each; empty where each
+            file holds one.
         model_error: Relative error [1] granted to the model; None for the sample's.
         search: Settings of the search by name; the others are the usual ones.
         estimator: What proposes in place of the search: one that ships, or a weights file; None for the search.
@@ -38,6 +49,7 @@ class Job:
     sample: str
     axis: str | None = None
     intensity: str | None = None
+    scan: tuple[int, ...] = ()
     model_error: float | None = None
     search: tuple[tuple[str, int], ...] = ()
     estimator: str | None = None
@@ -46,11 +58,7 @@ class Job:
     instruments: tuple[str, ...] = ()
 
     def described(self) -> Sample:
-        """The sample with these settings.
-
-        Raises:
-            ValueError: it is not said what the columns of the scans are.
-        """
+        """The sample with these settings."""
         described = load_sample(self.sample)
         calibrated: dict[tuple[int, ...], str] = {}
         for path in self.instruments:
@@ -62,11 +70,18 @@ class Job:
                 )
             calibrated[reflection] = path
             described = with_instrument(described, path)
-        described = described.with_options(
-            axis=self.axis, intensity=self.intensity, model_error=self.model_error
-        )
+        return described.with_options(axis=self.axis, intensity=self.intensity, model_error=self.model_error)
+
+    def check_columns(self, scans: Sequence[Path]) -> None:
+        """Raise unless it is said what the columns of those scans are that are text.
+
+        Raises:
+            ValueError: what is missing.
+        """
+        if all(is_instrument_file(path) for path in scans):
+            return
         axes = "--axis delta-theta-arcsec, omega-deg or two-theta-deg"
-        kinds = [own.scan for own in described.by_reflection()]
+        kinds = [own.scan for own in self.described().by_reflection()]
         wanted = {
             axes: all(kind.axis for kind in kinds),
             "--intensity counts or normalised": all(kind.intensity for kind in kinds),
@@ -74,7 +89,18 @@ class Job:
         missing = " and ".join(option for option, known in wanted.items() if not known)
         if missing:
             raise ValueError(f"{self.sample}: what the scan's columns are is not said; give {missing}.")
-        return described
+
+    def scan_numbers(self, files: int) -> list[int | None]:
+        """Which scan is taken of each of several files.
+
+        Raises:
+            ValueError: there are as many numbers as fit neither all files nor each.
+        """
+        if len(self.scan) not in (0, 1, files):
+            raise ValueError(
+                f"--scan is given {len(self.scan)} times for {files} file(s); give it once, or once for each."
+            )
+        return list(self.scan * files if len(self.scan) == 1 else self.scan or [None] * files)
 
     def settings(self) -> SearchSettings:
         """Those of the search.
@@ -106,6 +132,7 @@ def jobs_for(
     named = {name: columns[name] for name in COLUMN_WORDS if name in columns}
     jobs: list[Job] = []
     described: dict[Job, Sample] = {}
+    checked: set[Job] = set()
     for i, path in enumerate(scans):
         said = {name: texts[i] for name, texts in named.items() if texts[i]}
         for name, word in said.items():
@@ -118,6 +145,10 @@ def jobs_for(
         if own not in described:
             with at_key(str(path)) if named else nullcontext():
                 described[own] = own.described()
+        if own not in checked and not is_instrument_file(path):
+            with at_key(str(path)) if named else nullcontext():
+                own.check_columns([path])
+            checked.add(own)
         jobs.append(own)
     results = {*RESULT_COLUMNS, *(name for own in described.values() for name in own.prior().names)}
     for name in columns:
@@ -125,7 +156,11 @@ def jobs_for(
             raise ValueError(f"--table: its column {name!r} has the name of a result's; give it another.")
     filled = {name: list(texts) for name, texts in columns.items()}
     for name in named:
-        filled[name] = [str(getattr(described[own].scan, name)) for own in jobs]
+        # What an instrument's file says of itself is not the sample's.
+        filled[name] = [
+            text if is_instrument_file(path) else str(getattr(described[own].scan, name))
+            for own, path, text in zip(jobs, scans, columns[name], strict=True)
+        ]
     return jobs, filled
 
 
@@ -159,7 +194,10 @@ def invert_file(
             f"{job.sample}: has {len(reflections)} reflection(s), {names}, but {len(paths)} scan(s) are given; "
             "give one scan for each, in this order."
         )
-    scans = [own.read_scan(path) for own, path in zip(reflections, paths, strict=True)]
+    scans = [
+        own.read_scan(path, number=number, axis=job.axis)
+        for own, path, number in zip(reflections, paths, job.scan_numbers(len(paths)), strict=True)
+    ]
     # What only the inversion sees of a scan is said of the file, too; of several it cannot be told which.
     with nullcontext() if beside else at_key(str(path)):
         return inversion.invert(
@@ -171,7 +209,7 @@ def invert_file(
             settings=settings,
             seed=job.seed,
             draws=PosteriorSettings(nested=GOLD_LIVE_POINTS if job.gold else 0),
-            sample_settings=described.settings()
+            sample_settings=as_measured(described, scans).settings()
             | {"search": asdict(settings) | {"estimator": job.estimator, "gold": job.gold}},
             proposal=proposal,
             progress=progress,

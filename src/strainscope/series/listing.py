@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from strainscope.readers import read_text
+from strainscope.readers import INSTRUMENT_SUFFIXES, read_text
 
-SUFFIXES = (".xy", ".dat", ".txt", ".csv", ".asc")
+SUFFIXES = (".xy", ".dat", ".txt", ".csv", ".asc", *INSTRUMENT_SUFFIXES)
 FILE_COLUMN = "file"
 LARGEST_TABLE_BYTES = 50_000_000
 

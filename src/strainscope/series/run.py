@@ -14,6 +14,7 @@ from typing import Any
 
 from strainscope.diffraction.engine import use_threads, worker_count
 from strainscope.inversion.proposal import Proposal
+from strainscope.readers import is_instrument_file
 from strainscope.report import write_result
 from strainscope.sample import Sample
 from strainscope.series.job import Job, invert_file
@@ -162,8 +163,9 @@ def _fingerprint(path: Path, job: Job) -> str | None:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return None
-    # Axis and intensity are the sample's settings by now, wherever they were said.
-    about = asdict(replace(job, axis=None, intensity=None))
+    # Axis and intensity are the sample's settings by now, wherever they were said; an instrument's file asks for its
+    # axis by itself.
+    about = asdict(replace(job, axis=job.axis if is_instrument_file(path) else None, intensity=None))
     settings = job.described().settings()
     named = [*_texts(settings), *([job.estimator] if job.estimator else [])]
     about |= {"scan": content, "sample": settings, "version": metadata.version("strainscope")}

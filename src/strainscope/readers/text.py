@@ -1,4 +1,4 @@
-"""Files to scans: two or three columns of text, whatever separator, decimal mark, comment or newline.
+"""Text of two or three columns, whatever separator, decimal mark, comment or newline.
 
 A file is read as it stands or refused with one line that starts with its path; nothing is skipped or guessed.
 """
@@ -10,8 +10,6 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
-
-from strainscope.scan import Scan
 
 COMMENT_MARKS = ("#", "%", "!", ";", "//", "'")
 LARGEST_SCAN_BYTES = 50_000_000
@@ -28,14 +26,8 @@ class _Line:
     text: str
 
 
-def read_scan(
-    path: str | PathLike[str],
-    *,
-    axis: str,
-    intensity_kind: str,
-    check_columns: Callable[[np.ndarray, np.ndarray], None] = lambda angle, intensity: None,
-) -> Scan:
-    """Scan in a text file of two or three columns: angle, intensity and, if there, its standard deviation.
+def read_columns(path: str | PathLike[str]) -> np.ndarray:
+    """Two or three columns of numbers in a text file: angle, intensity and, if there, its standard deviation.
 
     Columns are separated by white space, semicolons or commas. Between white space or semicolons a comma is
     the decimal mark, too; where commas separate, it is the point alone. Lines that begin with # % ! ; // or '
@@ -44,13 +36,9 @@ def read_scan(
 
     Args:
         path: The file, at most 50 MB.
-        axis: What the first column is, one of `strainscope.scan.AXES`.
-        intensity_kind: What the second column is, one of `strainscope.scan.INTENSITIES`.
-        check_columns: Called with angles and intensities before they are taken for a scan; raises ValueError where
-            it knows better than the scan what is wrong with them.
 
     Returns:
-        The scan, named after the file and sorted by angle.
+        The numbers, shape (row, 2 or 3).
 
     Raises:
         OSError: the file is missing, not a file, or cannot be read.
@@ -58,16 +46,7 @@ def read_scan(
     """
     text = read_text(path, what="scan", limit_bytes=LARGEST_SCAN_BYTES)
     try:
-        columns = _columns(_data_lines(text))
-        check_columns(columns[:, 0], columns[:, 1])
-        return Scan(
-            angle=columns[:, 0],
-            intensity=columns[:, 1],
-            sigma=columns[:, 2] if columns.shape[1] == 3 else None,
-            axis=axis,
-            intensity_kind=intensity_kind,
-            name=Path(path).stem,
-        )
+        return _columns(_data_lines(text))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -86,6 +65,25 @@ def read_text(path: str | PathLike[str], *, what: str, limit_bytes: int) -> str:
     Raises:
         OSError: the file is missing, not a file, or cannot be read.
         ValueError: it is empty, too large, or binary.
+    """
+    content = read_bytes(path, what=what, limit_bytes=limit_bytes)
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError(f"{path}: the {what} file is UTF-16 text; save it as UTF-8.")
+    if b"\0" in content:
+        raise ValueError(f"{path}: the {what} file is binary (NUL bytes); export it as text.")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_bytes(path: str | PathLike[str], *, what: str, limit_bytes: int) -> bytes:
+    """Content of a file, with the arguments of :func:`read_text`.
+
+    Raises:
+        OSError: the file is missing, not a file, or cannot be read.
+        ValueError: it is empty or too large.
     """
     try:
         # Asked first, as opening a pipe would wait for a writer.
@@ -109,15 +107,7 @@ def read_text(path: str | PathLike[str], *, what: str, limit_bytes: int) -> str:
         raise ValueError(f"{path}: the {what} file is empty.")
     if len(content) > limit_bytes:
         raise ValueError(f"{path}: the {what} file is larger than {limit_bytes / 1e6:g} MB, the limit.")
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise ValueError(f"{path}: the {what} file is UTF-16 text; save it as UTF-8.")
-    if b"\0" in content:
-        raise ValueError(f"{path}: the {what} file is binary (NUL bytes); export it as text.")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return content
 
 
 def _data_lines(text: str) -> list[_Line]:
