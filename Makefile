@@ -1,13 +1,14 @@
 # make demo   installs into .venv, inverts the bundled example, prints where the report is
 # make test   installs what the tests need and runs them
 # make lint   style, types, import contract
+# make docs   builds the site into build/site, strictly
 # make bench  measures the engine beside its peers; writes benchmarks/latest.json
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint docs bench clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/strainscope invert examples/ggg444-simulated.xy --sample ggg444 --intensity counts -o demo-report --force
@@ -20,6 +21,10 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-docs
+	@$(BIN)/mkdocs build --strict --quiet
+	@echo "Open build/site/index.html in a browser."
 
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m benchmarks
@@ -41,6 +46,10 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(INSTALL) --editable '.[networks,gold,test,lint]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@$(INSTALL) --editable '.[docs]'
 	@touch $@
 
 clean:
