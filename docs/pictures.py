@@ -29,12 +29,17 @@ def page_picture(page: Path) -> bytes:
     """The first screen of a page, as chromium shows it."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
-        raise SystemExit("no chromium to take the picture of the report with; install it, or leave that picture.")
+        raise SystemExit(
+            "no chromium to take the picture of the report with; install it, or leave that picture."
+        )
     target = page.with_suffix(".png")
     size = f"--window-size={WINDOW[0]},{WINDOW[1]}"
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", size]
     subprocess.run(
-        [browser, *options, f"--screenshot={target}", page.as_uri()], check=True, capture_output=True, timeout=120
+        [browser, *options, f"--screenshot={target}", page.as_uri()],
+        check=True,
+        capture_output=True,
+        timeout=120,
     )
     return target.read_bytes()
 

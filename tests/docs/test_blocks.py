@@ -1,4 +1,8 @@
-"""Every command and every block of code of README and docs runs, or says why not; searches are small ones."""
+"""Every command and every block of code of README and docs runs, or says why not.
+
+Searches are small ones, a scan is inverted once however many pages do it, and files of pictures are not drawn: that
+they are right is what the other tests are for.
+"""
 
 import contextlib
 import io
@@ -7,14 +11,14 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.docs.pages import RUN, SHOWN, blocks, commands
 
-from strainscope import cli
-from strainscope.diffraction import engine
+from strainscope import cli, inversion, plots
 from strainscope.inversion import PosteriorSettings, SearchSettings
 from strainscope.scripting import way
 from strainscope.series import job, run
@@ -23,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SMALL = {"draws": 64, "population": 8, "generations": 1, "starts": 1, "first_evaluations": 3}
 SMALL |= {"coarse_steps": 2, "steps": 3}
+INVERTED = {}
 LOOKS_LIKE_A_COMMAND = re.compile(r"^(\$ )?(strainscope|python|pip|pipx|make|docker|sudo|mkdocs) ", re.M)
 
 
@@ -33,27 +38,51 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("STRAINSCOPE_DEBUG", raising=False)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    small = partial(SearchSettings, **SMALL)
     for module in (job, way):
-        monkeypatch.setattr(module, "SearchSettings", small)
-    monkeypatch.setattr(job, "PosteriorSettings", partial(_small_posterior))
+        monkeypatch.setattr(module, "SearchSettings", partial(SearchSettings, **SMALL))
+    monkeypatch.setattr(job, "PosteriorSettings", partial(PosteriorSettings, effective=50, evaluations=300))
+    monkeypatch.setattr(inversion, "invert", once(inversion.invert))
+    monkeypatch.setattr(plots, "picture", lambda figure, *, kind: kind.encode())
+    monkeypatch.setattr(plots, "_settle", lambda figure: None)
     # Other processes would know nothing of this.
     monkeypatch.setattr(run, "worker_count", lambda: 1)
     return tmp_path
 
 
-def _small_posterior(nested=0):
-    return PosteriorSettings(effective=50, evaluations=300, nested=nested)
+def once(invert):
+    """The inversion, made once for the same points, settings and seed."""
+
+    def inverted(scan, experiment, *, sample_settings, seed, proposal=None, beside=(), **others):
+        points = [(own.angle.tobytes(), own.intensity.tobytes()) for own in (scan, *(b.scan for b in beside))]
+        key = repr((points, sample_settings, seed))
+        if key not in INVERTED or proposal is not None:
+            INVERTED[key] = invert(
+                scan,
+                experiment,
+                sample_settings=sample_settings,
+                seed=seed,
+                proposal=proposal,
+                beside=beside,
+                **others,
+            )
+        return replace(INVERTED[key], scan=scan)
+
+    return inverted
 
 
 def run_command(words, target):
     """Run one command, ours in this process; raise where it fails."""
     if words[0] != "strainscope":
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        ran = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"PATH": path}, timeout=60)
+        ran = subprocess.run(
+            words, capture_output=True, text=True, env=os.environ | {"PATH": path}, timeout=60
+        )
         code, out, err = ran.returncode, ran.stdout, ran.stderr
     else:
-        with contextlib.redirect_stdout(io.StringIO()) as stdout, contextlib.redirect_stderr(io.StringIO()) as stderr:
+        with (
+            contextlib.redirect_stdout(io.StringIO()) as stdout,
+            contextlib.redirect_stderr(io.StringIO()) as stderr,
+        ):
             with pytest.raises(SystemExit) as ended:
                 cli.app(words[1:], prog_name="strainscope")
         code, out, err = ended.value.code or 0, stdout.getvalue(), stderr.getvalue()
@@ -105,9 +134,7 @@ def test_no_block_escapes(page):
 
 
 def test_the_harness_reads_what_the_comments_say():
-    page = (
-        "<!-- before: touch a -->\n<!-- smaller: 20000 => 20 -->\n```sh\nprog --size 20000 \\\n  b > c  # why\n```\n"
-    )
+    page = "<!-- before: touch a -->\n<!-- smaller: 20000 => 20 -->\n```sh\nprog --size 20000 \\\n  b > c  # why\n```\n"
     (block,) = blocks(page)
     assert block.said == {"before": ["touch a"], "smaller": ["20000 => 20"]}
     assert commands(block.made_smaller()) == [(["prog", "--size", "20", "b"], "c")]
