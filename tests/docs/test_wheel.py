@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -27,9 +29,11 @@ def run(*words, **others):
 def program(tmp_path_factory):
     """The program of a wheel in an environment that has our dependencies and not our source."""
     folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    copy_of_the_image(source)
     pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input")
     # Nothing is downloaded: the build's backend and the dependencies are those of the tests.
-    run(*pip, "wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT)
+    run(*pip, "wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, source)
     (wheel,) = folder.glob("strainscope-*.whl")
     clean = folder / "clean"
     venv.create(clean, with_pip=False, symlinks=True)
@@ -42,6 +46,16 @@ def program(tmp_path_factory):
     where = run(python, "-c", "import strainscope; print(strainscope.__file__)", cwd=folder).strip()
     assert Path(where).is_relative_to(clean)
     return clean / "bin" / "strainscope"
+
+
+def copy_of_the_image(folder):
+    """The source as deploy/Dockerfile copies it, which has to be enough for a wheel."""
+    text = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+    (files,) = re.findall(r"^COPY (.*) \./$", text, re.MULTILINE)
+    folder.mkdir()
+    for name in files.split():
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def _linked():
