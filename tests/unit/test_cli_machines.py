@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shellingham
 from PIL import Image
 from tests.unit.test_report import make_result
 
@@ -159,6 +160,27 @@ def test_the_shell_completes(typed, offered):
     ran = subprocess.run(program, env=os.environ | asked, capture_output=True, text=True, timeout=60)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert set(ran.stdout.split()) == offered
+
+
+def test_completion_is_installed_for_bash(tmp_path):
+    # Not the shell that the tests happen to run in.
+    asked = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1", "HOME": str(tmp_path)}
+    program = [sys.executable, "-c", "from strainscope.cli import main; main()", "--install-completion", "bash"]
+    ran = subprocess.run(program, env=os.environ | asked, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0
+    script = tmp_path / ".bash_completions" / "strainscope.sh"
+    assert "complete -o default -F _strainscope_completion strainscope" in script.read_text()
+    assert str(script) in (tmp_path / ".bashrc").read_text()
+
+
+def test_a_shell_that_is_not_known_ends_with_1(strainscope, monkeypatch):
+    def unknown(*_, **__):
+        raise shellingham.ShellDetectionFailure
+
+    monkeypatch.setattr(shellingham, "detect_shell", unknown)
+    code, out, err = strainscope("--install-completion")
+    assert code == 1
+    assert "not supported" in out + err
 
 
 def test_completion_knows_every_sample_that_ships():
