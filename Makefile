@@ -1,13 +1,14 @@
 # make demo   installs into .venv, inverts the bundled example, prints where the report is
 # make test   installs what the tests need and runs them
 # make lint   style, types, import contract
+# make docs   builds the site into build/site, strictly
 # make bench  measures the engine beside its peers; writes benchmarks/latest.json
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint docs bench clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/strainscope invert examples/ggg444-simulated.xy --sample ggg444 --intensity counts -o demo-report --force
@@ -20,6 +21,10 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open build/site/index.html in a browser."
 
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m benchmarks
@@ -40,7 +45,11 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	@$(INSTALL) --editable '.[networks,gold,test,lint]'
+	@$(INSTALL) --editable '.[networks,gold,docs,test,lint]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@$(INSTALL) --editable '.[docs]'
 	@touch $@
 
 clean:

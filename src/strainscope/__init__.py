@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from strainscope.crystal import builtin_crystal, reflection
     from strainscope.diffraction import rocking_curve
     from strainscope.experiment import Experiment
-    from strainscope.inversion import Result, SearchSettings, invert
     from strainscope.readers import read_scan
     from strainscope.report import write_result
-    from strainscope.sample import load_sample
+    from strainscope.sample import Sample, load_sample
     from strainscope.scan import Scan
+    from strainscope.scripting import Result, invert
 
 _HOMES = {
     "Experiment": "experiment",
-    "Result": "inversion",
+    "Result": "scripting",
+    "Sample": "sample",
     "Scan": "scan",
-    "SearchSettings": "inversion",
     "builtin_crystal": "crystal",
-    "invert": "inversion",
+    "invert": "scripting",
     "load_sample": "sample",
     "read_scan": "readers",
     "reflection": "crystal",
@@ -33,8 +33,8 @@ _HOMES = {
 __all__ = [
     "Experiment",
     "Result",
+    "Sample",
     "Scan",
-    "SearchSettings",
     "builtin_crystal",
     "invert",
     "load_sample",

@@ -1,6 +1,6 @@
-"""Figures of a result, at the width of a journal's column (3.35 in) or page (6.9 in).
+"""Figures of a result, at the width of a journal's column (85 mm), page (175 mm), or any other.
 
-Every figure is a plain `matplotlib.figure.Figure`, so that no window system and no global state is involved,
+Every figure is a `matplotlib.figure.Figure` of its own, so that no window system and no global state is involved,
 and :func:`picture` turns the same figure into the same bytes each time. Colours are those of Okabe and Ito,
 which the colour-blind can tell apart; line styles differ, too.
 """
@@ -22,8 +22,9 @@ from strainscope.scan import UNITS, Scan
 
 Floats = NDArray[np.float64]
 
-COLUMN_IN = 3.35
-PAGE_IN = 6.9
+MM_PER_IN = 25.4
+COLUMN_IN = 85 / MM_PER_IN
+PAGE_IN = 175 / MM_PER_IN
 ANGSTROM_PER_NM = 10.0
 PERCENT = 100.0
 
@@ -36,6 +37,7 @@ ION_COLOURS = ("#E69F00", "#56B4E9", "#999999", "#009E73")
 FURTHER = "#b3b3b3"  # the modes after those that have a colour of their own
 MOST_VECTOR_POINTS = 1500  # beyond it, points are drawn as pixels inside an SVG, which would be too large
 RASTER_DPI = 300
+NOTEBOOK_DPI = 96
 # Below it on the logarithmic axis a model is not followed: nothing was measured there.
 DECADES_BELOW_MEASURED = 1.0
 SMALLEST_RESIDUAL = 0.05
@@ -69,18 +71,26 @@ STYLE = {
 }
 
 
-def fit_figure(result: Result, *, width_in: float = COLUMN_IN) -> Figure:
+class Picture(Figure):
+    """A figure that a notebook shows by itself, whether pyplot was imported or not."""
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        width, height = (round(NOTEBOOK_DPI * size) for size in self.get_size_inches())
+        return picture(self, kind="png"), {"width": width, "height": height}
+
+
+def fit_figure(result: Result, *, width_in: float = COLUMN_IN) -> Picture:
     """Measured and fitted curve on a logarithmic axis, and the residuals below.
 
     Args:
         result: The inversion to show; the best mode as a line, the others faint.
-        width_in: Width of the figure [in], `COLUMN_IN` or `PAGE_IN`.
+        width_in: Width of the figure [in], such as `COLUMN_IN` or `PAGE_IN`.
 
     Returns:
         The figure; :func:`picture` turns it into a file's bytes.
     """
     with figure_style():
-        figure = Figure(figsize=(width_in, 3.1 if width_in < 5 else 3.7), layout="constrained")
+        figure = Picture(figsize=(width_in, 3.1 if width_in < 5 else 3.7), layout="constrained")
         curve, residual = _stacked(figure, heights=(3, 1))
         draw_fit(curve, result)
         draw_residual(residual, result)
@@ -90,19 +100,19 @@ def fit_figure(result: Result, *, width_in: float = COLUMN_IN) -> Figure:
     return figure
 
 
-def profile_figure(result: Result, *, width_in: float = COLUMN_IN) -> Figure:
+def profile_figure(result: Result, *, width_in: float = COLUMN_IN) -> Picture:
     """Strain and static Debye-Waller factor over depth with the best mode's bands, the other modes as lines.
 
     Args:
         result: The inversion to show.
-        width_in: Width of the figure [in]: panels stacked at `COLUMN_IN`, side by side at `PAGE_IN`.
+        width_in: Width of the figure [in]: panels stacked below 5 in, as at `COLUMN_IN`, else side by side.
 
     Returns:
         The figure; :func:`picture` turns it into a file's bytes.
     """
     with figure_style():
         wide = width_in >= 5
-        figure = Figure(figsize=(width_in, 2.9 if wide else 3.9), layout="constrained")
+        figure = Picture(figsize=(width_in, 2.9 if wide else 3.9), layout="constrained")
         if wide:
             strain, disorder = figure.subplots(1, 2, sharex=True)
             strain.set_xlabel("Depth (nm)")
@@ -116,10 +126,10 @@ def profile_figure(result: Result, *, width_in: float = COLUMN_IN) -> Figure:
     return figure
 
 
-def summary_figure(result: Result) -> Figure:
+def summary_figure(result: Result, *, width_in: float = PAGE_IN) -> Picture:
     """Fit on the left and profile on the right, at page width."""
     with figure_style():
-        figure = Figure(figsize=(PAGE_IN, 3.7), layout="constrained")
+        figure = Picture(figsize=(width_in, 3.7), layout="constrained")
         halves: Any = figure.subfigures(1, 2, width_ratios=(1.15, 1), wspace=0.03)
         left, right = halves
         curve, residual = _stacked(left, heights=(3, 1))
@@ -136,16 +146,19 @@ def summary_figure(result: Result) -> Figure:
     return figure
 
 
-def scan_figure(scan: Scan, *, title: str, fitted: Floats | None = None) -> Figure:
+def scan_figure(
+    scan: Scan, *, title: str, fitted: Floats | None = None, width_in: float = PAGE_IN
+) -> Picture:
     """A scan on a logarithmic axis; where it has no intensity the line is broken and a mark says so.
 
     Args:
         scan: What is drawn.
         title: What to call it.
         fitted: Model at its points, shape (point,), drawn over them.
+        width_in: Width of the figure [in].
     """
     with figure_style():
-        figure = Figure(figsize=(PAGE_IN, 3.7), layout="constrained")
+        figure = Picture(figsize=(width_in, 3.7 if width_in >= 5 else 3.1), layout="constrained")
         axes = figure.subplots()
         axes.set_yscale("log")
         seen = scan.intensity > 0
@@ -160,7 +173,7 @@ def scan_figure(scan: Scan, *, title: str, fitted: Floats | None = None) -> Figu
         axes.set_ylim(0.5 * scan.intensity[seen].min(), 2 * scan.intensity.max())
         axes.set_xlabel(_angle_label(scan))
         axes.set_ylabel(_intensity_label(scan))
-        _legend(figure, [axes], PAGE_IN)
+        _legend(figure, [axes], width_in)
         _settle(figure)
     return figure
 

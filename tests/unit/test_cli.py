@@ -104,7 +104,7 @@ def inverted(monkeypatch):
     return calls
 
 
-def write_document(result, folder, *, force=False, command=None):
+def write_document(result, folder, *, force=False, command=None, figure_width="single"):
     folder.mkdir(exist_ok=force)
     (folder / "result.json").write_text(json.dumps(report.result_document(result, command=command)))
 

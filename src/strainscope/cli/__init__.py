@@ -20,6 +20,7 @@ from strainscope.cli import dataset as dataset_commands
 from strainscope.cli import estimator as estimator_commands
 from strainscope.cli import recorded as recorded_commands
 from strainscope.cli import series as series_commands
+from strainscope.cli.completion import axis_names, intensity_names, sample_names
 from strainscope.cli.files import PICTURES, check_new, check_picture, put
 
 if TYPE_CHECKING:
@@ -79,7 +80,6 @@ def _usage_errors_in_a_line() -> Iterator[None]:
 
 app = typer.Typer(
     cls=_Commands,
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -97,9 +97,12 @@ app.command(name="import-radmax")(recorded_commands.import_radmax)
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 AxisOption = Annotated[
     str | None,
-    typer.Option(help=f"Scan axis: {AXIS_NAMES}; else the sample's."),
+    typer.Option(autocompletion=axis_names, help=f"Scan axis: {AXIS_NAMES}; else the sample's."),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+WidthOption = Annotated[
+    str, typer.Option(metavar="WIDTH", help="Of pictures: single (85 mm), double (175 mm), or millimetres.")
+]
 
 
 def main() -> None:
@@ -248,17 +251,26 @@ def _with_joined_indices(arguments: Sequence[str]) -> list[str]:
 
 @app.command()
 def samples(
-    name: Annotated[str | None, typer.Argument(help="Print this one, to start a file of your own.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(autocompletion=sample_names, help="Print this one, to start a file of your own."),
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List the sample files that ship, or print one."""
-    from strainscope.sample import preset_text, presets
+    from strainscope.sample import load_sample, preset_text, presets
 
     if name is not None:
-        typer.echo(preset_text(name), nl=False)
+        settings = load_sample(name).settings() if as_json else None
+        typer.echo(preset_text(name) if settings is None else json.dumps(settings), nl=as_json)
         return
-    for preset in presets():
-        title = re.search(r"^title: (.*)$", preset_text(preset), re.MULTILINE)
-        typer.echo(f"{preset:<19} {title[1] if title else ''}".rstrip())
+    found = {preset: re.search(r"^title: (.*)$", preset_text(preset), re.MULTILINE) for preset in presets()}
+    titles = {preset: title[1] if title else "" for preset, title in found.items()}
+    if as_json:
+        typer.echo(json.dumps(titles))
+        return
+    for preset, title in titles.items():
+        typer.echo(f"{preset:<19} {title}".rstrip())
 
 
 @app.command()
@@ -281,7 +293,10 @@ def example(
 @app.command()
 def simulate(
     context: typer.Context,
-    sample: Annotated[str, typer.Argument(help="A preset's name, a sample file, or a result.")],
+    sample: Annotated[
+        str,
+        typer.Argument(autocompletion=sample_names, help="A preset's name, a sample file, or a result."),
+    ],
     reflection: Annotated[
         str | None,
         typer.Option("-r", "--reflection", metavar="H K L", help="Another reflection of the same sample."),
@@ -301,6 +316,7 @@ def simulate(
     axis: AxisOption = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write; by default stdout.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw it into this .png, .svg or .pdf, too.")] = None,
+    figure_width: WidthOption = "double",
     force: ForceOption = False,
 ) -> None:
     """Simulate a scan of a sample, or of what an inversion found, also at another reflection.
@@ -308,6 +324,7 @@ def simulate(
     Parameters that neither --set nor the sample file gives are taken as usual (instrument) or as the middle of
     their priors (profile); stderr says which.
     """
+    from strainscope.report import width_in
     from strainscope.sample import is_result, load_sample, read_result, values_at
     from strainscope.scan import UNITS
 
@@ -324,6 +341,7 @@ def simulate(
     for path in (out, plot):
         check_new(path, force)
     check_picture(plot)
+    width = width_in(figure_width)
     scan, settings = described.simulate(settings, counts=counts, seed=seed, span=span, step=step)
     units = {spec.name: spec.unit.replace("1", "") for spec in described.prior().parameters}
     noise = "no noise" if counts is None else f"Poisson counting noise, seed {seed}"
@@ -341,7 +359,7 @@ def simulate(
     # Drawn before anything is written, and written together: both files or none.
     files = [] if out is None else [(out, text.encode())]
     if plot is not None:
-        picture = _picture(scan, f"{described.title or sample}: simulated", plot.suffix.lower())
+        picture = _picture(scan, f"{described.title or sample}: simulated", plot.suffix.lower(), width)
         files.append((plot, picture))
     put(files, force)
     for note in described.simulation_notes(settings, given=given, counts=counts):
@@ -367,11 +385,11 @@ def _assignments(texts: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def _picture(scan: "Scan", title: str, suffix: str) -> bytes:
+def _picture(scan: "Scan", title: str, suffix: str, width: float) -> bytes:
     """The scan in log scale, as a file of that suffix."""
     from strainscope import plots
 
-    return plots.picture(plots.scan_figure(scan, title=title), kind=PICTURES[suffix])
+    return plots.picture(plots.scan_figure(scan, title=title, width_in=width), kind=PICTURES[suffix])
 
 
 # invert -----------------------------------------------------------------------------------------------------
@@ -387,11 +405,17 @@ def invert(
             help="Measured: two or three columns, or an instrument's file. One for each reflection.",
         ),
     ],
-    sample: Annotated[str, typer.Option("--sample", help="A preset's name, or a sample file.")],
+    sample: Annotated[
+        str,
+        typer.Option("--sample", autocompletion=sample_names, help="A preset's name, or a sample file."),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the result; it must not exist.")],
     axis: AxisOption = None,
     intensity: Annotated[
-        str | None, typer.Option(help="Second column: counts or normalised; else the sample's.")
+        str | None,
+        typer.Option(
+            autocompletion=intensity_names, help="Second column: counts or normalised; else the sample's."
+        ),
     ] = None,
     scan: Annotated[
         list[int] | None,
@@ -428,6 +452,7 @@ def invert(
             help="RANGE.txt or VACANCY.txt of SRIM, drawn beside the profile; repeat it for several."
         ),
     ] = None,
+    figure_width: WidthOption = "single",
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -436,7 +461,7 @@ def invert(
     Scans of several reflections of one sample share one profile; the sample file names the reflections.
     """
     from strainscope import inversion, report, series
-    from strainscope.cli.estimator import proposal_of
+    from strainscope.estimator.named import proposal_of
     from strainscope.readers import read_srim
 
     search = {"draws": draws, "starts": starts, "splines": splines}
@@ -457,6 +482,7 @@ def invert(
     if gold:
         inversion.require_nested()
     report.check_target(out, force)
+    report.width_in(figure_width)
     job.settings()
     ions = tuple(map(read_srim, srim or ()))
     proposal = None if estimator is None else proposal_of(estimator, described)
@@ -465,7 +491,7 @@ def invert(
         result = series.invert_file(first, job, beside=beside, proposal=proposal, progress=progress)
     result = replace(result, ions=ions)
     command = _repeatable(context.obj)
-    report.write_result(result, out, force=force, command=command)
+    report.write_result(result, out, force=force, command=command, figure_width=figure_width)
     if as_json:
         typer.echo(json.dumps(report.result_document(result, command=command), allow_nan=False))
     typer.echo(_summary(result, out), err=as_json)
@@ -496,17 +522,16 @@ def _repeatable(command: str) -> str:
 
 
 def _summary(result: "Result", out: Path) -> str:
-    from strainscope.report import largest_strain_text, number_text
+    from strainscope.report import largest_strain_text, number_text, solutions_text
 
     best = result.best
     strain, low, high, depth = largest_strain_text(best)
     chi2 = number_text(best.reduced_chi2, digits=3, trailing=True)
     error = "" if result.model_error is None else f" (model error {100 * result.model_error:g} %)"
-    modes = "1 solution" if len(result.modes) == 1 else f"{len(result.modes)} distinct solutions"
     return "\n".join(
         [
             f"{result.verdict.level}: {' '.join(result.verdict.reasons)}",
-            f"maximum strain {strain} % (68 % interval {low} to {high} %) at {depth} nm; {modes}",
+            f"maximum strain {strain} % (68 % interval {low} to {high} %) at {depth} nm; {solutions_text(result)}",
             f"rms of log10 {best.rms_log10:.4f}, reduced χ² {chi2}{error}, {result.wall_s:.1f} s",
             f"report: {out / 'report.html'}",
         ]

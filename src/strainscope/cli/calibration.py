@@ -1,11 +1,13 @@
 """The command `strainscope calibrate`."""
 
+import json
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from strainscope.cli.completion import axis_names, intensity_names, sample_names
 from strainscope.cli.files import PICTURES, check_new, check_picture, put
 
 if TYPE_CHECKING:
@@ -15,21 +17,34 @@ if TYPE_CHECKING:
 def calibrate(
     context: typer.Context,
     scan_file: Annotated[Path, typer.Argument(metavar="SCAN", help="Of a crystal that nothing was done to.")],
-    sample: Annotated[str, typer.Option("--sample", help="A preset's name, or a sample file.")],
+    sample: Annotated[
+        str,
+        typer.Option("--sample", autocompletion=sample_names, help="A preset's name, or a sample file."),
+    ],
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Instrument file to write, such as instrument.yaml.")
     ],
     axis: Annotated[
-        str | None, typer.Option(help="Scan axis: delta-theta-arcsec, omega-deg or two-theta-deg.")
+        str | None,
+        typer.Option(
+            autocompletion=axis_names, help="Scan axis: delta-theta-arcsec, omega-deg or two-theta-deg."
+        ),
     ] = None,
-    intensity: Annotated[str | None, typer.Option(help="Second column: counts or normalised.")] = None,
+    intensity: Annotated[
+        str | None,
+        typer.Option(autocompletion=intensity_names, help="Second column: counts or normalised."),
+    ] = None,
     scan: Annotated[
         int | None, typer.Option(help="Which scan of an instrument's file that holds several, from 1.")
     ] = None,
     model_error: Annotated[float | None, typer.Option(help="Relative error granted to the model.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of starts and draws.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="Draw scan and fit into this .png, .svg or .pdf.")] = None,
+    figure_width: Annotated[
+        str, typer.Option(metavar="WIDTH", help="Of --plot: single (85 mm), double (175 mm), or millimetres.")
+    ] = "double",
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Fit the resolution to a reference, and hand it on: invert and batch take the file by --instrument.
 
@@ -37,6 +52,7 @@ def calibrate(
     strain and disorder do not.
     """
     from strainscope import inversion, plots, series
+    from strainscope.report import plain_data, width_in
     from strainscope.sample import at_key, instrument_text
 
     job = series.Job(sample=sample, axis=axis, intensity=intensity, model_error=model_error, seed=seed)
@@ -45,6 +61,7 @@ def calibrate(
     for path in (out, plot):
         check_new(path, force)
     check_picture(plot)
+    width = width_in(figure_width)
     if described.reflections:
         names = ", ".join(own.label for own in described.by_reflection())
         raise ValueError(f"{sample}: has several reflections, {names}; calibrate with a sample file of one.")
@@ -64,12 +81,27 @@ def calibrate(
     means = {name: (own.mean, own.sd) for name, own in found.parameters.items()}
     files = [(out, instrument_text(described, means, about="\n".join(about + list(found.doubts))).encode())]
     if plot is not None:
-        figure = plots.scan_figure(measured, title=scan_file.name, fitted=found.fitted)
+        figure = plots.scan_figure(measured, title=scan_file.name, fitted=found.fitted, width_in=width)
         files.append((plot, plots.picture(figure, kind=PICTURES[plot.suffix.lower()])))
     put(files, force)
     for doubt in found.doubts:
         typer.echo(f"strainscope: note: {doubt}", err=True)
-    typer.echo(f"{out}: {_shown(found)}")
+    if as_json:
+        typer.echo(json.dumps(plain_data(_document(found)), allow_nan=False))
+    typer.echo(f"{out}: {_shown(found)}", err=as_json)
+
+
+def _document(found: "Calibration") -> dict[str, Any]:
+    """The parameters and how well they fit, for programs."""
+    return {
+        "parameters": {
+            name: {"mean": own.mean, "sd": own.sd, "unit": own.unit} for name, own in found.parameters.items()
+        },
+        "rms_log10": found.rms_log10,
+        "reduced_chi2": found.reduced_chi2,
+        "likelihood": found.likelihood,
+        "notes": found.doubts,
+    }
 
 
 def _shown(found: "Calibration") -> str:

@@ -1,13 +1,11 @@
 """The commands `strainscope train` and `strainscope evaluate`. Torch is imported by the command that needs it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from strainscope.inversion.proposal import Proposal
-    from strainscope.sample import Sample
+from strainscope.estimator.named import require_torch
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
@@ -36,7 +34,7 @@ def train(
     from strainscope.estimator.plan import load_training_plan
 
     plan = load_training_plan(plan_name)
-    _require_torch()
+    require_torch()
     import torch
 
     from strainscope import training
@@ -94,7 +92,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Say how good an estimator is on a frozen test set, or on fresh curves of its own training plan (own)."""
-    _require_torch()
+    require_torch()
     from strainscope import evaluation
     from strainscope.cli.dataset import progress_bar
     from strainscope.estimator.grids import check_asked
@@ -131,24 +129,3 @@ def evaluate(
     document = evaluation.evaluation_document(found, command=context.obj)
     for name, error in document["mae_percent_of_range"].items():
         typer.echo(f"{name:10s} mean absolute error {error:.2f} % of the range")
-
-
-def proposal_of(estimator: str, sample: "Sample") -> "Proposal":
-    """An estimator, by name or file, as what proposes profiles for scans of a sample."""
-    _require_torch()
-    from strainscope.estimator.load import load_estimator
-    from strainscope.estimator.proposal import DrawsScans, ScanProposal
-    from strainscope.estimator.shipped import estimator_path
-
-    weights = estimator_path(estimator)
-    # What has no posterior reads no scans, which is refused there.
-    return ScanProposal(cast(DrawsScans, load_estimator(weights)), sample, name=weights.stem)
-
-
-def _require_torch() -> None:
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise ValueError(
-            "networks need PyTorch, which is not installed; install it with: pip install 'strainscope[networks]'"
-        ) from None

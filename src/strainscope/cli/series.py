@@ -1,9 +1,12 @@
 """The command `strainscope batch`."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from strainscope.cli.completion import axis_names, intensity_names, sample_names
 
 if TYPE_CHECKING:
     from strainscope.series import Outcome
@@ -11,7 +14,10 @@ if TYPE_CHECKING:
 
 def batch(
     places: Annotated[list[Path], typer.Argument(metavar="SCAN...", help="Scans, or folders of scans.")],
-    sample: Annotated[str, typer.Option("--sample", help="A preset's name, or a sample file.")],
+    sample: Annotated[
+        str,
+        typer.Option("--sample", autocompletion=sample_names, help="A preset's name, or a sample file."),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for table, report and results.")],
     table: Annotated[
         Path | None,
@@ -24,9 +30,15 @@ def batch(
         str | None, typer.Option(help="Column that results are drawn against, such as dose.")
     ] = None,
     axis: Annotated[
-        str | None, typer.Option(help="Scan axis: delta-theta-arcsec, omega-deg or two-theta-deg.")
+        str | None,
+        typer.Option(
+            autocompletion=axis_names, help="Scan axis: delta-theta-arcsec, omega-deg or two-theta-deg."
+        ),
     ] = None,
-    intensity: Annotated[str | None, typer.Option(help="Second column: counts or normalised.")] = None,
+    intensity: Annotated[
+        str | None,
+        typer.Option(autocompletion=intensity_names, help="Second column: counts or normalised."),
+    ] = None,
     scan: Annotated[
         int | None, typer.Option(help="Which scan of instruments' files that hold several, from 1.")
     ] = None,
@@ -42,6 +54,7 @@ def batch(
         Path | None, typer.Option(help="File of `strainscope calibrate`, for all scans.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the series in the folder.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Invert many scans of one sample, side by side: one table, one report.
 
@@ -49,7 +62,8 @@ def batch(
     on with --resume: what was done with the same scan, settings and version is kept.
     """
     from strainscope import series
-    from strainscope.cli.estimator import proposal_of
+    from strainscope.estimator.named import proposal_of
+    from strainscope.report import plain_data
 
     scans = series.find_scans(places)
     columns = {} if table is None else series.read_columns(table, scans)
@@ -98,6 +112,9 @@ def batch(
     series.write_table(rows, out)
     series.write_series_report(outcomes, rows, out, against=against, title=f"{len(scans)} scans of {sample}")
     failed = sum(outcome.reason is not None for outcome in outcomes)
-    typer.echo(f"{len(scans) - failed} of {len(scans)} scans inverted; report: {out / 'report.html'}")
+    if as_json:
+        document = {"scans": len(scans), "failed": failed, "report": out / "report.html"}
+        typer.echo(json.dumps(plain_data(document | {"rows": rows.to_pylist()}), allow_nan=False))
+    typer.echo(f"{len(scans) - failed} of {len(scans)} scans inverted; report: {out / 'report.html'}", err=as_json)
     if failed == len(scans):
         raise ValueError(f"no scan could be inverted; {outcomes[0].reason}")

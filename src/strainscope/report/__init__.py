@@ -3,12 +3,14 @@
 Files keep the units of the package (Å, dimensionless strain); pages and figures for people use nm and %.
 """
 
-from strainscope.report.document import result_document
+from strainscope.report.document import plain_data, result_document
 from strainscope.report.folder import FILES, check_target, write_result
+from strainscope.report.fragment import report_fragment, solutions_text
 from strainscope.report.html import largest_strain_text, report_html
 from strainscope.report.nexus import result_nexus
 from strainscope.report.numerals import number_text, value_text
 from strainscope.report.tables import fit_csv, profile_csv
+from strainscope.report.width import width_in
 
 __all__ = [
     "FILES",
@@ -16,10 +18,14 @@ __all__ = [
     "fit_csv",
     "largest_strain_text",
     "number_text",
+    "plain_data",
     "profile_csv",
+    "report_fragment",
     "report_html",
     "result_document",
     "result_nexus",
+    "solutions_text",
     "value_text",
+    "width_in",
     "write_result",
 ]

@@ -13,6 +13,7 @@ from strainscope.report.document import json_text, result_document
 from strainscope.report.html import report_html
 from strainscope.report.nexus import result_nexus
 from strainscope.report.tables import fit_csv, profile_csv
+from strainscope.report.width import width_in
 
 FILES = (
     "result.json",
@@ -30,7 +31,14 @@ OF_A_REFLECTION = re.compile(r"fit_\w+\.(csv|png|svg)")
 TEMPORARY = ".strainscope-"  # hidden; in the target's parent, so that a rename suffices
 
 
-def write_result(result: Result, folder: Path, *, force: bool = False, command: str | None = None) -> None:
+def write_result(
+    result: Result,
+    folder: str | Path,
+    *,
+    force: bool = False,
+    command: str | None = None,
+    figure_width: str | float = "single",
+) -> None:
     """Write the FILES into a new folder: all of them or, whatever happens, nothing.
 
     Args:
@@ -38,11 +46,15 @@ def write_result(result: Result, folder: Path, *, force: bool = False, command: 
         folder: The folder to make; missing parents are made, too.
         force: Replace the folder if it is a former result.
         command: What to type to repeat the inversion, for report and document.
+        figure_width: Of the pictures: "single" (85 mm), "double" (175 mm), or millimetres.
 
     Raises:
         FileExistsError: the folder exists and `force` is off, or it holds something other than a result.
         OSError: it cannot be written.
+        ValueError: a width that no page has.
     """
+    width = width_in(figure_width)
+    folder = Path(folder)
     check_target(folder, force=force)
     target = Path(os.path.realpath(folder))
     made_parents = [parent for parent in target.parents if not parent.exists()]
@@ -51,7 +63,7 @@ def write_result(result: Result, folder: Path, *, force: bool = False, command: 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh.mkdir()
-        _write_files(result, fresh, command)
+        _write_files(result, fresh, command, width)
         _swap(fresh, target, former)
     except OSError as error:
         raise OSError(
@@ -120,7 +132,7 @@ def _check_former(folder: Path, target: Path, force: bool) -> None:
         raise PermissionError(f"{folder}: no permission to replace this folder; choose another one.")
 
 
-def _write_files(result: Result, folder: Path, command: str | None) -> None:
+def _write_files(result: Result, folder: Path, command: str | None, width: float) -> None:
     def put(name: str, text: str) -> None:
         # A scan can be named after a file whose name is no valid UTF-8.
         (folder / name).write_bytes(text.encode("utf-8", "replace"))
@@ -130,11 +142,14 @@ def _write_files(result: Result, folder: Path, command: str | None) -> None:
     put("fit.csv", fit_csv(result))
     (folder / "result.nxs").write_bytes(result_nexus(result))
     put("report.html", report_html(result, command=command))
-    figures = {"fit": plots.fit_figure(result), "profile": plots.profile_figure(result)}
+    figures = {
+        "fit": plots.fit_figure(result, width_in=width),
+        "profile": plots.profile_figure(result, width_in=width),
+    }
     for i, beside in enumerate(result.beside):
         own = result.seen_at(i)
         put(f"fit_{beside.label}.csv", fit_csv(own))
-        figures[f"fit_{beside.label}"] = plots.fit_figure(own)
+        figures[f"fit_{beside.label}"] = plots.fit_figure(own, width_in=width)
     for name, figure in figures.items():
         (folder / f"{name}.png").write_bytes(plots.picture(figure, kind="png"))
         (folder / f"{name}.svg").write_bytes(plots.picture(figure, kind="svg"))

@@ -61,7 +61,7 @@ def report_html(result: Result, *, command: str | None = None) -> str:
         first_fit=_first_fit(result),
         points=result.scan.angle.size + sum(own.scan.angle.size for own in result.beside),
         unit=UNITS[result.scan.axis],
-        parameters=[_parameter_row(result.best, p) for p in result.best.parameters],
+        parameters=[parameter_row(result.best, p) for p in result.best.parameters],
         derived=[_derived_row(quantity) for quantity in result.best.derived],
         comparison=_comparison(result),
         modes=[_mode_row(rank, mode) for rank, mode in enumerate(result.modes)],
@@ -85,7 +85,7 @@ def _first_fit(result: Result) -> str:
     return f"This scan alone: rms of log₁₀ {rms}, reduced χ² {chi2}."
 
 
-def _parameter_row(mode: Mode, parameter: FittedParameter) -> dict[str, Any]:
+def parameter_row(mode: Mode, parameter: FittedParameter) -> dict[str, Any]:
     # A name that carries its unit keeps it.
     in_nm = parameter.unit == "Å" and not parameter.name.endswith("_A")
     factor = 1 / plots.ANGSTROM_PER_NM if in_nm else 1.0
@@ -135,7 +135,7 @@ def _comparison(result: Result) -> list[tuple[str, str, list[str]]]:
     """Name, unit and value in every mode of each parameter; empty where there is one mode."""
     if len(result.modes) == 1:
         return []
-    columns = [{p.name: _parameter_row(mode, p) for p in mode.parameters} for mode in result.modes]
+    columns = [{p.name: parameter_row(mode, p) for p in mode.parameters} for mode in result.modes]
     return [
         (name, row["unit"], [column[name]["value"] if name in column else "" for column in columns])
         for name, row in columns[0].items()

@@ -1,6 +1,6 @@
 """Many scans of one kind: a folder or a list inverted side by side, one table, one report of the series."""
 
-from strainscope.series.job import Job, invert_file, jobs_for
+from strainscope.series.job import Job, invert_file, invert_scans, jobs_for
 from strainscope.series.listing import check_numbers, find_scans, read_columns
 from strainscope.series.report import write_series_report
 from strainscope.series.run import Outcome, run_series
@@ -12,6 +12,7 @@ __all__ = [
     "check_numbers",
     "find_scans",
     "invert_file",
+    "invert_scans",
     "jobs_for",
     "read_columns",
     "run_series",

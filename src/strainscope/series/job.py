@@ -19,7 +19,7 @@ from strainscope.sample import (
     load_sample,
     with_instrument,
 )
-from strainscope.scan import AXES, INTENSITIES
+from strainscope.scan import AXES, INTENSITIES, Scan
 
 GOLD_LIVE_POINTS = 1000
 # Columns of a series's table that say what the columns of a scan are, and what they may say.
@@ -200,28 +200,67 @@ def invert_file(
     ]
     # What only the inversion sees of a scan is said of the file, too; of several it cannot be told which.
     with nullcontext() if beside else at_key(str(path)):
-        return inversion.invert(
-            scans[0],
-            described.experiment(),
-            bounds=described.bounds(),
-            held=described.held(),
-            start=described.start(),
+        return invert_scans(
+            scans,
+            described,
             settings=settings,
             seed=job.seed,
-            draws=PosteriorSettings(nested=GOLD_LIVE_POINTS if job.gold else 0),
-            sample_settings=as_measured(described, scans).settings()
-            | {"search": asdict(settings) | {"estimator": job.estimator, "gold": job.gold}},
+            gold=job.gold,
+            estimator=job.estimator,
             proposal=proposal,
             progress=progress,
-            beside=[
-                inversion.Companion(
-                    label=own.label,
-                    scan=scan,
-                    experiment=own.experiment(),
-                    bounds=own.bounds(),
-                    held=own.held(),
-                    start=own.start(),
-                )
-                for own, scan in zip(reflections[1:], scans[1:], strict=True)
-            ],
         )
+
+
+def invert_scans(
+    scans: Sequence[Scan],
+    sample: Sample,
+    *,
+    settings: SearchSettings,
+    seed: int,
+    gold: bool = False,
+    estimator: str | None = None,
+    proposal: Proposal | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> Result:
+    """The inversion of scans of a sample, one for each of its reflections, in their order.
+
+    Args:
+        scans: Checked against the sample.
+        sample: What was measured with what.
+        settings: How hard to search.
+        seed: The same seed gives the same result.
+        gold: Nested sampling in place of the weighted draws.
+        estimator: What `proposal` is called.
+        proposal: What proposes in place of the search.
+        progress: Called with a stage and the share done.
+
+    Raises:
+        ValueError: a scan does not fit the sample, or bounds leave no room.
+    """
+    first, *others = sample.by_reflection()
+    return inversion.invert(
+        scans[0],
+        first.experiment(),
+        bounds=first.bounds(),
+        held=first.held(),
+        start=first.start(),
+        settings=settings,
+        seed=seed,
+        draws=PosteriorSettings(nested=GOLD_LIVE_POINTS if gold else 0),
+        sample_settings=as_measured(sample, scans).settings()
+        | {"search": asdict(settings) | {"estimator": estimator, "gold": gold}},
+        proposal=proposal,
+        progress=progress,
+        beside=[
+            inversion.Companion(
+                label=own.label,
+                scan=scan,
+                experiment=own.experiment(),
+                bounds=own.bounds(),
+                held=own.held(),
+                start=own.start(),
+            )
+            for own, scan in zip(others, scans[1:], strict=True)
+        ],
+    )
