@@ -110,7 +110,7 @@ def test_the_result_keeps_every_field_and_its_kind(result):
     assert result.seed == plain.seed
     assert len(result.modes) == len(plain.modes)
     assert isinstance(replace(result, seed=8), Result)
-    assert repr(result).startswith(f"<Result of {plain.scan.name}: check; largest strain 1.20 % at 150.0 nm;")
+    assert repr(result).startswith(f"<Result of {plain.scan.name}: check; largest strain 1.200 % at 150.0 nm;")
 
 
 def test_the_dataset_has_axes_units_and_what_the_result_has(result):

@@ -275,7 +275,7 @@ def test_scans_on_other_axes_are_rows_that_name_theirs(mixed, inverted, strainsc
     assert [row["verdict"] for row in rows] == ["check", "failed", "failed"]
     for row, axis in zip(rows[1:], ("omega-deg", "two-theta-deg"), strict=True):
         reason = row["reasons"]
-        assert f"look like {axis}: give --axis {axis}, or say so in a column `axis`" in reason
+        assert f"look like {axis}: give --axis {axis} (in a batch" in reason
         assert "\n" not in reason
         code, _, said = strainscope(
             *("invert", row["file"], "--sample", "ggg444", "--intensity", "normalised", "-o", tmp_path / "i")

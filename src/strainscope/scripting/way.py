@@ -39,7 +39,7 @@ def invert(
     Args:
         scan: Measured: a `Scan`, or a file. Of several reflections of one sample a list, in the sample's order.
         sample: What was measured with what: a `Sample`, a preset's name, or a sample file.
-        axis: Of text files, or which of an instrument's file: "delta-theta-arcsec", "omega-deg" or "two-theta-deg"; by default the sample's.
+        axis: "delta-theta-arcsec", "omega-deg" or "two-theta-deg"; by default the sample's, or the instrument's file's.
         intensity: Of text files: "counts" or "normalised"; by default the sample's.
         instrument: File of `strainscope calibrate`, or one for each reflection.
         model_error: Relative error [1] granted to the model; by default the sample's.

@@ -75,7 +75,7 @@ def run_series(
             outcomes[i] = Outcome(file=path, folder=folder, reason=None, again=True)
         else:
             waiting.append(i)
-    state.begin([folders[i].name for i in waiting])
+    former = state.begin([folders[i].name for i in waiting])
     for done, outcome in enumerate(list(outcomes.values()), start=1):
         progress(outcome, done)
     for i, reason in _invert([(scans[i], folders[i], jobs[i]) for i in waiting], load_proposal):
@@ -84,8 +84,9 @@ def run_series(
         outcomes[number] = Outcome(
             file=scans[number], folder=None if failed else folders[number], reason=reason
         )
-        if not failed:
-            state.done(folders[number].name, keys[number])
+        name = folders[number].name
+        # Where nothing new was written an earlier result is still whole.
+        state.done(name, former.get(name) if failed else keys[number])
         progress(outcomes[number], len(outcomes))
     return [outcomes[i] for i in range(len(scans))]
 
@@ -198,12 +199,16 @@ class _State:
         if resume:
             self.keys = _read_state(self._path)
 
-    def begin(self, anew: Sequence[str]) -> None:
-        """Make the folder, with its state: results that are made anew are not known to be whole until they are."""
+    def begin(self, anew: Sequence[str]) -> dict[str, str]:
+        """Make the folder, with its state: results that are made anew are not known to be whole until they are.
+
+        Returns:
+            What those were made by so far, by name.
+        """
         (self._out / SCANS).mkdir(parents=True, exist_ok=True)
-        for name in anew:
-            self.keys.pop(name, None)
+        former = {name: self.keys.pop(name) for name in anew if name in self.keys}
         self._write()
+        return former
 
     def done(self, name: str, key: str | None) -> None:
         """Note a result that is whole."""
