@@ -18,6 +18,7 @@ from strainscope.cli import calibration as calibration_commands
 from strainscope.cli import dataset as dataset_commands
 from strainscope.cli import estimator as estimator_commands
 from strainscope.cli import series as series_commands
+from strainscope.cli import web as web_commands
 from strainscope.cli.files import PICTURES, check_new, check_picture, put
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ app.command()(estimator_commands.train)
 app.command()(estimator_commands.evaluate)
 app.command()(series_commands.batch)
 app.command()(calibration_commands.calibrate)
+app.command()(web_commands.serve)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 AxisOption = Annotated[

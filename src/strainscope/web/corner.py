@@ -13,7 +13,7 @@ from strainscope.report import number_text
 
 Floats = NDArray[np.float64]
 
-PANEL_IN, MARGIN_IN = 0.62, 0.85
+PANEL_IN, MARGIN_IN = 0.62, 1.4
 _BINS = 24
 # Share of a cell that its panel takes.
 _PANEL = 0.92
@@ -62,7 +62,8 @@ class _Column:
         factor = 1 / plots.ANGSTROM_PER_NM if in_nm else 1.0
         drawn, best = factor * np.asarray(mode.draws)[:, i], factor * parameter.value
         unit = "nm" if in_nm else parameter.unit
-        self.label = parameter.name if unit == "1" else f"{parameter.name} ({unit})"
+        known = unit == "1" or parameter.name.endswith(f"_{unit}")
+        self.label = parameter.name if known else f"{parameter.name} ({unit})"
         low, high = np.quantile(drawn, [_LOW, _HIGH])
         low, high = min(low, best), max(high, best)
         room = _ROOM * (high - low) or max(1e-6 * abs(low), 1e-12)
