@@ -10,7 +10,9 @@ TOKEN_VARIABLE = "STRAINSCOPE_TOKEN"
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen at; others than this machine's need a token.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; others than this machine's need a token.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 for any that is free.")] = 8080,
     data: Annotated[
         Path | None, typer.Option(help="Folder for results; by default ~/.local/state/strainscope.")

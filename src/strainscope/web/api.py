@@ -79,7 +79,9 @@ def _add_knowledge(router: APIRouter, service: Service) -> None:
         try:
             indices = [int(word) for word in reflection_.split(",")]
         except ValueError:
-            raise ValueError(f"reflection = {reflection_[:40]!r}; give whole numbers, such as 4,4,4.") from None
+            raise ValueError(
+                f"reflection = {reflection_[:40]!r}; give whole numbers, such as 4,4,4."
+            ) from None
         return reflection_document(reflection(builtin_crystal(name), indices, wavelength=wavelength))
 
 
@@ -144,6 +146,19 @@ def _add_jobs(router: APIRouter, service: Service) -> None:
         stem = PurePath(service.job(session, job).name).stem
         return _download(service.archive(session, job), f"{stem}.zip", "application/zip", attached=True)
 
+    @router.get("/series", responses={200: {"content": {"application/zip": {}}}})
+    def series(
+        request: Request,
+        jobs: Annotated[str, Query(description="Results, separated by commas.")],
+        against: Annotated[str | None, Query(max_length=60, description="What the numbers are.")] = None,
+        numbers: Annotated[str | None, Query(description="One for each result, separated by commas.")] = None,
+    ) -> Response:
+        """Report and table of several results, as `strainscope batch` writes them."""
+        session = session_of(request, service)
+        known = None if numbers is None else _numbers(numbers)
+        content = service.series(session, jobs.split(","), against, known)
+        return _download(content, "series.zip", "application/zip", attached=True)
+
     @router.get("/jobs/{job}/files/{name}", responses={200: {"content": {"*/*": {}}}})
     def file(request: Request, job: str, name: str, download: bool = False) -> Response:
         """A file of a result; `download` names it after the scan."""
@@ -152,6 +167,13 @@ def _add_jobs(router: APIRouter, service: Service) -> None:
         kind = _TYPES.get(PurePath(name).suffix, "application/octet-stream")
         stem = PurePath(service.job(session, job).name).stem
         return _download(content, f"{stem}-{name}", kind, attached=download)
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise ValueError(f"numbers = {text[:40]!r}; give numbers separated by commas.") from None
 
 
 def _scan(own: Upload) -> ScanReply:
@@ -182,5 +204,6 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ValueError, of(400))
     app.add_exception_handler(OSError, of(400))
     app.add_exception_handler(
-        HTTPException, lambda request, error: error_response(error.status_code, f"{error.detail}.")  # type: ignore[attr-defined]
+        HTTPException,
+        lambda request, error: error_response(error.status_code, f"{error.detail}."),
     )

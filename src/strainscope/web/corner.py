@@ -94,7 +94,12 @@ def _draw_panels(axes: Any, columns: list[_Column]) -> None:  # noqa: ANN401 (Ax
         heights, edges = np.histogram(along.drawn[along.inside], bins=_BINS, range=(0, _PANEL))
         share = 0.95 * _PANEL * heights / max(heights.max(), 1)
         axes.fill_between(
-            i + np.repeat(edges, 2)[1:-1], bottom, bottom - np.repeat(share, 2), color=plots.BEST, alpha=0.5, lw=0
+            i + np.repeat(edges, 2)[1:-1],
+            bottom,
+            bottom - np.repeat(share, 2),
+            color=plots.BEST,
+            alpha=0.5,
+            lw=0,
         )
     if points:
         x, y = np.concatenate(points).T

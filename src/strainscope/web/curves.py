@@ -31,9 +31,7 @@ def at_points(model: LiveModel, request: SimulateRequest) -> SimulateReply:
             )
     curve = model.curve(request.values)
     profile = model.problem.model.experiment.profile
-    return _reply(
-        model.scan, curve.expected, curve.values, curve.notes, profile, rms_log10=curve.rms_log10
-    )
+    return _reply(model.scan, curve.expected, curve.values, curve.notes, profile, rms_log10=curve.rms_log10)
 
 
 def at_usual_angles(request: SimulateRequest) -> SimulateReply:

@@ -75,7 +75,9 @@ class Guard:
         await self._app(
             scope,
             _Counting(receive, limit, self._too_large(limit)),
-            _with_headers(send, secret if fresh and scope["type"] == "http" else None, secure=scope["scheme"] == "https"),
+            _with_headers(
+                send, secret if fresh and scope["type"] == "http" else None, secure=scope["scheme"] == "https"
+            ),
         )
 
     def _limit(self, scope: Scope) -> int:
@@ -83,7 +85,11 @@ class Guard:
         return self._settings.largest_upload_bytes + _BESIDE_THE_FILE if upload else _LARGEST_BODY
 
     def _too_large(self, limit: int) -> str:
-        return too_large(self._settings) if limit != _LARGEST_BODY else f"the request is larger than {limit / MB:g} MB."
+        return (
+            too_large(self._settings)
+            if limit != _LARGEST_BODY
+            else f"the request is larger than {limit / MB:g} MB."
+        )
 
     def _foreign(self, headers: Headers) -> Response | None:
         """A refusal of what other sites' pages send, and of names that a loopback server does not go by."""
@@ -94,7 +100,9 @@ class Guard:
             )
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-            return error_response(403, f"requests of pages from {origin[:60]!r} are refused; use the server's own page.")
+            return error_response(
+                403, f"requests of pages from {origin[:60]!r} are refused; use the server's own page."
+            )
         return None
 
     async def _stranger(self, scope: Scope, headers: Headers, receive: Receive) -> Response | None:
@@ -106,7 +114,9 @@ class Guard:
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._is_token(given.strip()):
             return None
-        if secrets.compare_digest(_cookies(headers).get(TOKEN_COOKIE, "").encode(), self._token_digest.encode()):
+        if secrets.compare_digest(
+            _cookies(headers).get(TOKEN_COOKIE, "").encode(), self._token_digest.encode()
+        ):
             return None
         query = parse_qs(scope["query_string"].decode("latin-1"))
         if scope["path"] == "/" and self._is_token(query.pop("token", [""])[0]):
@@ -115,7 +125,9 @@ class Guard:
             await asyncio.sleep(_PENALTY_S)
         if scope["type"] == "http" and "text/html" in headers.get("accept", ""):
             return RedirectResponse(LOGIN, status_code=303)
-        return error_response(401, "this server needs a token; send it as the header Authorization: Bearer TOKEN.")
+        return error_response(
+            401, "this server needs a token; send it as the header Authorization: Bearer TOKEN."
+        )
 
     async def _login(self, scope: Scope, receive: Receive) -> Response:
         if scope["method"] != "POST":

@@ -66,13 +66,23 @@ class JobQueue:
         self._known: dict[str, Running] = {}
         self._closing = False
         self._threads = [
-            threading.Thread(target=self._serve, name=f"worker-{i}", daemon=True) for i in range(settings.workers)
+            threading.Thread(target=self._serve, name=f"worker-{i}", daemon=True)
+            for i in range(settings.workers)
         ]
         for thread in self._threads:
             thread.start()
 
     def submit(
-        self, *, owner: str, name: str, scan: bytes, suffix: str, sample: str, job: Job, command: str, request: dict[str, Any]
+        self,
+        *,
+        owner: str,
+        name: str,
+        scan: bytes,
+        suffix: str,
+        sample: str,
+        job: Job,
+        command: str,
+        request: dict[str, Any],
     ) -> str:
         """Take an inversion.
 
@@ -159,9 +169,13 @@ class JobQueue:
     def _check_room(self, owner: str) -> None:
         most, own = self._settings.most_waiting, self._settings.most_of_a_session
         if len(self._waiting) >= most:
-            raise TooBusy(f"{len(self._waiting)} inversions are waiting, as many as the server takes; try again later.")
+            raise TooBusy(
+                f"{len(self._waiting)} inversions are waiting, as many as the server takes; try again later."
+            )
         if self.unfinished(owner) >= own:
-            raise TooBusy(f"{own} of your inversions are not done, as many as a session may have; cancel one, or wait.")
+            raise TooBusy(
+                f"{own} of your inversions are not done, as many as a session may have; cancel one, or wait."
+            )
 
     def _end(self, own: Running, state: str, error: str | None) -> None:
         self._store.set_state(own.id, state, error)
@@ -201,12 +215,20 @@ class JobQueue:
                     return False
                 if time.monotonic() - (own.began or 0.0) > self._settings.longest_inversion_s:
                     limit = f"{self._settings.longest_inversion_s / 60:g}"
-                    self._end(own, "failed", f"{own.task.name}: took longer than {limit} min, the limit, and was stopped.")
+                    self._end(
+                        own,
+                        "failed",
+                        f"{own.task.name}: took longer than {limit} min, the limit, and was stopped.",
+                    )
                     return False
                 if worker.connection.poll(_POLL_S) and self._take(own, worker.connection.recv()):
                     return True
         except (EOFError, OSError):
-            self._end(own, "failed", f"{own.task.name}: the process that inverted it ended (out of memory?); try again.")
+            self._end(
+                own,
+                "failed",
+                f"{own.task.name}: the process that inverted it ended (out of memory?); try again.",
+            )
             return False
 
     def _take(self, own: Running, message: Progress | Done | Failed) -> bool:
@@ -230,7 +252,9 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.connection: Connection
         self.connection, theirs = context.Pipe()
-        self._process: BaseProcess = context.Process(target=work, args=(theirs,), name="strainscope-worker", daemon=True)
+        self._process: BaseProcess = context.Process(
+            target=work, args=(theirs,), name="strainscope-worker", daemon=True
+        )
         self._process.start()
         theirs.close()
 

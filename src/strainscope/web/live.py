@@ -86,9 +86,7 @@ class LiveModel:
         middle = prior.from_unit(np.full((1, len(prior.names)), 0.5))[0]
         by_scan = self.problem.base
         free = {spec.name for spec in self.sample.experiment().profile.parameters} - given.keys()
-        return {
-            name: float(middle[i] if name in free else by_scan[i]) for i, name in enumerate(prior.names)
-        }
+        return {name: float(middle[i] if name in free else by_scan[i]) for i, name in enumerate(prior.names)}
 
     def parameters(self) -> list[dict[str, Any]]:
         """Each parameter as a slider needs it: unit, bounds, start, in words."""

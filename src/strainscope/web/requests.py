@@ -34,7 +34,9 @@ class SimulateRequest(SampleRequest):
     """A curve: at the points of an uploaded scan, or at angles as `strainscope simulate` chooses them."""
 
     scan: Annotated[str | None, Field(description="An uploaded scan, at whose points to simulate.")] = None
-    values: Annotated[dict[str, Finite], Field(description="Values of parameters; the others are usual ones.")] = {}
+    values: Annotated[
+        dict[str, Finite], Field(description="Values of parameters; the others are usual ones.")
+    ] = {}
     counts: Annotated[Finite | None, Field(description="At the strongest point: adds counting noise.")] = None
     seed: Annotated[Seed, Field(description="Of the noise.")] = 0
     range: Annotated[tuple[Finite, Finite] | None, Field(description="First and last angle.")] = None
@@ -73,10 +75,16 @@ class InvertRequest(SampleRequest):
 
     scan: Annotated[str, Field(description="An uploaded scan.")]
     seed: Annotated[Seed, Field(description="Of the search; the same seed gives the same result.")] = 0
-    model_error: Annotated[float | None, Field(ge=0, lt=1, description="Relative error granted to the model.")] = None
-    draws: Annotated[int | None, Field(ge=16, le=200_000, description="Curves simulated in the search.")] = None
+    model_error: Annotated[
+        float | None, Field(ge=0, lt=1, description="Relative error granted to the model.")
+    ] = None
+    draws: Annotated[int | None, Field(ge=16, le=200_000, description="Curves simulated in the search.")] = (
+        None
+    )
     starts: Annotated[int | None, Field(ge=1, le=200, description="Draws that are refined.")] = None
-    splines: Annotated[int | None, Field(ge=3, le=40, description="Refine with so many B-spline weights.")] = None
+    splines: Annotated[
+        int | None, Field(ge=3, le=40, description="Refine with so many B-spline weights.")
+    ] = None
 
 
 class JobReply(BaseModel):

@@ -47,7 +47,9 @@ def serve(settings: ServerSettings, *, browser: bool, say: Callable[[str], None]
 
 def has_browser() -> bool:
     """Whether a browser would open in a window: one in the terminal would take it from the server."""
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    if sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
         return False
     with contextlib.suppress(webbrowser.Error):
         return bool(webbrowser.get())

@@ -1,20 +1,17 @@
 """What the page and the REST interface do for a session; both say the same."""
 
 import asyncio
-import fcntl
-import io
 import shlex
 import time
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
-from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from strainscope.sample import preset_text, presets
 from strainscope.scan import UNITS
 from strainscope.series.job import Job
+from strainscope.web.archive import series_archive, zipped
 from strainscope.web.curves import at_points, at_usual_angles
 from strainscope.web.jobs import JobQueue
 from strainscope.web.live import LiveModel, LiveModels, scan_text
@@ -22,7 +19,7 @@ from strainscope.web.requests import InvertRequest, JobReply, SampleRequest, Sim
 from strainscope.web.samples import read_sample, sample_text, with_columns
 from strainscope.web.sessions import Session, Sessions, Upload
 from strainscope.web.settings import DATABASE, SCAN_SUFFIXES, ServerSettings
-from strainscope.web.store import JobRecord, Store
+from strainscope.web.store import JobRecord, Store, locked
 
 EXAMPLE = "ggg444-simulated.xy"
 EXAMPLE_SAMPLE, EXAMPLE_INTENSITY = "ggg444", "counts"
@@ -49,7 +46,7 @@ class Service:
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
-        self._lock = _locked(settings.data)
+        self._lock = locked(settings.data)
         self.store = Store(settings.data / DATABASE)
         self.store.interrupt()
         self.sessions = Sessions(settings)
@@ -212,7 +209,9 @@ class Service:
         if found is None:
             state = self.job(session, job)
             why = state.error or f"it is {state.state}."
-            raise NotThere(f"{state.name}: there is no {name[:40]}" + ("." if state.state == "done" else f": {why}"))
+            raise NotThere(
+                f"{state.name}: there is no {name[:40]}" + ("." if state.state == "done" else f": {why}")
+            )
         return found
 
     def archive(self, session: Session, job: str) -> bytes:
@@ -222,11 +221,24 @@ class Service:
             NotThere: this session has no such result.
         """
         self.file(session, job, "result.json")
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
-            for name in self.store.file_names(job, session.owner):
-                packed.writestr(name, self.file(session, job, name))
-        return buffer.getvalue()
+        names = self.store.file_names(job, session.owner)
+        return zipped((name, self.file(session, job, name)) for name in names)
+
+    def series(
+        self, session: Session, jobs: Sequence[str], against: str | None, numbers: Sequence[float] | None
+    ) -> bytes:
+        """Several results as a series in one ZIP.
+
+        Raises:
+            NotThere: this session has no such result.
+            ValueError: they make no series.
+        """
+        replies = [self.job(session, job) for job in jobs]
+        for own in replies:
+            self.file(session, own.job, "result.json")
+        return series_archive(
+            replies, lambda job, name: self.file(session, job, name), against=against, numbers=numbers
+        )
 
     def _reply(self, record: JobRecord) -> JobReply:
         own = self.jobs.progress(record.id, record.owner)
@@ -267,24 +279,6 @@ def formats(settings: ServerSettings) -> dict[str, Any]:
         "intensities": ["counts", "normalised"],
         "samples": {name: preset_text(name) for name in presets()},
     }
-
-
-def _locked(folder: Path) -> IO[bytes]:
-    """A data folder for this server alone."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        opened = open(folder / "lock", "ab")
-    except OSError as error:
-        why = error.strerror or error
-        raise OSError(f"{folder}: cannot be used for results ({why}); name another folder by --data.") from None
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        opened.close()
-        raise OSError(
-            f"{folder}: another server uses this folder; stop it, or name another by --data."
-        ) from None
-    return opened
 
 
 def _warm_up() -> None:

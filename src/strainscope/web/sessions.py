@@ -136,12 +136,14 @@ def checked_name(name: str) -> tuple[str, str]:
     suffix = Path(shown).suffix.lower()
     if suffix not in SCAN_SUFFIXES:
         ending = f"ends in {suffix[:20]}" if suffix else "has no ending"
-        raise ValueError(
-            f"{shown[:LONGEST_NAME] or 'the file'}: {ending}; scans end in {', '.join(SCAN_SUFFIXES)}. Export it as text."
-        )
+        word, known = shown[:LONGEST_NAME] or "the file", ", ".join(SCAN_SUFFIXES)
+        raise ValueError(f"{word}: {ending}; scans end in {known}. Export it as text.")
     return f"{Path(shown).stem[:LONGEST_NAME]}{Path(shown).suffix}", suffix
 
 
 def too_large(settings: ServerSettings) -> str:
     """What is said of a scan beyond the limit."""
-    return f"the file is larger than {settings.largest_upload_mb:g} MB, the limit of this server; cut the scan, or use the command line."
+    return (
+        f"the file is larger than {settings.largest_upload_mb:g} MB, the limit of this server; cut the scan, "
+        "or use the command line."
+    )

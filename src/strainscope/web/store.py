@@ -3,6 +3,7 @@
 Sessions are known by a digest of their secret: whoever reads the database cannot take one over.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 STATES = ("waiting", "running", "done", "failed", "cancelled")
 UNFINISHED = ("waiting", "running")
@@ -178,6 +179,30 @@ class Store:
     def _do(self, statement: str, values: tuple[Any, ...]) -> list[sqlite3.Row]:
         with self._lock:
             return self._base.execute(statement, values).fetchall()
+
+
+def locked(folder: Path) -> IO[bytes]:
+    """A folder for this server alone, until what is returned is closed; made where it is missing.
+
+    Raises:
+        OSError: it cannot be used, or another server uses it.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        opened = open(folder / "lock", "ab")
+    except OSError as error:
+        why = error.strerror or error
+        raise OSError(
+            f"{folder}: cannot be used for results ({why}); name another folder by --data."
+        ) from None
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        opened.close()
+        raise OSError(
+            f"{folder}: another server uses this folder; stop it, or name another by --data."
+        ) from None
+    return opened
 
 
 def _record(row: sqlite3.Row) -> JobRecord:

@@ -73,7 +73,9 @@ def work(connection: Connection) -> None:
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             task: Task = connection.recv()
-            connection.send(_answer(task, lambda stage, share: connection.send(Progress(stage=stage, share=share))))
+            connection.send(
+                _answer(task, lambda stage, share: connection.send(Progress(stage=stage, share=share)))
+            )
 
 
 def _answer(task: Task, progress: Callable[[str, float], None]) -> Done | Failed:

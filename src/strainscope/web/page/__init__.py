@@ -1,11 +1,13 @@
 """The page: drop a scan, choose the sample, move sliders, invert, take the report."""
 
+import json
 from importlib import resources
 
 from fastapi import FastAPI, Request
 from nicegui import ui
 from starlette.responses import Response
 
+from strainscope.plots import BEST
 from strainscope.web.messages import line_of
 from strainscope.web.page.desk import Desk
 from strainscope.web.page.figures import live_curve, live_profile
@@ -43,7 +45,13 @@ def add_page(app: FastAPI, service: Service) -> None:
         _build(service, request, settings, result)
 
     ui.run_with(
-        app, title="Strainscope", dark=None, language="en-US", tailwind=False, reconnect_timeout=20, show_welcome_message=False
+        app,
+        title="Strainscope",
+        dark=None,
+        language="en-US",
+        tailwind=False,
+        reconnect_timeout=20,
+        show_welcome_message=False,
     )
 
 
@@ -57,7 +65,9 @@ def _build(service: Service, request: Request, settings: str, result: str) -> No
     error = ui.element("div").classes("ss-error").props('role="alert" id="ss-error"')
     with error:
         words = ui.label().classes("ss-grow")
-        ui.button(icon="close", on_click=lambda: desk.on_error("")).props('flat dense aria-label="Close the message"')
+        ui.button(icon="close", on_click=lambda: desk.on_error("")).props(
+            'flat dense aria-label="Close the message"'
+        )
 
     def show_error(line: str) -> None:
         words.set_text(line)
@@ -77,12 +87,12 @@ def _build(service: Service, request: Request, settings: str, result: str) -> No
         with ui.tab_panel("Series"):
             series = SeriesView(desk)
     tabs.on_value_change(lambda event: series.refresh() if event.value == "Series" else None)
-    tabs.on_value_change(lambda: ui.run_javascript("setTimeout(strainscope.theme, 100)"))
+    tabs.on_value_change(lambda: ui.run_javascript("setTimeout(strainscope.shown, 100)"))
 
     def to_sliders(values: dict[str, float]) -> None:
         desk.settings.values = dict(values)
         tabs.set_value("Fit")
-        ui.run_javascript(f"strainscope.setValues({_plain(values)})")
+        ui.run_javascript(f"strainscope.setValues({json.dumps(values)})")
 
     async def show_job(job: str) -> None:
         shown.clear()
@@ -118,6 +128,7 @@ def _settings(service: Service, owner: str, link: str) -> tuple[DeskSettings, st
 
 
 def _header(desk: Desk) -> ui.tabs:
+    ui.colors(primary=BEST, negative="#b42318")
     dark = ui.dark_mode(None)
     with ui.header().classes("ss-header"):
         ui.html("<h1>Strainscope</h1>", sanitize=False)
@@ -144,10 +155,12 @@ async def _link(desk: Desk) -> None:
     desk.keep()
     text = settings_text(desk.settings)
     link = await ui.run_javascript(f'location.origin + "/?settings={text}"')
-    copied = await ui.run_javascript(f"strainscope.copy({_plain(link)})")
+    copied = await ui.run_javascript(f"strainscope.copy({json.dumps(link)})")
     with ui.dialog() as dialog, ui.card():
         ui.label("Copied. " if copied else "Copy this link:")
-        ui.textarea(value=link).props('readonly outlined dense aria-label="Link" id="ss-link"').style("width: 30rem; max-width: 80vw")
+        ui.textarea(value=link).props('readonly outlined dense aria-label="Link" id="ss-link"').style(
+            "width: 30rem; max-width: 80vw"
+        )
         ui.label("It holds sample, sliders and options, not the scan.").classes("ss-soft")
         ui.button("Close", on_click=dialog.close).props("flat no-caps")
     dialog.open()
@@ -169,7 +182,7 @@ def _fit_tab(desk: Desk) -> None:
             sample_panel(desk)
             invert_panel(desk)
         with ui.element("div").classes("ss-main"):
-            with ui.element("section").classes("ss-card").props('aria-label="Curves"'):
+            with ui.element("section").classes("ss-card ss-stays").props('aria-label="Curves"'):
                 with ui.element("div").classes("ss-line"):
                     ui.html("<h2>Measured and simulated</h2>", sanitize=False)
                     ui.html('<span id="ss-rms" class="ss-soft"></span>', sanitize=False)
@@ -178,17 +191,11 @@ def _fit_tab(desk: Desk) -> None:
             with ui.element("section").classes("ss-card").props('aria-label="Sliders"'):
                 ui.html("<h2>Sliders</h2>", sanitize=False)
                 ui.html(
-                    '<div id="ss-sliders" class="ss-sliders"><span class="ss-soft">They come with a scan: drop one, or use '
-                    "the example.</span></div>",
+                    '<div id="ss-sliders" class="ss-sliders"><span class="ss-soft">They come with a scan: drop one, '
+                    "or use the example.</span></div>",
                     sanitize=False,
                 )
             with ui.element("section").classes("ss-card").props('aria-label="Profile"'):
                 ui.html("<h2>Profile of the sliders</h2>", sanitize=False)
                 profile = ui.plotly(live_profile()).classes("ss-chart-low")
     desk.ids = {"curve": curve.id, "profile": profile.id, "sliders": "ss-sliders"}
-
-
-def _plain(value: object) -> str:
-    import json
-
-    return json.dumps(value)

@@ -28,6 +28,7 @@ class Desk:
         settings: What was chosen.
         scan: The uploaded scan that is looked at.
         job: The inversion that was asked for last on this page.
+        watched: Inversions whose end has not been told.
         ids: Of the charts and the sliders in the document.
     """
 
@@ -36,6 +37,7 @@ class Desk:
     settings: DeskSettings
     scan: str | None = None
     job: str | None = None
+    watched: set[str] = field(default_factory=set)
     ids: dict[str, Any] = field(default_factory=dict)
     on_error: Callable[[str], None] = lambda line: None
     on_sample: list[Callable[[], None]] = field(default_factory=list)

@@ -11,10 +11,16 @@ from strainscope import plots
 from strainscope.scan import UNITS
 
 Figure = dict[str, Any]
-CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
+CONFIG = {"displaylogo": False, "responsive": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
 _DASHES = ("dash", "dashdot", "dot", "longdashdot")
 _SERIES = (plots.BEST, *plots.OTHERS, "#56B4E9", "#7a7a7a")
-_SHOWN = ("maximum_strain", "maximum_strain_depth", "strain_area", "damaged_depth")
+# Words and factor of what people publish, in % and nm.
+_SHOWN = {
+    "maximum_strain": ("Max. strain (%)", 100.0),
+    "maximum_strain_depth": ("its depth (nm)", 0.1),
+    "strain_area": ("Strain area (% nm)", 10.0),
+    "damaged_depth": ("Damaged depth (nm)", 0.1),
+}
 
 
 def live_curve() -> Figure:
@@ -60,12 +66,18 @@ def fit_figure(document: dict[str, Any], fit: str) -> Figure:
     for rank, mode in enumerate(document["modes"]):
         data.append(_line(angle, mode["fitted"], _mode_name(document, rank)) | _look(rank))
     data.append(_points(angle, residual, on="y2", name="residual"))
-    layout = _stacked(angle_label(document["scan"]["axis"]), intensity_label(document["scan"]["intensity_kind"]),
-                      "log₁₀<br>meas./fit", logarithmic=True)
+    layout = _stacked(
+        angle_label(document["scan"]["axis"]),
+        intensity_label(document["scan"]["intensity_kind"]),
+        "log₁₀<br>meas./fit",
+        logarithmic=True,
+    )
     at = document["scan"]["substrate_angle"]
     if at is not None and angle and angle[0] < at < angle[-1]:
         line = {"color": plots.SUBSTRATE, "width": 1, "dash": "dash"}
-        layout["shapes"] = [{"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper", "line": line}]
+        layout["shapes"] = [
+            {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+        ]
     return {"data": data, "layout": layout, "config": CONFIG}
 
 
@@ -105,12 +117,15 @@ def quantities_figure(documents: Sequence[dict[str, Any]], places: Sequence[floa
     """What is derived from several results against a number of each, with 68 % intervals."""
     shown = [name for name in _SHOWN if all(name in own["derived"] for own in documents)]
     data: list[Figure] = []
-    layout = _plain_layout() | {"grid": {"rows": (len(shown) + 1) // 2, "columns": 2, "pattern": "independent"}}
+    layout = _plain_layout() | {
+        "grid": {"rows": (len(shown) + 1) // 2, "columns": 2, "pattern": "independent"}
+    }
     for i, name in enumerate(shown):
         end = "" if i == 0 else str(i + 1)
+        words, factor = _SHOWN[name]
         own = [document["derived"][name] for document in documents]
-        values = [entry["value"] for entry in own]
-        limits = [entry["interval_68"] or [entry["value"]] * 2 for entry in own]
+        values = [factor * entry["value"] for entry in own]
+        limits = [[factor * x for x in entry["interval_68"] or [entry["value"]] * 2] for entry in own]
         data.append(
             {
                 "x": list(places),
@@ -119,7 +134,9 @@ def quantities_figure(documents: Sequence[dict[str, Any]], places: Sequence[floa
                     "type": "data",
                     "symmetric": False,
                     "array": [max(high - value, 0) for value, (_, high) in zip(values, limits, strict=True)],
-                    "arrayminus": [max(value - low, 0) for value, (low, _) in zip(values, limits, strict=True)],
+                    "arrayminus": [
+                        max(value - low, 0) for value, (low, _) in zip(values, limits, strict=True)
+                    ],
                 },
                 "mode": "markers",
                 "meta": "best",
@@ -129,9 +146,8 @@ def quantities_figure(documents: Sequence[dict[str, Any]], places: Sequence[floa
                 "showlegend": False,
             }
         )
-        unit = "" if own[0]["unit"] == "1" else f" ({own[0]['unit']})"
-        layout[f"yaxis{end}"] = _axis(f"{name.replace('_', ' ')}{unit}")
-        layout[f"xaxis{end}"] = _axis(label)
+        layout[f"yaxis{end}"] = _axis(words)
+        layout[f"xaxis{end}"] = _axis(label) | ({"dtick": 1} if label == "scan" and len(places) < 15 else {})
     return {"data": data, "layout": layout, "config": CONFIG}
 
 
@@ -168,7 +184,7 @@ def _residual_line() -> Figure:
 
 
 def _line(x: Sequence[Any], y: Sequence[Any], name: str, *, on: str = "y", dash: str = "solid") -> Figure:
-    line = {"color": plots.BEST, "width": 2, "dash": dash}
+    line = {"color": plots.BEST, "width": 2, "dash": dash, "simplify": False}
     return {"x": x, "y": y, "name": name, "mode": "lines", "line": line, "meta": "best", "yaxis": on}
 
 
@@ -185,7 +201,14 @@ def _band(
     """Two invisible lines with the room between them filled."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     depth = profile["depth_nm"]
-    edge = {"x": depth, "mode": "lines", "line": {"width": 0}, "yaxis": on, "hoverinfo": "skip", "showlegend": False}
+    edge = {
+        "x": depth,
+        "mode": "lines",
+        "line": {"width": 0},
+        "yaxis": on,
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
     low, high = (_scaled(profile[f"{key}_{side}{ending}"], factor) for side in ("lo", "hi"))
     fill = {"fill": "tonexty", "fillcolor": f"rgba({red},{green},{blue},{alpha})"}
     named = {} if words is None else {"name": words, "showlegend": True}
@@ -201,8 +224,14 @@ def _scaled(values: Sequence[float | None], factor: float) -> list[float | None]
 
 
 def _axis(title: str) -> Figure:
-    return {"title": {"text": title, "standoff": 6}, "automargin": True, "showline": True, "ticks": "outside",
-            "ticklen": 4, "zeroline": False}
+    return {
+        "title": {"text": title, "standoff": 6},
+        "automargin": True,
+        "showline": True,
+        "ticks": "outside",
+        "ticklen": 4,
+        "zeroline": False,
+    }
 
 
 def _plain_layout() -> Figure:

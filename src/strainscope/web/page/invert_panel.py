@@ -1,6 +1,7 @@
 """The inversion: options, start, progress, cancel."""
 
 import re
+from functools import partial
 
 from nicegui import ui
 from pydantic import ValidationError
@@ -10,6 +11,7 @@ from strainscope.web.jobs import TooBusy
 from strainscope.web.page.desk import Desk
 from strainscope.web.requests import JobReply
 from strainscope.web.service import NotThere
+from strainscope.web.store import UNFINISHED
 
 POLL_S = 0.4
 _OPTIONS = {
@@ -31,35 +33,72 @@ def invert_panel(desk: Desk) -> None:
             )
             every = ui.button("Invert all scans", on_click=lambda: _start(desk, list(desk.session.uploads)))
             every.props("no-caps outline")
+        running = ui.element("div").classes("ss-side").props('aria-live="polite"')
         with ui.expansion("Options").props("dense"):
             for name, (label, usual) in _OPTIONS.items():
                 _option(desk, name, label, usual)
-        running = ui.element("div").classes("ss-side").props('aria-live="polite"')
 
-    shown: list[tuple[str, str]] = []
+    rows: dict[str, _Row] = {}
 
     async def refresh() -> None:
-        unfinished = desk.service.jobs.unfinished(desk.session.owner)
-        if not unfinished and not shown:
+        """Show how the inversions stand; each row stays the same element, so that Cancel keeps the focus."""
+        if not desk.watched and not desk.service.jobs.unfinished(desk.session.owner):
             return
-        jobs = [own for own in desk.service.all_jobs(desk.session) if own.state in ("waiting", "running")]
-        running.clear()
-        with running:
-            for own in jobs:
-                _progress(desk, own)
-        ended = {job for job, _ in shown} - {own.job for own in jobs}
-        shown[:] = [(own.job, own.state) for own in jobs]
-        for job in ended:
-            await _ended(desk, job)
+        jobs = {own.job: own for own in desk.service.all_jobs(desk.session)}
+        going = {job: own for job, own in jobs.items() if own.state in UNFINISHED}
+        for job, own in going.items():
+            desk.watched.add(job)
+            if job not in rows:
+                with running:
+                    rows[job] = _Row(desk, own)
+            rows[job].show(own)
+        for job in desk.watched - going.keys():
+            desk.watched.discard(job)
+            if job in rows:
+                rows.pop(job).remove()
+            if job in jobs:
+                await _ended(desk, jobs[job])
+
+    def show_every() -> None:
+        every.set_visibility(len(desk.session.uploads) > 1)
 
     ui.timer(POLL_S, refresh)
-    desk.on_scans.append(lambda: every.set_visibility(len(desk.session.uploads) > 1))
-    every.set_visibility(len(desk.session.uploads) > 1)
+    desk.on_scans.append(show_every)
+    show_every()
+
+
+class _Row:
+    """The progress of one inversion, with a button to cancel it."""
+
+    def __init__(self, desk: Desk, own: JobReply) -> None:
+        with ui.element("div") as self._box:
+            with ui.element("div").classes("ss-line"):
+                self._words = ui.label().classes("ss-even ss-soft")
+                cancel = ui.button("Cancel", on_click=lambda: self._cancel(desk, own.job))
+                cancel.props("outline no-caps dense color=negative")
+            self._bar = ui.linear_progress(0.0, show_value=False, size="8px")
+            self._bar.props(f'aria-label="Progress of {own.name}"')
+
+    def show(self, own: JobReply) -> None:
+        """How it stands now."""
+        waits = own.state == "waiting"
+        how = f"waiting, {own.waiting} before it" if waits else f"{own.stage}, {100 * own.progress:.0f} %"
+        self._words.set_text(f"{own.name}: {how}")
+        self._bar.set_value(own.progress)
+
+    def remove(self) -> None:
+        """Take it off the page."""
+        self._box.delete()
+
+    def _cancel(self, desk: Desk, job: str) -> None:
+        desk.service.jobs.cancel(job, desk.session.owner)
 
 
 def _option(desk: Desk, name: str, label: str, usual: str) -> None:
     known = desk.settings.options.get(name)
-    own = ui.input(label, value="" if known is None else f"{known:g}", placeholder=usual).props("dense stack-label")
+    own = ui.input(label, value="" if known is None else f"{known:g}", placeholder=usual).props(
+        "dense stack-label"
+    )
     own.style("width: 100%")
 
     def changed() -> None:
@@ -86,44 +125,25 @@ async def _start(desk: Desk, scans: list[str | None]) -> None:
             return
         try:
             request = desk.inversion(scan)
-            job = await desk.service.aside(lambda request=request: desk.service.invert(desk.session, request))
+            job = await desk.service.aside(partial(desk.service.invert, desk.session, request))
         except ValidationError as error:
             desk.fail(ValueError(first_problem(error)))
             return
         except (ValueError, TooBusy, NotThere) as error:
             desk.fail(error)
             return
+        desk.watched.add(job.job)
         desk.job = job.job if len(scans) == 1 else None
     desk.keep()
 
 
-def _progress(desk: Desk, own: JobReply) -> None:
-    waits = own.state == "waiting"
-    words = f"waiting, {own.waiting} before it" if waits else f"{own.stage}, {100 * own.progress:.0f} %"
-    with ui.element("div").classes("ss-line"):
-        ui.label(f"{own.name}: {words}").classes("ss-even ss-soft")
-        ui.button("Cancel", on_click=lambda: _cancel(desk, own.job)).props("outline no-caps dense color=negative")
-    ui.linear_progress(own.progress, show_value=False, size="8px").props(
-        f'aria-label="Progress of {own.job}" instant-feedback'
-    )
-
-
-def _cancel(desk: Desk, job: str) -> None:
-    desk.service.jobs.cancel(job, desk.session.owner)
-
-
-async def _ended(desk: Desk, job: str) -> None:
+async def _ended(desk: Desk, own: JobReply) -> None:
     """Tell what has become of an inversion."""
-    try:
-        own = desk.service.job(desk.session, job)
-    except NotThere:
-        return
     if own.state == "failed":
         desk.fail(ValueError(str(own.error)))
     elif own.state == "cancelled":
         ui.notify(f"{own.name}: cancelled")
-    elif desk.on_job is not None:
-        if desk.job == job:
-            await desk.on_job(job)
-        else:
-            ui.notify(f"{own.name}: done")
+    elif desk.on_job is not None and desk.job == own.job:
+        await desk.on_job(own.job)
+    else:
+        ui.notify(f"{own.name}: done")

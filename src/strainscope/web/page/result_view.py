@@ -52,7 +52,9 @@ def show_result(desk: Desk, job: str, to_sliders: Callable[[dict[str, float]], N
         ui.html("<h2>Measured and fitted</h2>", sanitize=False)
         ui.plotly(fit_figure(document, fit)).classes("ss-chart")
         best = {name: own["value"] for name, own in document["parameters"].items()}
-        ui.button("Put the best values on the sliders", on_click=lambda: to_sliders(best)).props("flat no-caps dense")
+        with ui.element("div").classes("ss-line"):
+            put = ui.button("Put the best values on the sliders", on_click=lambda: to_sliders(best))
+            put.props("flat no-caps dense")
     with ui.element("section").classes("ss-card").props('aria-label="Profile"'):
         ui.html("<h2>Strain and disorder with depth</h2>", sanitize=False)
         ui.plotly(bands_figure(document)).classes("ss-chart")
@@ -74,7 +76,7 @@ def _verdict(document: dict[str, Any]) -> None:
     reasons = "".join(f"<li>{html.escape(reason)}</li>" for reason in document["verdict_reasons"])
     ui.html(
         f'<div><span class="ss-badge" id="ss-verdict">{sign} {html.escape(document["verdict"])}</span> '
-        f'<b>{html.escape(document["scan"]["name"])}</b></div><ul>{reasons}</ul>',
+        f"<b>{html.escape(document['scan']['name'])}</b></div><ul>{reasons}</ul>",
         sanitize=False,
     ).classes(f"ss-card ss-verdict ss-{tone}").props('role="status" aria-label="Verdict"')
 
@@ -85,7 +87,10 @@ def _facts(document: dict[str, Any]) -> None:
     facts = [
         ("Largest strain Δd/d", f"{100 * document['maximum_strain']:.4f} %"),
         ("at a depth of", f"{document['maximum_strain_depth_A'] / 10:.1f} nm"),
-        ("Solutions", "1" if len(modes) == 1 else ", ".join(plots.percent_text(mode["weight"]) for mode in modes)),
+        (
+            "Solutions",
+            "1" if len(modes) == 1 else ", ".join(plots.percent_text(mode["weight"]) for mode in modes),
+        ),
         ("rms of log₁₀, reduced χ²", f"{document['fit']['rms_log10']:.4f}, {chi2}"),
     ]
     rows = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
@@ -95,7 +100,7 @@ def _facts(document: dict[str, Any]) -> None:
 def _downloads(reply: JobReply) -> None:
     links = [
         f'<a {"class=ss-first " if name == "report.html" else ""}href="{_place(reply.job, name)}?download=true" '
-        f'download>{words}</a>'
+        f"download>{words}</a>"
         for name, words in _DOWNLOADS
         if name in reply.files
     ]
@@ -116,7 +121,9 @@ def _parameters(document: dict[str, Any]) -> None:
     for name, own in document["parameters"].items():
         in_nm = own["unit"] == "Å" and not name.endswith("_A")
         factor, unit = (0.1, "nm") if in_nm else (1.0, own["unit"].replace("1", ""))
-        cells = "".join(f'<td class="n">{_value(mode["parameters"].get(name), factor)}</td>' for mode in modes)
+        cells = "".join(
+            f'<td class="n">{_value(mode["parameters"].get(name), factor)}</td>' for mode in modes
+        )
         flags = [words for key, words in (("fixed", "held"), ("at_bound", "at a bound")) if own[key]]
         flags += [] if own["determined"] else ["not determined"]
         rows.append(f"<tr><th>{name}</th>{cells}<td>{unit}</td><td>{', '.join(flags)}</td></tr>")

@@ -1,7 +1,9 @@
 """The sample: a file that ships or one's own, its crystal, reflection, wavelength and films."""
 
+import math
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from nicegui import ui
@@ -22,13 +24,19 @@ def sample_panel(desk: Desk) -> None:
         preset = ui.select({}, label="Sample").props("dense options-dense")
         fields = ui.element("div").classes("ss-side")
         with ui.expansion("Sample file (YAML)").props("dense"):
-            text = ui.textarea(value=desk.text()).classes("ss-yaml").props('outlined dense aria-label="Sample file"')
+            text = (
+                ui.textarea(value=desk.text())
+                .classes("ss-yaml")
+                .props('outlined dense aria-label="Sample file"')
+            )
             text.style("width: 100%")
             with ui.element("div").classes("ss-line"):
-                ui.button("Apply", on_click=lambda: desk.take_sample(text.value)).props("outline no-caps dense")
-                ui.button("Download", on_click=lambda: ui.download(desk.text().encode(), "sample.yaml")).props(
-                    "flat no-caps dense"
+                ui.button("Apply", on_click=lambda: desk.take_sample(text.value)).props(
+                    "outline no-caps dense"
                 )
+                ui.button(
+                    "Download", on_click=lambda: ui.download(desk.text().encode(), "sample.yaml")
+                ).props("flat no-caps dense")
 
     async def chosen() -> None:
         if preset.value not in (desk.settings.sample, OWN):
@@ -38,7 +46,9 @@ def sample_panel(desk: Desk) -> None:
 
     def show() -> None:
         own = desk.settings.sample in presets()
-        options = {name: f"{name}: {_title(name)}" for name in presets() if "reflections:" not in preset_text(name)}
+        options = {
+            name: f"{name}: {_title(name)}" for name in presets() if "reflections:" not in preset_text(name)
+        }
         preset.set_options(
             options | ({} if own else {OWN: "your own, as below"}), value=desk.settings.sample if own else OWN
         )
@@ -72,11 +82,13 @@ def _fields(desk: Desk) -> None:
     with ui.element("div").classes("ss-line"):
         lattice = data.get("lattice_A")
         single = lattice if isinstance(lattice, int | float) else ""
-        _input("Lattice a (Å)", str(single), lambda value: desk.change(lattice_A=_number(value))).classes("ss-even")
-        wavelength = str(data.get("wavelength", ""))
-        _input("Wavelength (Å or line)", wavelength, lambda value: desk.change(wavelength=_number(value))).classes(
+        _input("Lattice a (Å)", str(single), lambda value: desk.change(lattice_A=_number(value))).classes(
             "ss-even"
         )
+        wavelength = str(data.get("wavelength", ""))
+        _input(
+            "Wavelength (Å or line)", wavelength, lambda value: desk.change(wavelength=_number(value))
+        ).classes("ss-even")
     _films(desk, [film for film in data.get("films") or [] if isinstance(film, dict)])
     _told(desk)
 
@@ -88,10 +100,9 @@ def _told(desk: Desk) -> None:
     except (ValueError, OSError) as error:
         desk.fail(error)
         return
-    angle = 57.29577951308232 * own.bragg_angle
-    ui.label(f"θB {angle:.3f}°, d {own.d_spacing:.4f} Å, one arcsec is a strain of {own.strain_per_arcsec:.2e}").classes(
-        "ss-soft"
-    )
+    angle, strain = math.degrees(own.bragg_angle), own.strain_per_arcsec
+    words = f"θB {angle:.3f}°, d {own.d_spacing:.4f} Å, one arcsec is a strain of {strain:.2e}"
+    ui.label(words).classes("ss-soft")
 
 
 def _films(desk: Desk, films: list[dict[str, Any]]) -> None:
@@ -106,28 +117,39 @@ def _films(desk: Desk, films: list[dict[str, Any]]) -> None:
         await desk.change(films=films or None)
 
     for i, film in enumerate(films):
-        with ui.element("div").classes("ss-line"):
-            crystal = ui.select(
-                list(builtin_crystals()), label=f"Film {i + 1}, surface first", value=_known(film.get("crystal"))
-            )
-            crystal.on_value_change(lambda event, i=i: changed(i, "crystal", event.value))
-            crystal.classes("ss-even").props("dense options-dense")
-            ui.button(icon="delete", on_click=lambda i=i: removed(i)).props(
-                f'flat dense aria-label="Remove film {i + 1}"'
-            )
-        with ui.element("div").classes("ss-line"):
-            thickness = film.get("thickness_A")
-            shown = f"{thickness / 10:g}" if isinstance(thickness, int | float) else ""
-            _input(
-                "Thickness (nm)", shown, lambda value, i=i: changed(i, "thickness_A", _scaled(value, 10))
-            ).classes("ss-even")
-            mismatch = film.get("mismatch")
-            shown = f"{100 * mismatch:g}" if isinstance(mismatch, int | float) else ""
-            label = "Mismatch (%)" if shown else f"Mismatch (%); lattice ⊥ {film.get('perpendicular_lattice_A', '')} Å"
-            _input(label, shown, lambda value, i=i: changed(i, "mismatch", _scaled(value, 0.01))).classes("ss-even")
-    ui.button("Add a film", on_click=lambda: desk.change(films=[dict(_NEW_FILM), *films])).props(
+        _film(i, film, partial(changed, i), partial(removed, i))
+    ui.button("Add a film on top", on_click=lambda: desk.change(films=[dict(_NEW_FILM), *films])).props(
         "flat no-caps dense"
     )
+
+
+def _film(
+    i: int,
+    film: dict[str, Any],
+    changed: Callable[[str, object], Awaitable[None]],
+    removed: Callable[[], Awaitable[None]],
+) -> None:
+    """Inputs for one film; lengths in nm, mismatch in %."""
+    thickness, mismatch = film.get("thickness_A"), film.get("mismatch")
+    known = isinstance(mismatch, int | float)
+    label = (
+        "Mismatch (%)" if known else f"Mismatch (%); lattice ⊥ {film.get('perpendicular_lattice_A', '')} Å"
+    )
+    with ui.element("div").classes("ss-line"):
+        crystal = ui.select(
+            list(builtin_crystals()), label=f"Film {i + 1}", value=_known(film.get("crystal"))
+        )
+        crystal.on_value_change(lambda event: changed("crystal", event.value))
+        crystal.classes("ss-even").props("dense options-dense")
+        remove = ui.button(icon="delete", on_click=removed)
+        remove.props(f'flat dense aria-label="Remove film {i + 1}"')
+    with ui.element("div").classes("ss-line"):
+        shown = f"{thickness / 10:g}" if isinstance(thickness, int | float) else ""
+        own = _input("Thickness (nm)", shown, lambda value: changed("thickness_A", _scaled(value, 10)))
+        own.classes("ss-even")
+        shown = f"{100 * mismatch:g}" if isinstance(mismatch, int | float) else ""
+        own = _input(label, shown, lambda value: changed("mismatch", _scaled(value, 0.01)))
+        own.classes("ss-even")
 
 
 def _input(label: str, value: str, changed: Callable[[str], Awaitable[None]]) -> ui.input:

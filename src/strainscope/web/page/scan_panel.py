@@ -31,9 +31,9 @@ def scan_panel(desk: Desk) -> None:
         ui.on("strainscope_uploaded", lambda event: _uploaded(desk, event.args))
         with ui.element("div").classes("ss-line"):
             ui.button("Use the example", on_click=lambda: _example(desk)).props("outline no-caps dense")
-            ui.button("Simulate one", on_click=lambda: _simulated(desk)).props("outline no-caps dense").tooltip(
-                "A scan of the sample below, with counting noise where it counts"
-            )
+            ui.button("Simulate one", on_click=lambda: _simulated(desk)).props(
+                "outline no-caps dense"
+            ).tooltip("A scan of the sample below, with counting noise where it counts")
         with ui.element("div").classes("ss-line"):
             chosen = ui.select({}, label="Scan", on_change=lambda event: _chosen(desk, event.value))
             chosen.classes("ss-even").props("dense options-dense")

@@ -93,10 +93,13 @@ class SeriesView:
         ]
         numbers = [self._numbers.get(own.job) for own in jobs]
         known = all(number is not None for number in numbers)
-        places = [float(number or 0) for number in numbers] if known else [float(i + 1) for i in range(len(jobs))]
+        places = (
+            [float(number or 0) for number in numbers] if known else [float(i + 1) for i in range(len(jobs))]
+        )
         label = self._label.value if known else "scan"
         names = [
-            f"{own.name} ({number:g})" if known else own.name for own, number in zip(jobs, places, strict=True)
+            f"{own.name} ({number:g})" if known else own.name
+            for own, number in zip(jobs, places, strict=True)
         ]
         with self._charts:
             ui.plotly(series_figure(documents, names)).classes("ss-chart")
@@ -104,8 +107,8 @@ class SeriesView:
             asked = ",".join(own.job for own in jobs)
             more = f"&against={quote(label)}&numbers={','.join(map(str, places))}" if known else ""
             ui.html(
-                f'<div class="ss-downloads"><a class="ss-first" href="/api/series?jobs={asked}{more}" download>Report and '
-                "table of the series (ZIP)</a></div>",
+                f'<div class="ss-downloads"><a class="ss-first" href="/api/series?jobs={asked}{more}" download>'
+                "Report and table of the series (ZIP)</a></div>",
                 sanitize=False,
             )
         ui.run_javascript("setTimeout(strainscope.theme, 50); setTimeout(strainscope.theme, 800)")

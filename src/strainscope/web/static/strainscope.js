@@ -57,7 +57,7 @@ window.strainscope = (() => {
     ? Math.log(v / p.lower) / Math.log(p.upper / p.lower) : (v - p.lower) / (p.upper - p.lower)));
   const toValue = (p, s) => (p.logarithmic
     ? p.lower * (p.upper / p.lower) ** (s / STEPS) : p.lower + (p.upper - p.lower) * (s / STEPS));
-  const shown = (p, v) => String(Number((v * scale(p)).toPrecision(5)));
+  const written = (p, v) => String(Number((v * scale(p)).toPrecision(5)));
 
   function slider(p) {
     const box = document.createElement("div");
@@ -72,7 +72,7 @@ window.strainscope = (() => {
     range.setAttribute("aria-describedby", `ss-w-${p.name}`);
     words.id = `ss-w-${p.name}`;
     const put = (v) => {
-      number.value = shown(p, v);
+      number.value = written(p, v);
       range.value = toStep(p, v);
       range.setAttribute("aria-valuetext", `${number.value} ${unit(p)}`);
     };
@@ -83,7 +83,7 @@ window.strainscope = (() => {
     number.addEventListener("change", () => {
       const v = Number(number.value) / scale(p);
       if (!(v >= p.lower && v <= p.upper)) {
-        say(`${p.name} = ${number.value} ${unit(p)}; it must lie in ${shown(p, p.lower)} to ${shown(p, p.upper)} ${unit(p)}.`
+        say(`${p.name} = ${number.value} ${unit(p)}; it must lie in ${written(p, p.lower)} to ${written(p, p.upper)} ${unit(p)}.`
           .replaceAll("  ", " ").replace(" ;", ";").replace(" .", "."));
         put(state.values[p.name]);
         return;
@@ -180,8 +180,13 @@ window.strainscope = (() => {
     byId("ss-notes").textContent = reply.notes.join(" ");
   }
 
+  // While another tab is open the charts and sliders are not in the document: they are filled once they are.
+  let pending = null;
   async function load(given) {
     state.ask = null;
+    pending = given;
+    if (!byId(given.ids.sliders)) return;
+    pending = null;
     const [own] = await Promise.all([ready(given.ids.curve), ready(given.ids.profile)]);
     Object.assign(state, { parameters: given.parameters, values: { ...given.values }, measured: given.measured, ids: given.ids });
     const seen = given.measured.intensity.map((v) => (v > 0 ? v : null)), angle = given.measured.angle;
@@ -200,13 +205,22 @@ window.strainscope = (() => {
   }
 
   function setValues(values) {
-    for (const p of state.parameters) {
-      if (!(p.name in values)) continue;
-      state.values[p.name] = Math.min(Math.max(values[p.name], p.lower), p.upper);
-      p.put(state.values[p.name]);
+    const given = pending ?? state, outside = [];
+    for (const p of given.parameters) {
+      if (!(p.name in values) || p.held) continue;
+      if (values[p.name] >= p.lower && values[p.name] <= p.upper) given.values[p.name] = values[p.name];
+      else outside.push(p.name);
     }
-    move(state.parameters[0]?.name, state.values[state.parameters[0]?.name]);
+    if (outside.length) say(`${outside.join(", ")}: the result's values lie outside of this scan's sliders; they were left.`);
+    if (pending) { shown(); return; }
+    for (const p of state.parameters) p.put(state.values[p.name]);
+    if (state.parameters.length) move(state.parameters[0].name, state.values[state.parameters[0].name]);
     tell();
+  }
+
+  function shown() {
+    theme();
+    if (pending) load(pending);
   }
 
   // Light and dark ------------------------------------------------------------------------------------------------
@@ -218,7 +232,9 @@ window.strainscope = (() => {
     const ink = dark() ? "#e6e9ec" : "#1b1f23", rule = dark() ? "#363c43" : "#d8dee4";
     for (const element of document.querySelectorAll(".js-plotly-plot")) {
       const component = getElement(Number(element.id.slice(1)));
-      if (!component?.Plotly || !element.data) continue;
+      // What is hidden has no size; it is seen to when its tab is opened.
+      if (!component?.Plotly || !element.data || !element.offsetParent) continue;
+      component.Plotly.Plots.resize(element);
       const layout = { "font.color": ink, "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)" };
       for (const axis of Object.keys(element.layout).filter((key) => /^[xy]axis/.test(key))) {
         layout[`${axis}.gridcolor`] = rule;
@@ -239,9 +255,12 @@ window.strainscope = (() => {
       .observe(document.body, { attributes: true, attributeFilter: ["class"] });
   });
 
+  let resizing = 0;
+  window.addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout(theme, REST_MS); });
+
   async function copy(text) {
     try { await navigator.clipboard.writeText(text); return true; } catch { return false; }
   }
 
-  return { upload, drop, load, setValues, theme, copy, latencies, serverTimes, state, idle: () => !busy && !dirty };
+  return { upload, drop, load, setValues, shown, theme, copy, latencies, serverTimes, state, idle: () => !busy && !dirty };
 })();
