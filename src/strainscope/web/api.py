@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from strainscope.crystal import builtin_crystal, builtin_crystals, reflection, reflection_document
-from strainscope.web.guard import TooLarge, error_response
+from strainscope.web.guard import error_response
 from strainscope.web.jobs import TooBusy
 from strainscope.web.messages import line_of, line_of_request
 from strainscope.web.requests import (
@@ -198,7 +198,6 @@ def add_error_handlers(app: FastAPI) -> None:
         return lambda request, error: error_response(status, words(error))
 
     app.add_exception_handler(RequestValidationError, of(400, line_of_request))
-    app.add_exception_handler(TooLarge, of(413))
     app.add_exception_handler(TooBusy, of(429))
     app.add_exception_handler(NotThere, of(404, lambda error: str(error.args[0])))
     app.add_exception_handler(ValueError, of(400))

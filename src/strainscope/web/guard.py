@@ -1,6 +1,7 @@
 """What stands before every request: known hosts, the token, the session's cookie, bodies that are not too large."""
 
 import asyncio
+import contextlib
 import hashlib
 import html
 import ipaddress
@@ -36,8 +37,8 @@ _SECURITY = {
 }
 
 
-class TooLarge(ValueError):
-    """A body beyond the limit."""
+class TooLarge(Exception):
+    """A body beyond the limit: no more of it is read."""
 
 
 def error_response(status: int, line: str) -> Response:
@@ -72,13 +73,19 @@ class Guard:
         if int(headers.get("content-length") or 0) > limit:
             await _refuse(scope, receive, send, error_response(413, self._too_large(limit)))
             return
-        await self._app(
-            scope,
-            _Counting(receive, limit, self._too_large(limit)),
-            _with_headers(
-                send, secret if fresh and scope["type"] == "http" else None, secure=scope["scheme"] == "https"
-            ),
-        )
+        fresh_secret = secret if fresh and scope["type"] == "http" else None
+        counted = _Counting(receive, limit)
+        sending = _with_headers(send, fresh_secret, secure=scope["scheme"] == "https")
+
+        async def unless_too_large(message: Message) -> None:
+            # What the application makes of a body that was cut off is no answer.
+            if not counted.exceeded:
+                await sending(message)
+
+        with contextlib.suppress(TooLarge):
+            await self._app(scope, counted, unless_too_large)
+        if counted.exceeded:
+            await _refuse(scope, receive, send, error_response(413, self._too_large(limit)))
 
     def _limit(self, scope: Scope) -> int:
         upload = scope["path"] == UPLOADS
@@ -189,17 +196,19 @@ def _session_of(headers: Headers) -> tuple[str, bool]:
 
 
 class _Counting:
-    """What a client sends, up to a limit."""
+    """What a client sends, up to a limit; beyond it `exceeded` is set."""
 
-    def __init__(self, receive: Receive, limit: int, line: str) -> None:
-        self._receive, self._left, self._line = receive, limit, line
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive, self._left = receive, limit
+        self.exceeded = False
 
     async def __call__(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
             if self._left < 0:
-                raise TooLarge(self._line)
+                self.exceeded = True
+                raise TooLarge
         return message
 
 
