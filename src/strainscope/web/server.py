@@ -58,18 +58,20 @@ def has_browser() -> bool:
 
 def _listen(settings: ServerSettings) -> socket.socket:
     host = settings.host.strip("[]")
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        opened = socket.socket(family, kind, protocol)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind(address)
-        opened.listen(_BACKLOG)
-    except OSError as error:
-        why = error.strerror or error
-        raise OSError(
-            f"--host {settings.host} --port {settings.port}: cannot be listened at ({why}); choose another port, or 0 "
-            "for any that is free."
-        ) from None
+    with contextlib.ExitStack() as closing:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            opened = closing.enter_context(socket.socket(family, kind, protocol))
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            opened.bind(address)
+            opened.listen(_BACKLOG)
+        except OSError as error:
+            why = error.strerror or error
+            raise OSError(
+                f"--host {settings.host} --port {settings.port}: cannot be listened at ({why}); choose another port, "
+                "or 0 for any that is free."
+            ) from None
+        closing.pop_all()
     return opened
