@@ -161,7 +161,9 @@ def test_uploads_are_limited_in_number(client):
     assert "as many as a session may have" in upload(client).json()["error"]
 
 
-@pytest.mark.parametrize("name", ["../../etc/cron.d/a.xy", "C:\\Windows\\a.xy", "/tmp/a.xy", "a\n.xy", ".xy.xy"])
+@pytest.mark.parametrize(
+    "name", ["../../etc/cron.d/a.xy", "C:\\Windows\\a.xy", "/tmp/a.xy", "a\n.xy", ".xy.xy"]
+)
 def test_a_clients_path_never_becomes_the_servers(client, app, name):
     reply = upload(client, name)
     assert "/" not in reply.json()["name"]
@@ -214,7 +216,10 @@ def test_the_queue_is_bounded_and_waiting_inversions_are_cancelled(app, client, 
     client.delete(f"/api/jobs/{jobs[0]}")
     assert client.get(f"/api/jobs/{jobs[0]}").json()["state"] == "cancelled"
     assert client.get(f"/api/jobs/{jobs[1]}").json()["waiting"] == 0
-    assert client.get(f"/api/jobs/{jobs[1]}/result").json()["error"] == "scan.xy: there is no result.json: it is waiting."
+    assert (
+        client.get(f"/api/jobs/{jobs[1]}/result").json()["error"]
+        == "scan.xy: there is no result.json: it is waiting."
+    )
     for own, known in ((client, jobs), (other, jobs_of_other)):
         for job in known:
             own.delete(f"/api/jobs/{job}")
@@ -241,4 +246,6 @@ def test_removed_scans_are_gone_from_the_disk(client):
 
 def test_what_is_not_there_is_said_in_json(client):
     assert client.get("/api/nothing").json() == {"error": "Not Found."}
-    assert json.loads(client.get("/api/jobs/nothing").text) == {"error": "this session has no inversion 'nothing'."}
+    assert json.loads(client.get("/api/jobs/nothing").text) == {
+        "error": "this session has no inversion 'nothing'."
+    }

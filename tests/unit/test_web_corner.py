@@ -14,7 +14,8 @@ from strainscope.web.corner import corner_figure
 def mode(draws, names=("L1", "fwhm_arcsec", "n")):
     units = {"L1": "Å", "fwhm_arcsec": "arcsec", "n": "1"}
     parameters = tuple(
-        FittedParameter(name=name, unit=units[name], value=2.0, sd=1.0, lower=0.0, upper=9.0) for name in names
+        FittedParameter(name=name, unit=units[name], value=2.0, sd=1.0, lower=0.0, upper=9.0)
+        for name in names
     )
     return Mode(
         parameters=parameters,

@@ -69,7 +69,7 @@ def test_what_runs_in_a_browser_is_held_back(open_app):
     headers = TestClient(open_app, base_url=LOCAL).get("/api/crystals").headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["x-frame-options"] == "DENY"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,11 @@ def test_progress_goes_one_way_and_ends_with_files(first):
     assert first["done"]["summary"]["verdict"] in ("reliable", "check")
     with zipfile.ZipFile(io.BytesIO(first["archive"])) as packed:
         names = set(packed.namelist())
-    assert names == set(report.FILES) | {"corner.png", "corner.svg", "sample.yaml"} == set(first["done"]["files"])
+    assert (
+        names
+        == set(report.FILES) | {"corner.png", "corner.svg", "sample.yaml"}
+        == set(first["done"]["files"])
+    )
 
 
 def test_files_are_named_after_the_scan_and_run_nothing(first):
@@ -112,10 +116,15 @@ def test_results_are_compared_as_a_series(first, data):
         asked = {"jobs": f"{first['job']},{first['job']}", "against": "dose", "numbers": "1e15,2e15"}
         with zipfile.ZipFile(io.BytesIO(client.get("/api/series", params=asked).content)) as packed:
             lines = packed.read("series.csv").decode().splitlines()
-            assert {"report.html", "series.parquet", "scans/ggg444-simulated-2/report.html"} <= set(packed.namelist())
+            assert {"report.html", "series.parquet", "scans/ggg444-simulated-2/report.html"} <= set(
+                packed.namelist()
+            )
         assert [line.split(",")[1] for line in lines] == ['"dose"', "1e+15", "2e+15"]
         alone = client.get("/api/series", params={"jobs": first["job"]})
         assert (alone.status_code, "a series is made of 2 to 60" in alone.json()["error"]) == (400, True)
-        for numbers, line in (("1", "numbers = 1 for 2 results"), ("1,x", "give numbers separated by commas")):
+        for numbers, line in (
+            ("1", "numbers = 1 for 2 results"),
+            ("1,x", "give numbers separated by commas"),
+        ):
             reply = client.get("/api/series", params=asked | {"numbers": numbers})
             assert line in reply.json()["error"]

@@ -65,7 +65,10 @@ def test_aliases_are_refused_before_they_grow():
     [
         ("ggg44", "is neither the text of a sample file nor one of .* Did you mean ggg444?"),
         ("x: " + "y" * 100_000, "sample: is larger than 100 kB, the limit"),
-        (PLAIN + "films:\n" + 21 * "- {crystal: YIG, thickness_A: 9, mismatch: 0.1}\n", "films = 21; at most 20"),
+        (
+            PLAIN + "films:\n" + 21 * "- {crystal: YIG, thickness_A: 9, mismatch: 0.1}\n",
+            "films = 21; at most 20",
+        ),
         ("ggg444-888", "has several reflections, 444, 888; the page takes samples of one"),
         (PLAIN + "tolerence: 1", "unknown key 'tolerence'"),
     ],
@@ -77,7 +80,9 @@ def test_other_samples_are_refused_in_a_line(text, line):
 
 
 def test_columns_have_to_be_said():
-    with pytest.raises(ValueError, match=r"is not said; choose axis \(.*\) and intensity \(counts or normalised\)"):
+    with pytest.raises(
+        ValueError, match=r"is not said; choose axis \(.*\) and intensity \(counts or normalised\)"
+    ):
         with_columns(read_sample(PLAIN), None, None)
     assert with_columns(read_sample(PLAIN), "omega-deg", "counts").scan.axis == "omega-deg"
 

@@ -41,7 +41,10 @@ def test_a_port_in_use_is_named(serve):
 def test_without_its_packages_it_says_what_to_install(serve, monkeypatch):
     monkeypatch.setitem(sys.modules, "nicegui", None)
     code, line = serve()
-    assert (code, "serve needs nicegui, which is not installed; run: pip install 'strainscope[web]'" in line) == (2, True)
+    assert (
+        code,
+        "serve needs nicegui, which is not installed; run: pip install 'strainscope[web]'" in line,
+    ) == (2, True)
 
 
 def test_a_browser_is_opened_in_windows_alone(monkeypatch):

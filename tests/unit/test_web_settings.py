@@ -22,7 +22,9 @@ def test_loopback_needs_no_token(host):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "example.org", ""])
 def test_other_addresses_are_refused_without_a_token(host):
-    with pytest.raises(ValueError, match=r"there is no token; set one in the environment variable STRAINSCOPE_TOKEN"):
+    with pytest.raises(
+        ValueError, match=r"there is no token; set one in the environment variable STRAINSCOPE_TOKEN"
+    ):
         settings(host=host)
     assert not settings(host=host, token=TOKEN).loopback
 

@@ -31,7 +31,8 @@ _COOKIE_S = 30 * 24 * 3600
 _PENALTY_S = 0.5
 _SECURITY = {
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    # Without any, browsers would hide where the login form comes from, and it would be refused.
+    "referrer-policy": "same-origin",
     "x-frame-options": "DENY",
     "cross-origin-resource-policy": "same-origin",
 }

@@ -59,7 +59,7 @@ def _build(service: Service, request: Request, settings: str, result: str) -> No
     ui.add_head_html(_HEAD)
     session = service.sessions.of(request.state.secret)
     chosen, problem = _settings(service, session.owner, settings)
-    desk = Desk(service=service, session=session, settings=chosen)
+    desk = Desk(service=service, session=session, client=ui.context.client, settings=chosen)
     desk.scan = next(reversed(session.uploads), None)
     tabs = _header(desk)
     error = ui.element("div").classes("ss-error").props('role="alert" id="ss-error"')
@@ -186,16 +186,16 @@ def _fit_tab(desk: Desk) -> None:
                 with ui.element("div").classes("ss-line"):
                     ui.html("<h2>Measured and simulated</h2>", sanitize=False)
                     ui.html('<span id="ss-rms" class="ss-soft"></span>', sanitize=False)
-                curve = ui.plotly(live_curve()).classes("ss-chart")
+                curve = ui.plotly(live_curve()).classes("ss-chart ss-live")
                 ui.html('<div id="ss-notes" class="ss-soft" role="status"></div>', sanitize=False)
             with ui.element("section").classes("ss-card").props('aria-label="Sliders"'):
                 ui.html("<h2>Sliders</h2>", sanitize=False)
                 ui.html(
-                    '<div id="ss-sliders" class="ss-sliders"><span class="ss-soft">They come with a scan: drop one, '
+                    '<div id="ss-sliders" class="ss-sliders ss-live"><span class="ss-soft">They come with a scan: drop one, '
                     "or use the example.</span></div>",
                     sanitize=False,
                 )
             with ui.element("section").classes("ss-card").props('aria-label="Profile"'):
                 ui.html("<h2>Profile of the sliders</h2>", sanitize=False)
-                profile = ui.plotly(live_profile()).classes("ss-chart-low")
+                profile = ui.plotly(live_profile()).classes("ss-chart-low ss-live")
     desk.ids = {"curve": curve.id, "profile": profile.id, "sliders": "ss-sliders"}

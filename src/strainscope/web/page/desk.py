@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from nicegui import ui
+from nicegui import Client
 
 from strainscope.sample import preset_text, presets
 from strainscope.web.live import LiveModel
@@ -25,6 +25,7 @@ class Desk:
     Attributes:
         service: What does the work.
         session: Of the visitor.
+        client: The page in the visitor's browser.
         settings: What was chosen.
         scan: The uploaded scan that is looked at.
         job: The inversion that was asked for last on this page.
@@ -34,6 +35,7 @@ class Desk:
 
     service: Service
     session: Session
+    client: Client
     settings: DeskSettings
     scan: str | None = None
     job: str | None = None
@@ -126,9 +128,11 @@ class Desk:
         try:
             model = await self.service.aside(lambda: self.service.model(self.session, scan, request))
         except (ValueError, NotThere) as error:
+            self.client.run_javascript("strainscope.hold()")
             self.fail(error)
             return
-        ui.run_javascript(f"strainscope.load({json.dumps(self._shown(model, scan, request))})")
+        # The input that was changed may be gone by now, so it is the page that is asked.
+        self.client.run_javascript(f"strainscope.load({json.dumps(self._shown(model, scan, request))})")
 
     def _shown(self, model: LiveModel, scan: str, request: SampleRequest) -> dict[str, Any]:
         """What the page's script needs of a model."""

@@ -27,7 +27,7 @@ def live_curve() -> Figure:
     """Measured and simulated curve above their residuals, without data."""
     return {
         "data": [_points([], []), _line([], [], "simulated"), _residual_line()],
-        "layout": _stacked("", "Intensity", "log₁₀<br>meas./sim.", logarithmic=True),
+        "layout": _stacked("", "Intensity", "Δ log₁₀", logarithmic=True),
         "config": CONFIG,
     }
 
@@ -69,7 +69,7 @@ def fit_figure(document: dict[str, Any], fit: str) -> Figure:
     layout = _stacked(
         angle_label(document["scan"]["axis"]),
         intensity_label(document["scan"]["intensity_kind"]),
-        "log₁₀<br>meas./fit",
+        "Δ log₁₀",
         logarithmic=True,
     )
     at = document["scan"]["substrate_angle"]
@@ -92,7 +92,7 @@ def bands_figure(document: dict[str, Any]) -> Figure:
             values = _scaled(mode["profile"][key], factor)
             line = _line(mode["profile"]["depth_nm"], values, _mode_name(document, rank), on=on) | _look(rank)
             data.append(line | {"showlegend": on == "y"})
-    layout = _stacked("Depth (nm)", "Strain (%)", "Static Debye–Waller E", logarithmic=False, share=0.52)
+    layout = _stacked("Depth (nm)", "Strain (%)", "Debye–Waller E", logarithmic=False, share=0.52)
     return {"data": data, "layout": layout, "config": CONFIG}
 
 
@@ -109,7 +109,7 @@ def series_figure(documents: Sequence[dict[str, Any]], names: Sequence[str]) -> 
                 _line(own["depth_nm"], _scaled(own[key], factor), name, on=on)
                 | {"line": line, "meta": None, "showlegend": on == "y", "legendgroup": name}
             )
-    layout = _stacked("Depth (nm)", "Strain (%)", "Static Debye–Waller E", logarithmic=False, share=0.52)
+    layout = _stacked("Depth (nm)", "Strain (%)", "Debye–Waller E", logarithmic=False, share=0.52)
     return {"data": data, "layout": layout, "config": CONFIG}
 
 

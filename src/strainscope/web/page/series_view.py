@@ -25,7 +25,7 @@ class SeriesView:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._chosen: dict[str, bool] = {}
-        self._numbers: dict[str, float] = {}
+        self._texts: dict[str, str] = {}
         with ui.element("section").classes("ss-card").props('aria-label="Inversions"'):
             ui.html("<h2>Inversions of this session</h2>", sanitize=False)
             self._list = ui.element("div").classes("ss-jobs")
@@ -58,9 +58,9 @@ class SeriesView:
                 ui.link(f"{own.name}: {sign} {verdict}", f"/?result={own.job}").classes(f"ss-{tone}")
             else:
                 ui.label(f"{own.name}: {_STATES[own.state]}")
-            number = ui.number(value=self._numbers.get(own.job), placeholder="number")
+            number = ui.input(value=self._texts.get(own.job, ""), placeholder="number")
             number.props(f'dense aria-label="Number of {own.name}"').style("width: 7rem").set_enabled(done)
-            number.on_value_change(lambda event: self._numbers.update({own.job: event.value}))
+            number.on_value_change(lambda event: self._texts.update({own.job: event.value or ""}))
             ui.button(icon="delete", on_click=lambda: self._remove(own.job)).props(
                 f'flat dense aria-label="Remove {own.name}"'
             )
@@ -91,11 +91,15 @@ class SeriesView:
         documents: list[dict[str, Any]] = [
             json.loads(service.file(session, own.job, "result.json")) for own in jobs
         ]
-        numbers = [self._numbers.get(own.job) for own in jobs]
-        known = all(number is not None for number in numbers)
-        places = (
-            [float(number or 0) for number in numbers] if known else [float(i + 1) for i in range(len(jobs))]
-        )
+        texts = [self._texts.get(own.job, "").strip() for own in jobs]
+        known = all(texts)
+        try:
+            places = [float(text) for text in texts] if known else [float(i + 1) for i in range(len(jobs))]
+        except ValueError:
+            self._desk.fail(
+                ValueError(f"{self._label.value} = {', '.join(texts)}; give numbers, such as 1e15.")
+            )
+            return
         label = self._label.value if known else "scan"
         names = [
             f"{own.name} ({number:g})" if known else own.name

@@ -198,6 +198,7 @@ window.strainscope = (() => {
     const box = byId(given.ids.sliders);
     box.replaceChildren(...given.parameters.map(slider));
     state.ask = given.ask;
+    stale(false);
     theme();
     dirty = true;
     state.moved = performance.now();
@@ -216,6 +217,16 @@ window.strainscope = (() => {
     for (const p of state.parameters) p.put(state.values[p.name]);
     if (state.parameters.length) move(state.parameters[0].name, state.values[state.parameters[0].name]);
     tell();
+  }
+
+  // What is described cannot be simulated: the curves are of something else, and the sliders rest.
+  function hold() {
+    state.ask = pending = null;
+    stale(true);
+  }
+
+  function stale(is) {
+    for (const part of document.querySelectorAll(".ss-live")) part.classList.toggle("ss-stale", is);
   }
 
   function shown() {
@@ -262,5 +273,5 @@ window.strainscope = (() => {
     try { await navigator.clipboard.writeText(text); return true; } catch { return false; }
   }
 
-  return { upload, drop, load, setValues, shown, theme, copy, latencies, serverTimes, state, idle: () => !busy && !dirty };
+  return { upload, drop, load, hold, setValues, shown, theme, copy, latencies, serverTimes, state, idle: () => !busy && !dirty };
 })();
