@@ -40,7 +40,7 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	@$(INSTALL) --editable '.[networks,gold,test,lint]'
+	@$(INSTALL) --editable '.[networks,gold,web,test,lint]'
 	@touch $@
 
 clean:

@@ -6,7 +6,6 @@ import statistics
 from pathlib import Path
 
 import pytest
-
 from tests.browser.conftest import EXAMPLE, Server
 
 TOKEN = "a-token-of-this-test"

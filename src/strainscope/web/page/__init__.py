@@ -191,8 +191,8 @@ def _fit_tab(desk: Desk) -> None:
             with ui.element("section").classes("ss-card").props('aria-label="Sliders"'):
                 ui.html("<h2>Sliders</h2>", sanitize=False)
                 ui.html(
-                    '<div id="ss-sliders" class="ss-sliders ss-live"><span class="ss-soft">They come with a scan: drop one, '
-                    "or use the example.</span></div>",
+                    '<div id="ss-sliders" class="ss-sliders ss-live"><span class="ss-soft">They come with a scan: '
+                    "drop one, or use the example.</span></div>",
                     sanitize=False,
                 )
             with ui.element("section").classes("ss-card").props('aria-label="Profile"'):
