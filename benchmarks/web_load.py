@@ -1,9 +1,9 @@
 """Many users at once on loopback: how soon a moved slider's curve is there while inversions run, and that all is right.
 
-A server of its own, as `strainscope serve` starts it. USERS sessions upload the example and move sliders as the page does:
-each has one request at a time under way, with the latest values, PAUSE_S after the curve before is there. INVERSIONS more
-sessions invert it meanwhile. Right are curves that agree to the digit with those that this process simulates, and
-inversions whose maximum strain is the example's.
+A server of its own, as `strainscope serve` starts it. Users upload the example and move sliders as the page does: each
+has one request at a time under way, with the latest values, and pauses PAUSE_S after every curve. Other sessions invert
+the example meanwhile. Right are curves that agree to the digit with those that this process simulates, and inversions whose
+maximum strain is the example's.
 
 Run: python -m benchmarks.web_load [--users 20] [--inversions 5] [--seconds 60]
 """

@@ -1,6 +1,7 @@
 """The inversion: options, start, progress, cancel."""
 
 import re
+import time
 from functools import partial
 
 from nicegui import ui
@@ -42,6 +43,8 @@ def invert_panel(desk: Desk) -> None:
 
     async def refresh() -> None:
         """Show how the inversions stand; each row stays the same element, so that Cancel keeps the focus."""
+        # A page that is open is no idle session, however little happens on it.
+        desk.session.seen = time.monotonic()
         if not desk.watched and not desk.service.jobs.unfinished(desk.session.owner):
             return
         jobs = {own.job: own for own in desk.service.all_jobs(desk.session)}
