@@ -2,8 +2,8 @@
 
 A server of its own, as `strainscope serve` starts it. Users upload the example and move sliders as the page does: each
 has one request at a time under way, with the latest values, and pauses PAUSE_S after every curve. Other sessions invert
-the example meanwhile. Right are curves that agree to the digit with those that this process simulates, and inversions whose
-maximum strain is the example's.
+the example meanwhile. Right are curves that agree with those that this process simulates, and inversions whose maximum
+strain is the example's.
 
 Run: python -m benchmarks.web_load [--users 20] [--inversions 5] [--seconds 60]
 """
@@ -34,6 +34,8 @@ ASK = {"sample": "ggg444", "intensity": "counts"}
 MOST_MS, PAUSE_S = 250.0, 0.1
 # Of the example, and how near an inversion has to come.
 MAXIMUM_STRAIN, NEAR = 0.01325, 2e-3
+# Kernels that a process compiled itself and those that it found compiled round differently.
+AGREED = 1e-9
 # Curves of each user that are simulated again.
 CHECKED = 5
 PATIENCE_S = 1800
@@ -184,7 +186,7 @@ def check_curves(found: Found) -> None:
     model = LiveModel(sample, sample.read_scan(EXAMPLE))
     for values, curve in found.curves:
         free = {name: value for name, value in values.items() if name != "background_slope"}
-        if model.curve(free).expected.tolist() != curve:
+        if not np.allclose(model.curve(free).expected, curve, rtol=AGREED, atol=0):
             found.failures.append(f"another curve than here with Dmax1 = {values['Dmax1']:.6g}")
 
 
