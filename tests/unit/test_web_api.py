@@ -249,3 +249,29 @@ def test_what_is_not_there_is_said_in_json(client):
     assert json.loads(client.get("/api/jobs/nothing").text) == {
         "error": "this session has no inversion 'nothing'."
     }
+
+
+def test_a_server_that_is_full_takes_no_more(tmp_path):
+    settings = ServerSettings(data=tmp_path, workers=0, most_scans_mb=0.01, most_results=1)
+    with TestClient(create_app(settings, page=False), base_url=LOCAL) as client:
+        scan = upload(client).json()["scan"]
+        assert "no room for more scans" in upload(client).json()["error"]
+        asked = ASK | {"scan": scan}
+        job = client.post("/api/jobs", json=asked).json()["job"]
+        client.delete(f"/api/jobs/{job}")
+        refused = client.post("/api/jobs", json=asked)
+        assert (refused.status_code, "1 inversions are kept" in refused.json()["error"]) == (429, True)
+        client.delete(f"/api/jobs/{job}")
+        assert client.post("/api/jobs", json=asked).status_code == 202
+
+
+def test_nothing_of_a_session_outlasts_the_server_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    settings = ServerSettings(data=tmp_path / "data", workers=0)
+    with TestClient(create_app(settings, page=False), base_url=LOCAL) as client:
+        client.post("/api/jobs", json=ASK | {"scan": upload(client).json()["scan"]})
+        written = [path.name for path in (tmp_path / "temporary").rglob("*") if path.is_file()]
+        assert len(written) == 3
+        assert not any("scan.xy" in name and name != "scan.xy" for name in written)
+    assert list((tmp_path / "temporary").iterdir()) == []

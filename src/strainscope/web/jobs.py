@@ -172,6 +172,11 @@ class JobQueue:
             raise TooBusy(
                 f"{len(self._waiting)} inversions are waiting, as many as the server takes; try again later."
             )
+        kept = self._store.number(owner)
+        if kept >= self._settings.most_results:
+            raise TooBusy(
+                f"{kept} inversions are kept of this session, as many as a session may have; remove some."
+            )
         if self.unfinished(owner) >= own:
             raise TooBusy(
                 f"{own} of your inversions are not done, as many as a session may have; cancel one, or wait."

@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from strainscope.web.settings import SCAN_SUFFIXES, ServerSettings
+from strainscope.web.settings import MB, SCAN_SUFFIXES, ServerSettings
 from strainscope.web.store import owner_of
 
 LONGEST_NAME = 80
@@ -93,6 +93,8 @@ class Sessions:
             raise ValueError(
                 f"{shown}: there are {len(session.uploads)} scans, as many as a session may have; remove one."
             )
+        if self._total() + len(content) > MB * self._settings.most_scans_mb:
+            raise ValueError(f"{shown}: the server has no room for more scans now; try again later.")
         number = secrets.token_urlsafe(9)
         session.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = session.folder / f"{secrets.token_hex(12)}{suffix}"
@@ -102,6 +104,12 @@ class Sessions:
         )
         session.uploads[number] = upload
         return upload
+
+    def _total(self) -> int:
+        """Bytes of all scans."""
+        with self._lock:
+            known = list(self._known.values())
+        return sum(upload.size for session in known for upload in list(session.uploads.values()))
 
     def remove(self, session: Session, upload: str) -> bool:
         """Remove a scan; whether there was one."""

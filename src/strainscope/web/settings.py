@@ -25,8 +25,10 @@ class ServerSettings:
         workers: Processes that invert, one scan each at a time.
         largest_upload_mb: Of a scan.
         most_scans: Uploaded scans that a session may have at once.
+        most_scans_mb: Of the uploaded scans of all sessions.
         most_waiting: Inversions that may wait, of all sessions.
         most_of_a_session: Inversions that a session may have waiting and running.
+        most_results: Inversions of a session that are kept.
         longest_inversion_s: An inversion that takes longer is stopped.
         session_hours: Scans of a session that was idle so long are removed.
         keep_days: Results older than that are removed.
@@ -42,8 +44,10 @@ class ServerSettings:
     workers: int
     largest_upload_mb: float = 10.0
     most_scans: int = 50
+    most_scans_mb: float = 2000.0
     most_waiting: int = 32
     most_of_a_session: int = 12
+    most_results: int = 200
     longest_inversion_s: float = 3600.0
     session_hours: float = 12.0
     keep_days: float = 30.0

@@ -129,6 +129,10 @@ class Store:
         rows = self._do("SELECT * FROM jobs WHERE owner = ? ORDER BY created DESC, rowid DESC", (owner,))
         return [_record(row) for row in rows]
 
+    def number(self, owner: str) -> int:
+        """How many inversions a session has."""
+        return int(self._do("SELECT count(*) FROM jobs WHERE owner = ?", (owner,))[0][0])
+
     def file(self, job: str, owner: str, name: str) -> bytes | None:
         """A file of a result of that session; None where there is none."""
         found = self._do(

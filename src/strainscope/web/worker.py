@@ -67,6 +67,8 @@ def work(connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(AttributeError, OSError):
         os.nice(NICENESS)
+    # Imported before the first task comes: that takes seconds.
+    import strainscope.web.corner  # noqa: F401
     from strainscope.diffraction.engine import use_threads
 
     use_threads(1)

@@ -131,10 +131,6 @@ def _film(
 ) -> None:
     """Inputs for one film; lengths in nm, mismatch in %."""
     thickness, mismatch = film.get("thickness_A"), film.get("mismatch")
-    known = isinstance(mismatch, int | float)
-    label = (
-        "Mismatch (%)" if known else f"Mismatch (%); lattice ⊥ {film.get('perpendicular_lattice_A', '')} Å"
-    )
     with ui.element("div").classes("ss-line"):
         crystal = ui.select(
             list(builtin_crystals()), label=f"Film {i + 1}", value=_known(film.get("crystal"))
@@ -148,8 +144,9 @@ def _film(
         own = _input("Thickness (nm)", shown, lambda value: changed("thickness_A", _scaled(value, 10)))
         own.classes("ss-even")
         shown = f"{100 * mismatch:g}" if isinstance(mismatch, int | float) else ""
-        own = _input(label, shown, lambda value: changed("mismatch", _scaled(value, 0.01)))
-        own.classes("ss-even")
+        own = _input("Mismatch (%)", shown, lambda value: changed("mismatch", _scaled(value, 0.01)))
+        by_lattice = film.get("perpendicular_lattice_A")
+        own.classes("ss-even").props(f'placeholder="by lattice, {by_lattice} Å"' if by_lattice else "")
 
 
 def _input(label: str, value: str, changed: Callable[[str], Awaitable[None]]) -> ui.input:

@@ -2,7 +2,7 @@
 "use strict";
 window.strainscope = (() => {
   const SIMULATE = "/api/simulate", SCANS = "/api/scans", STEPS = 1000, REST_MS = 150;
-  const state = { ask: null, parameters: [], values: {}, measured: null, ids: {}, moved: 0 };
+  const state = { ask: null, parameters: [], values: {}, measured: null, ids: {}, moved: 0, fresh: true };
   // Times from a move of a slider to the drawn curve [ms], and what the server itself needed.
   const latencies = [], serverTimes = [];
   let busy = false, dirty = false;
@@ -168,7 +168,7 @@ window.strainscope = (() => {
     const angle = state.measured.angle, residual = residuals(reply.intensity);
     const nm = reply.profile.depth_A.map((d) => d / 10), strain = reply.profile.strain.map((s) => 100 * s);
     const factor = reply.profile.debye_waller;
-    const quick = writeLine(own.$el, "xy", 1, angle, reply.intensity) && writeLine(own.$el, "xy2", 0, angle, residual)
+    const quick = !state.fresh && writeLine(own.$el, "xy", 1, angle, reply.intensity) && writeLine(own.$el, "xy2", 0, angle, residual)
       && writeLine(beside.$el, "xy", 0, nm, strain) && writeLine(beside.$el, "xy2", 0, nm, factor);
     const whole = () => {
       own.Plotly.restyle(own.$el, { y: [reply.intensity, residual] }, [1, 2]);
@@ -176,6 +176,7 @@ window.strainscope = (() => {
     };
     clearTimeout(resting);
     if (quick) resting = setTimeout(whole, REST_MS); else whole();
+    state.fresh = false;
     byId("ss-rms").textContent = `rms of log₁₀ ${reply.rms_log10.toPrecision(3)}`;
     byId("ss-notes").textContent = reply.notes.join(" ");
   }
@@ -198,6 +199,7 @@ window.strainscope = (() => {
     const box = byId(given.ids.sliders);
     box.replaceChildren(...given.parameters.map(slider));
     state.ask = given.ask;
+    state.fresh = true;
     stale(false);
     theme();
     dirty = true;
