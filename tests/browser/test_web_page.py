@@ -234,6 +234,26 @@ def test_the_page_works_by_keyboard_alone(server, visitor):
     assert {"ss-Dmax1", "ss-n-Dmax1", "ss-log10_background", "ss-invert"} <= reached
 
 
+@pytest.mark.parametrize("size", [(1366, 768), (390, 844)])
+def test_the_curve_stays_in_sight_of_every_slider_and_hides_none(server, visitor, size):
+    page = visitor(server.place, viewport={"width": size[0], "height": size[1]})
+    use_example(page)
+    page.wait_for_timeout(500)
+    for name in ("Dmax1", "n", "log10_background"):
+        page.locator(f"#ss-{name}").focus()
+        page.wait_for_timeout(200)
+        curve, slider = page.evaluate(
+            """(id) => [document.querySelector(".ss-stays"), document.getElementById(id)].map((e) => {
+              const box = e.getBoundingClientRect();
+              return [box.top, box.bottom];
+            })""",
+            f"ss-{name}",
+        )
+        assert curve[1] <= slider[0] + 1, (name, curve, slider)
+        assert 0 < slider[1] <= size[1], (name, slider)
+        assert curve[1] > 200, (name, curve)
+
+
 def test_a_narrow_dark_screen_shows_everything(server, visitor, look):
     page = visitor(server.place, viewport={"width": 390, "height": 844}, color_scheme="dark")
     use_example(page)

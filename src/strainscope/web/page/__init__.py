@@ -182,19 +182,20 @@ def _fit_tab(desk: Desk) -> None:
             sample_panel(desk)
             invert_panel(desk)
         with ui.element("div").classes("ss-main"):
-            with ui.element("section").classes("ss-card ss-stays").props('aria-label="Curves"'):
-                with ui.element("div").classes("ss-line"):
-                    ui.html("<h2>Measured and simulated</h2>", sanitize=False)
-                    ui.html('<span id="ss-rms" class="ss-soft"></span>', sanitize=False)
-                curve = ui.plotly(live_curve()).classes("ss-chart ss-live")
-                ui.html('<div id="ss-notes" class="ss-soft" role="status"></div>', sanitize=False)
-            with ui.element("section").classes("ss-card").props('aria-label="Sliders"'):
-                ui.html("<h2>Sliders</h2>", sanitize=False)
-                ui.html(
-                    '<div id="ss-sliders" class="ss-sliders ss-live"><span class="ss-soft">They come with a scan: '
-                    "drop one, or use the example.</span></div>",
-                    sanitize=False,
-                )
+            with ui.element("div").classes("ss-main"):
+                with ui.element("section").classes("ss-card ss-stays").props('aria-label="Curves"'):
+                    with ui.element("div").classes("ss-line"):
+                        ui.html("<h2>Measured and simulated</h2>", sanitize=False)
+                        ui.html('<span id="ss-rms" class="ss-soft"></span>', sanitize=False)
+                    curve = ui.plotly(live_curve()).classes("ss-chart ss-live")
+                    ui.html('<div id="ss-notes" class="ss-soft" role="status"></div>', sanitize=False)
+                with ui.element("section").classes("ss-card").props('aria-label="Sliders"'):
+                    ui.html("<h2>Sliders</h2>", sanitize=False)
+                    ui.html(
+                        '<div id="ss-sliders" class="ss-sliders ss-live"><span class="ss-soft">They come with a scan: '
+                        "drop one, or use the example.</span></div>",
+                        sanitize=False,
+                    )
             with ui.element("section").classes("ss-card").props('aria-label="Profile"'):
                 ui.html("<h2>Profile of the sliders</h2>", sanitize=False)
                 profile = ui.plotly(live_profile()).classes("ss-chart-low ss-live")

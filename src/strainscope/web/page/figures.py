@@ -49,7 +49,7 @@ def angle_label(axis: str) -> str:
 
 def intensity_label(kind: str) -> str:
     """Of the intensity."""
-    return "Intensity (counts)" if kind == "counts" else "Intensity (normalised)"
+    return "Counts" if kind == "counts" else "Intensity"
 
 
 def fit_figure(document: dict[str, Any], fit: str) -> Figure:
