@@ -88,7 +88,7 @@ def test_the_whole_way_from_drop_to_download(server, visitor, look, tmp_path):
     assert "<h1>" in (tmp_path / "Report").read_text()
     page.get_by_role("button", name="Put the best values").click()
     page.wait_for_function(
-        "() => parseFloat(document.getElementById('ss-rms').textContent.split(' ').pop()) < 0.03"
+        "() => parseFloat(document.getElementById('ss-rms')?.textContent.split(' ').pop()) < 0.03"
     )
     assert page.evaluate("strainscope.state.values.L1") == document["parameters"]["L1"]["value"]
     look(page, "best-values")
@@ -179,7 +179,12 @@ def test_another_sample_with_a_film_is_simulated(server, visitor, look):
     assert "thickness_A: 20000.0" in page.evaluate("strainscope.state.ask.sample")
     page.get_by_role("button", name="Add a film on top").click()
     page.get_by_role("combobox", name="Film 2").wait_for()
+    page.wait_for_function("() => strainscope.state.ask?.sample.includes('thickness_A: 10000.0')")
     settled(page)
+    assert (
+        page.locator(".subplot.xy .scatterlayer .trace path.js-line").first.get_attribute("d").count("L")
+        > 100
+    )
     look(page, "films")
 
 

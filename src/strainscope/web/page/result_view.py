@@ -84,8 +84,10 @@ def _verdict(document: dict[str, Any]) -> None:
 def _facts(document: dict[str, Any]) -> None:
     modes = document["modes"]
     chi2 = number_text(document["fit"]["reduced_chi2"], digits=3, trailing=True)
+    low, high = (100 * limit for limit in document["derived"]["maximum_strain"]["interval_68"])
     facts = [
         ("Largest strain Δd/d", f"{100 * document['maximum_strain']:.4f} %"),
+        ("its 68 % band", f"{low:.4f} to {high:.4f} %"),
         ("at a depth of", f"{document['maximum_strain_depth_A'] / 10:.1f} nm"),
         (
             "Solutions",

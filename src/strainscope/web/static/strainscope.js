@@ -2,7 +2,7 @@
 "use strict";
 window.strainscope = (() => {
   const SIMULATE = "/api/simulate", SCANS = "/api/scans", STEPS = 1000, REST_MS = 150;
-  const state = { ask: null, parameters: [], values: {}, measured: null, ids: {}, moved: 0, fresh: true };
+  const state = { ask: null, scan: null, parameters: [], values: {}, measured: null, ids: {}, moved: 0, fresh: true };
   // Times from a move of a slider to the drawn curve [ms], and what the server itself needed.
   const latencies = [], serverTimes = [];
   let busy = false, dirty = false;
@@ -162,8 +162,10 @@ window.strainscope = (() => {
     return true;
   }
 
-  let resting = 0;
+  let resting = 0, missed = false;
   function draw(reply) {
+    // Another tab is open: drawn when this one is.
+    if (!byId("ss-rms")) { missed = true; return; }
     const own = chart(state.ids.curve), beside = chart(state.ids.profile);
     const angle = state.measured.angle, residual = residuals(reply.intensity);
     const nm = reply.profile.depth_A.map((d) => d / 10), strain = reply.profile.strain.map((s) => 100 * s);
@@ -191,7 +193,10 @@ window.strainscope = (() => {
     const [own] = await Promise.all([ready(given.ids.curve), ready(given.ids.profile)]);
     Object.assign(state, { parameters: given.parameters, values: { ...given.values }, measured: given.measured, ids: given.ids });
     const seen = given.measured.intensity.map((v) => (v > 0 ? v : null)), angle = given.measured.angle;
-    own.Plotly.restyle(own.$el, { x: [angle, angle, angle], y: [seen, [], []] }, [0, 1, 2]);
+    if (given.ask.scan !== state.scan) {
+      own.Plotly.restyle(own.$el, { x: [angle, angle, angle], y: [seen, [], []] }, [0, 1, 2]);
+      state.scan = given.ask.scan;
+    }
     own.Plotly.relayout(own.$el, {
       "xaxis.title.text": given.measured.label, "xaxis.autorange": true, "yaxis.autorange": true, "yaxis2.autorange": true,
       "yaxis.title.text": given.measured.words,
@@ -234,6 +239,7 @@ window.strainscope = (() => {
   function shown() {
     theme();
     if (pending) load(pending);
+    else if (missed) { missed = false; dirty = true; pump(); }
   }
 
   // Light and dark ------------------------------------------------------------------------------------------------
