@@ -1,7 +1,9 @@
 """Whether posteriors hold the truth as often as they say: scans of the sample ggg444 as laboratories measure them.
 
 Each simulated scan (continuous prior, 1e3 to 1e8 counts at the peak, steps of 1 to 20 arcsec, whole and cut) is
-inverted without a model error, with the estimator ggg444-lab proposing profiles. Of every free parameter the share of
+inverted without a model error, with the estimator ggg444-lab proposing profiles, and with the prior that the scan was
+drawn from: background and diffuse scattering are told their ranges, as intervals hold the truth as often as they say
+only where truths are drawn from the prior. Of every free parameter the share of
 the posterior below the truth is noted; from these follows the coverage of central intervals. Results go to a file, a
 line for each scan, so that a run that was stopped goes on, and several processes can share the work.
 
@@ -24,6 +26,7 @@ from strainscope.estimator.proposal import ScanProposal
 from strainscope.estimator.shipped import estimator_path
 from strainscope.inversion import SearchSettings
 from strainscope.inversion.invert import Explanation, explain
+from strainscope.inversion.pareto import FEWEST_DRAWS, WORST_PARETO
 from strainscope.inversion.problem import Problem, prepare
 from strainscope.measurement import LabSimulator
 from strainscope.measurement.scans import Instruments
@@ -33,10 +36,17 @@ from strainscope.sample import Sample, load_sample
 from strainscope.scan import Scan
 
 SAMPLE, ESTIMATOR, SEED = "ggg444", "ggg444-lab", 77
+# Amplitudes of diffuse scattering, negligible and others, are one log-uniform distribution, as the inversion's are.
+_RANGES = LabSettings()
+SETTINGS = LabSettings(
+    diffuse_share=float(
+        np.log(_RANGES.diffuse_amplitude[1] / _RANGES.diffuse_amplitude[0])
+        / np.log(_RANGES.amplitude_range[1] / _RANGES.amplitude_range[0])
+    )
+)
 LEVELS = (0.5, 0.9, 0.95)
-# Below so many effective draws, above this shape of the weights' tail, or with a misfit that chance leaves less often
-# than this, a posterior is not to be trusted as it is.
-LEAST_EFFECTIVE, MOST_PARETO, LEAST_CHANCE = 100, 0.7, 0.01
+# A misfit that chance leaves less often than this warns of a posterior.
+LEAST_CHANCE = 0.01
 
 
 def main() -> int:
@@ -94,8 +104,8 @@ class LabScans:
         settings: How scans are measured.
     """
 
-    def __init__(self, *, seed: int = SEED, settings: LabSettings | None = None) -> None:
-        self.sample = load_sample(SAMPLE)
+    def __init__(self, *, seed: int = SEED, settings: LabSettings = SETTINGS) -> None:
+        self.sample, self._settings = load_sample(SAMPLE), settings
         self._simulator = LabSimulator(self.sample, settings, seed=seed)
         self.proposal = ScanProposal(load_estimator(estimator_path(ESTIMATOR)), self.sample, name=ESTIMATOR)
         self._blocks: dict[int, tuple[list, Instruments]] = {}
@@ -118,7 +128,7 @@ class LabScans:
             intensity_kind="counts",
             name=f"scan {i}",
         )
-        return scan, converged(scan, self.sample, truth), truth
+        return scan, converged(scan, self.sample, self._settings, truth), truth
 
     def scan(self, i: int, *, rng: np.random.Generator) -> tuple[Scan, np.ndarray]:
         """Scan i, and the values of all parameters behind it."""
@@ -134,7 +144,7 @@ class LabScans:
         return explain(
             scan,
             self.sample.experiment(),
-            bounds=self.sample.bounds(),
+            bounds=bounds(scan, self.sample, self._settings),
             held=self.sample.held(),
             start=self.sample.start(),
             settings=SearchSettings(model_error=0.0),
@@ -144,24 +154,33 @@ class LabScans:
 
     def problem(self, scan: Scan) -> Problem:
         """A scan prepared as `explain` does."""
-        return prepared(scan, self.sample)
+        return prepared(scan, self.sample, self._settings)
 
 
-def prepared(scan: Scan, sample: Sample) -> Problem:
+def bounds(scan: Scan, sample: Sample, settings: LabSettings) -> dict[str, tuple[float, float]]:
+    """The sample's, and the ranges of what the simulator draws in a way of its own."""
+    least, most = np.log10(scan.intensity.max()) + np.log10(settings.background)
+    return sample.bounds() | {
+        "log10_background": (float(least), float(most)),
+        "diffuse_amplitude": settings.amplitude_range,
+    }
+
+
+def prepared(scan: Scan, sample: Sample, settings: LabSettings) -> Problem:
     """A scan prepared without a model error."""
     return prepare(
         scan,
         sample.experiment(),
-        bounds=sample.bounds(),
+        bounds=bounds(scan, sample, settings),
         held=sample.held(),
         start=sample.start(),
         model_error=0.0,
     )
 
 
-def converged(scan: Scan, sample: Sample, truth: np.ndarray) -> np.ndarray:
+def converged(scan: Scan, sample: Sample, settings: LabSettings, truth: np.ndarray) -> np.ndarray:
     """Expected counts to far below the noise of any scan here: those made for training err by up to 1e-3."""
-    model = prepared(scan, sample).model
+    model = prepared(scan, sample, settings).model
     finer = replace(
         model,
         experiment=replace(model.experiment, tolerance=1e-6),
@@ -196,7 +215,8 @@ def _report(lines: list[dict]) -> None:
     seconds, effective = (np.array([line[key] for line in good]) for key in ("seconds", "effective"))
     print(
         f"{len(lines)} scans, {len(lines) - len(good)} refused; effective draws: median {np.median(effective):.0f}, "
-        f"below 100 in {np.mean(effective < 100):.1%}; k above 0.7 in "
+        f"below {FEWEST_DRAWS} in {np.mean(effective < FEWEST_DRAWS):.1%}; "
+        f"k above {WORST_PARETO} in "
         f"{np.mean([line['pareto'] > 0.7 for line in good]):.1%}; seconds: median {np.median(seconds):.1f}, "
         f"mean {seconds.mean():.1f}, 95 % {np.quantile(seconds, 0.95):.1f}"
     )
@@ -227,7 +247,7 @@ def _report(lines: list[dict]) -> None:
 def _trusted(line: dict) -> bool:
     """Whether neither the weights nor the misfit warn of a posterior."""
     beyond_chance = chi2.sf(line["cost"], line["points"] - len(line["below"])) < LEAST_CHANCE
-    return line["effective"] >= LEAST_EFFECTIVE and line["pareto"] <= MOST_PARETO and not beyond_chance
+    return line["effective"] >= FEWEST_DRAWS and line["pareto"] <= WORST_PARETO and not beyond_chance
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ from strainscope.inversion.mixture import WeightedDraws, effective_size
 from strainscope.inversion.modes import nearest_fit
 from strainscope.inversion.nested import nested_draws
 from strainscope.inversion.refine import Fit
-from strainscope.inversion.spread import noise_spread
 from strainscope.inversion.target import Target
 from strainscope.scan import Scan
 
@@ -72,8 +71,7 @@ def _run(file: Path, wanted: range, seeds: int) -> None:
 
 def target_of(found: Explanation) -> Target:
     """The density that the draws are of."""
-    best = min((mode.fit for mode in found.modes), key=lambda fit: fit.cost)
-    return Target(found.problem, spread=noise_spread(best, len(found.problem.prior.free)))
+    return Target(found.problem, spread=found.modes[0].spread)
 
 
 def fast_draws(found: Explanation) -> WeightedDraws:

@@ -8,7 +8,6 @@ Run: python -m benchmarks.predecessor_task [balanced] [continuous] [balanced-fil
 """
 
 import argparse
-import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import differential_evolution
 from scipy.sparse import csr_array
 from scipy.stats import qmc
+from threadpoolctl import threadpool_limits
 
 from strainscope.dataset.plan import load_plan
 from strainscope.dataset.simulate import Simulator
@@ -338,5 +338,5 @@ def _evolved(task: Task, curve: np.ndarray, seconds: float, rng) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    sys.exit(main())
+    with threadpool_limits(limits=1):
+        sys.exit(main())

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.coverage import lines_of
 from strainscope.inversion import SearchSettings, invert
 from strainscope.sample import Sample, load_sample
 from strainscope.scan import Scan
@@ -37,15 +38,12 @@ def main() -> int:
     given = parser.parse_args()
     if not given.report:
         _run(given.file, given.number, given.kinds.split(","))
-    _report([json.loads(line) for line in given.file.read_text(encoding="utf-8").splitlines()])
+    _report(lines_of(given.file))
     return 0
 
 
 def _run(file: Path, number: int, kinds: list[str]) -> None:
-    done = set()
-    if file.exists():
-        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        done = {(line["kind"], line["scan"]) for line in lines}
+    done = {(line["kind"], line["scan"]) for line in lines_of(file)}
     for i in range(number):
         for kind in kinds:
             if (kind, i) in done:

@@ -272,12 +272,12 @@ def _run(file: Path, wanted: range) -> None:
 def _inverted(scans: LabScans, case: dict, rng: np.random.Generator) -> dict:
     """What is found where photons are counted for one of both profiles."""
     bare, _, truth = scans.expected(case["candidate"])
-    names = prepared(bare, scans.sample).prior.names
+    names = prepared(bare, scans.sample, SETTINGS).prior.names
     profiles = np.array([[own[name] for name in names] for own in case["profiles"]])
     if not np.allclose(profiles[0], truth, rtol=1e-6, atol=1e-9):
         raise ValueError(f"candidate {case['candidate']} is another one by now; build the cases anew.")
     chosen = int(rng.integers(2))
-    expected = converged(bare, scans.sample, profiles[chosen])
+    expected = converged(bare, scans.sample, SETTINGS, profiles[chosen])
     scan = replace(bare, intensity=rng.poisson(expected).astype(np.float64))
     told = {"candidate": case["candidate"], "counts": float(scan.intensity.max()), "made_of": chosen}
     began = time.process_time()

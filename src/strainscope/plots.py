@@ -289,7 +289,7 @@ def _stacked(figure: Figure | SubFigure, *, heights: tuple[float, float]) -> tup
 
 
 def _looks(result: Result) -> list[tuple[Mode, dict[str, Any]]]:
-    """Every mode with its line's colour, dashes and label, best first."""
+    """Every mode with its line's colour, dashes and label, that of most weight first."""
     best = result.best
     label = "best fit" if len(result.modes) == 1 else f"mode 1, {percent_text(best.weight)}"
     looks: list[tuple[Mode, dict[str, Any]]] = [(best, {"color": BEST, "label": label, "zorder": 3})]

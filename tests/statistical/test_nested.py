@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from strainscope.inversion import nested as module
 from strainscope.inversion.mixture import WeightedDraws
 from strainscope.inversion.nested import mixture_around, nested_draws, require_nested
 from strainscope.inversion.target import log_density
@@ -59,4 +58,3 @@ def test_without_the_library_a_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "nautilus", None)
     with pytest.raises(ValueError, match=r"pip install 'strainscope\[gold\]'"):
         require_nested()
-    assert module.require_nested is require_nested

@@ -49,7 +49,6 @@ def fit(experiment, *, cost=60.0, **changed):
         chi2=cost,
         residuals=np.zeros(POINTS),
         model=np.full(POINTS, 100.0),
-        jacobian=np.zeros((POINTS, len(prior.free))),
         evaluations=5,
     )
 
@@ -103,8 +102,6 @@ def test_fits_far_worse_than_the_best_are_dropped():
         fit(GAUSSIANS, cost=c, **(SHARP | {"Dmax1": d})) for c, d in ((60, 0.010), (89, 0.015), (91, 0.025))
     ]
     assert gathered(GAUSSIANS, fits) == [(60, 1), (89, 1)]
-    assert gathered(GAUSSIANS, fits, worst_ratio=1.52) == [(60, 1), (89, 1), (91, 1)]
-    assert gathered(GAUSSIANS, fits, worst_ratio=1.2) == [(60, 1)]
 
 
 def test_order_of_the_fits_does_not_matter():

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from strainscope import cli, inversion
+from strainscope import cli, inversion, series
 from strainscope.inversion import DepthBands, FittedParameter, Mode, Result, Verdict
 from strainscope.inversion.derived import DerivedQuantity
 from strainscope.sample import load_sample
@@ -156,6 +156,26 @@ def test_a_table_that_does_not_fit_is_refused(scans, text, message):
         read_columns(table, find_scans([scans]))
 
 
+def test_a_table_names_the_folders_of_scans_of_the_same_name(scans):
+    other = scans.parent / "other"
+    other.mkdir()
+    (other / "dose0.xy").write_text((scans / "dose1.xy").read_text())
+    found = find_scans([scans, other])
+    table = scans.parent / "table.csv"
+    table.write_text("file,dose\ndose0.xy,1\n")
+    with pytest.raises(ValueError, match="line 2: there are 2 scans 'dose0.xy'; name its folder, too"):
+        read_columns(table, found)
+    table.write_text(f"file,dose\n{other / 'dose0.xy'},1\n")
+    assert read_columns(table, found)["dose"] == ["", "", "", "1"]
+
+
+def test_a_table_that_is_no_csv_is_refused(scans):
+    table = scans.parent / "table.csv"
+    table.write_text("file,dose\ndose0.xy," + "1" * 200_000 + "\n")
+    with pytest.raises(ValueError, match="is no CSV"):
+        read_columns(table, find_scans([scans]))
+
+
 def test_a_series_has_a_table_a_report_and_a_result_for_each(scans, inverted, strainscope, tmp_path):
     table = tmp_path / "doses.csv"
     table.write_text("file,dose,who\ndose1.xy,2e15,B\ndose0.xy,1e15,A\n")
@@ -270,6 +290,8 @@ def test_scans_on_other_axes_are_rows_that_name_theirs(mixed, inverted, strainsc
         ("axis\ndose1.xy,omga-deg", "dose1.xy: the table's column 'axis' says 'omga-deg'; it must be one of delta"),
         ("axis\ndose1.xy,omga-deg", "or empty. Did you mean omega-deg?"),
         ("intensity\ndose0.xy,cps", "column 'intensity' says 'cps'; it must be one of counts, normalised, or empty."),
+        ("verdict\ndose0.xy,good", "its column 'verdict' has the name of a result's; give it another."),
+        ("fwhm_arcsec\ndose0.xy,12", "its column 'fwhm_arcsec' has the name of a result's; give it another."),
     ],
 )
 def test_unknown_words_of_a_table_are_refused_before_anything_runs(
@@ -335,13 +357,43 @@ def test_a_stopped_series_goes_on(scans, inverted, strainscope, tmp_path, monkey
     monkeypatch.setattr(inversion, "invert", stand_in)
     assert strainscope(*command)[0] == 2
     assert strainscope(*command, "--resume")[0] == 0
-    assert inverted == ["dose0", "dose1", "dose2"] or len(inverted) == 3
+    assert sorted(inverted) == ["dose0", "dose1", "dose2"]
     # Another seed is another result; so is a scan that changed.
     assert strainscope(*command, "--resume", "--seed", 1)[0] == 0
     assert len(inverted) == 6
     (scans / "dose2.xy").write_text((scans / "dose2.xy").read_text() + "\n312 5\n")
     assert strainscope(*command, "--resume", "--seed", 1)[0] == 0
     assert len(inverted) == 7
+
+
+def test_a_result_that_was_being_made_anew_is_not_taken_for_the_old_one(
+    scans, inverted, strainscope, tmp_path, monkeypatch
+):
+    command = ("batch", scans, *JOB, "-o", tmp_path / "out")
+    assert strainscope(*command)[0] == 0
+    write = module.write_result
+
+    def ended(result, folder, **options):
+        write(result, folder, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_result", ended)
+        assert strainscope(*command, "--resume", "--seed", 1)[0] == 130
+    assert len(inverted) == 4
+    assert strainscope(*command, "--resume")[0] == 0
+    seeds = [json.loads(path.read_text())["seed"] for path in (tmp_path / "out").glob("scans/*/result.json")]
+    assert seeds == [0, 0, 0]
+
+
+def test_another_estimator_of_the_same_name_makes_results_anew(scans, tmp_path):
+    weights = tmp_path / "weights.bin"
+    job = series.Job(sample="ggg444", intensity="counts", estimator=str(weights))
+    prints = []
+    for content in (b"a", b"b", b"b"):
+        weights.write_bytes(content)
+        prints.append(module._fingerprint(scans / "dose0.xy", job))
+    assert prints[0] != prints[1] == prints[2]
 
 
 @pytest.mark.parametrize(

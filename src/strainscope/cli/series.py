@@ -89,8 +89,8 @@ def batch(
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"; go on by the same command with --resume: {out}") from None
     rows = series.series_table(outcomes, columns)
-    series.write_series_report(outcomes, rows, out, against=against, title=f"{len(scans)} scans of {sample}")
     series.write_table(rows, out)
+    series.write_series_report(outcomes, rows, out, against=against, title=f"{len(scans)} scans of {sample}")
     failed = sum(outcome.reason is not None for outcome in outcomes)
     typer.echo(f"{len(scans) - failed} of {len(scans)} scans inverted; report: {out / 'report.html'}")
     if failed == len(scans):

@@ -33,6 +33,8 @@ Floats = NDArray[np.float64]
 _STARTS, _EVALUATIONS, _TOLERANCE = 12, 100, 1e-6
 # Draws of the posterior, in rounds, each around what the former one found.
 _DRAWS, _ROUNDS = 4000, 3
+# Effective draws that a shape takes, for each dimension.
+_LEAST_SHAPED = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +167,8 @@ def _posterior(problem: Problem, fit: Fit, rng: np.random.Generator) -> tuple[Fl
         z = proposal.draw(_DRAWS, rng=rng)
         log_weight = log_density(z, target.residuals(z)) - proposal.log_density(z)
         share = np.exp(log_weight - logsumexp(log_weight))
+        if 1 / (share**2).sum() < _LEAST_SHAPED * len(place):
+            break
         place = share @ z
         covariance = np.cov(z.T, aweights=share, bias=True).astype(np.float64)
     if 1 / (share**2).sum() < FEWEST_DRAWS:

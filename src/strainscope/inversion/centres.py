@@ -17,9 +17,10 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, logsumexp
+from scipy.special import logsumexp
 
 from strainscope.diffraction.engine import side_by_side
+from strainscope.inversion.heavy_tailed import log_density_of_unit_scale
 from strainscope.inversion.target import Described, Features
 from strainscope.inversion.warp import FARTHEST
 
@@ -183,6 +184,4 @@ def _heavy_tailed(number: int, d: int, rng: np.random.Generator) -> Floats:
 
 def _log_heavy_tailed(v: Floats) -> Floats:
     """ln of its density at v (n, d)."""
-    d = v.shape[1]
-    norm = gammaln((_FREEDOM + d) / 2) - gammaln(_FREEDOM / 2) - 0.5 * d * np.log(_FREEDOM * np.pi)
-    return np.asarray(norm - 0.5 * (_FREEDOM + d) * np.log1p((v**2).sum(axis=1) / _FREEDOM))
+    return log_density_of_unit_scale((v**2).sum(axis=1), v.shape[1], _FREEDOM)

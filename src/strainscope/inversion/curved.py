@@ -16,9 +16,10 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 from scipy.stats import chi2
 from scipy.stats import f as f_distribution
+
+from strainscope.inversion.heavy_tailed import log_density_of_unit_scale
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +32,7 @@ _FARTHEST, _STRETCHED = 3.5, 1.5
 _FREEDOM, _WIDER = 6.0, 1.15
 # Rounds of the fit, the share of a step that each takes, and what keeps coefficients small.
 _ROUNDS, _STEP, _RIDGE = 8, 0.7, 1e-2
-# Squared residuals of the stretch's fit count no more than so many; a side's width in units of the other's.
+# Squared residuals of the stretch's fit count no more than so many; widths of both sides in units of the whole's.
 _OUTLIER, _SIDES = 16.0, (0.5, 2.0)
 _LEAST = 1e-6
 
@@ -104,9 +105,7 @@ class Curved:
     def log_density(self, z: Floats) -> Floats:
         """ln of its density at places (n, d)."""
         e, volume = self.straight(z)
-        d = z.shape[1]
-        norm = gammaln((_FREEDOM + d) / 2) - gammaln(_FREEDOM / 2) - 0.5 * d * np.log(_FREEDOM * np.pi)
-        return np.asarray(norm - 0.5 * (_FREEDOM + d) * np.log1p((e**2).sum(axis=1) / _FREEDOM) - volume)
+        return log_density_of_unit_scale((e**2).sum(axis=1), z.shape[1], _FREEDOM) - volume
 
     def bent(self, e: Floats) -> Floats:
         """Places (n, d) of straight coordinates (n, d)."""

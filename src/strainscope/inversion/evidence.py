@@ -28,6 +28,9 @@ def log_normaliser(
         values: Its logarithm there, shape (n,).
         rng: Source of randomness.
 
+    Returns:
+        The logarithm; infinite where both ends do not meet, so that it cannot be told.
+
     References:
         Meng & Wong, Statistica Sinica 6 (1996) 831
     """
@@ -44,6 +47,8 @@ def log_normaliser(
         above = logsumexp(its - np.logaddexp(its, before))
         below = logsumexp(-np.logaddexp(mine, before))
         found = float(above - below)
+        if not np.isfinite(found):
+            return float("inf")
         if abs(found - before) < _CLOSE:
             break
     return found

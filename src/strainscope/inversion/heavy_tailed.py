@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln
 from scipy.stats import multivariate_t
 
 Floats = NDArray[np.float64]
@@ -39,3 +40,9 @@ class HeavyTailed:
     def log_density(self, z: Floats) -> Floats:
         """ln of its density at places (n, d)."""
         return np.atleast_1d(np.asarray(self._distribution.logpdf(z), dtype=np.float64))
+
+
+def log_density_of_unit_scale(square: Floats, d: int, freedom: float) -> Floats:
+    """ln of the density (n,) of a t-distribution of unit scale in d dimensions, at squared distances (n,)."""
+    norm = gammaln((freedom + d) / 2) - gammaln(freedom / 2) - 0.5 * d * np.log(freedom * np.pi)
+    return np.asarray(norm - 0.5 * (freedom + d) * np.log1p(square / freedom))

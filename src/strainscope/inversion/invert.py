@@ -126,9 +126,9 @@ def invert(
         version=version("strainscope"),
         wall_s=time.perf_counter() - began,
         counters={
-            "draws": settings.draws if proposal is None else _PROPOSED,
+            "draws": found.draws,
             "starts": found.starts,
-            "model_evaluations": found.evaluations,
+            "refinement_evaluations": found.evaluations,
         },
         beside=tuple(
             Reflection(
@@ -160,13 +160,15 @@ class Explanation:
 
     Attributes:
         problem: The scan prepared.
-        modes: Posterior around each distinct solution, the best fit first.
+        modes: Posterior around each distinct solution, that of most weight first.
+        draws: Profiles that were simulated and ranked.
         starts: Profiles that were refined.
         evaluations: Simulated curves of the refinement.
     """
 
     problem: Problem
     modes: tuple[ModePosterior, ...]
+    draws: int
     starts: int
     evaluations: int
 
@@ -224,7 +226,7 @@ def _explain(
         scan, experiment, bounds=bounds, held=held, start=start, model_error=settings.model_error
     )
     problem = prepare_joint(problem, beside, model_error=settings.model_error)
-    chosen = 0
+    drawn = chosen = 0
     found: list[Descended] = []
     for attempt in range(_ATTEMPTS):
         if proposal is None or attempt:
@@ -232,11 +234,13 @@ def _explain(
             starts = find_starts(
                 problem, settings, rng=rng, progress=lambda share: progress("searching", 0.02 + 0.5 * share)
             )
+            drawn += settings.draws
         else:
             progress("asking the estimator", 0.02)
             starts = proposed_starts(
                 problem, scan, proposal, draws=_PROPOSED, starts=_PROPOSED_STARTS, rng=rng
             )
+            drawn += _PROPOSED
         chosen += len(starts)
         found.append(
             refine_all(problem, starts, settings, lambda share: progress("refining", 0.52 + 0.25 * share))
@@ -255,7 +259,11 @@ def _explain(
         problem, kinds, peaks, draws, rng=rng, progress=lambda share: progress("drawing", 0.8 + 0.18 * share)
     )
     return Explanation(
-        problem=problem, modes=posterior, starts=chosen, evaluations=sum(own.evaluations for own in found)
+        problem=problem,
+        modes=posterior,
+        draws=drawn,
+        starts=chosen,
+        evaluations=sum(own.evaluations for own in found),
     )
 
 

@@ -157,15 +157,15 @@ class Mixture:
 
     def _missed(self, asked: Floats) -> list[int]:
         """Which of what was walked through holds much more, by the draws of all others, than the walks found."""
-        walked = [k for k, own in enumerate(self._proposals) if isinstance(own, Walked)]
+        walked = {k: own for k, own in enumerate(self._proposals) if isinstance(own, Walked)}
         logs = np.concatenate([np.stack(own, axis=1) for own in self._logs])
         origin = np.repeat(np.arange(len(asked)), [len(own) for own in self._exact])
-        missed: list[int] = []
+        missed = [k for k, own in walked.items() if not np.isfinite(own.log_normaliser)]
         for k in walked:
             others = np.setdiff1d(np.arange(len(asked)), [k, *missed])
             drawn = np.isin(origin, others)
             beside = logsumexp(logs[np.ix_(drawn, others)], b=asked[others], axis=1)
-            if logsumexp(logs[drawn, k] - beside) > np.log(_MISSED):
+            if k not in missed and logsumexp(logs[drawn, k] - beside) > np.log(_MISSED):
                 missed.append(k)
         return missed
 

@@ -20,14 +20,13 @@ _DEPTHS = 128
 
 
 def gather(
-    experiment: Experiment, fits: list[tuple[Fit, int]], *, worst_ratio: float = WORST_COST_RATIO
+    experiment: Experiment, fits: list[tuple[Fit, int]]
 ) -> list[tuple[Fit, int]]:
     """Distinct fits, best first, with the number of starts that each stands for.
 
     Args:
         experiment: Families.
         fits: Fits and the number of starts behind each.
-        worst_ratio: Fits whose cost exceeds the best by more than this factor are dropped.
     """
     modes = alike(
         experiment, np.array([fit.values for fit, _ in fits]), np.array([fit.cost for fit, _ in fits])
@@ -36,7 +35,7 @@ def gather(
     return [
         (fits[lead][0], sum(fits[i][1] for i in members))
         for lead, members in modes
-        if fits[lead][0].cost <= worst_ratio * best
+        if fits[lead][0].cost <= WORST_COST_RATIO * best
     ]
 
 

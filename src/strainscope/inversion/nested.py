@@ -26,7 +26,7 @@ from scipy.special import logsumexp, ndtri
 
 from strainscope.inversion.curved import Curved
 from strainscope.inversion.mixture import WeightedDraws
-from strainscope.inversion.pareto import effective_size
+from strainscope.inversion.pareto import flattened
 from strainscope.inversion.sampling import Density
 from strainscope.inversion.target import log_density
 
@@ -119,7 +119,7 @@ def mixture_around(draws: Sequence[WeightedDraws]) -> CubeMixture:
     d = draws[0].z.shape[1]
     shares, parts = [_PRIOR_SHARE], list[Part]([Normal(mean=np.zeros(d), triangle=np.eye(d))])
     for own in draws:
-        share = _flattened(own)
+        share = _shares(own)
         covariance = np.atleast_2d(np.cov(own.z, rowvar=False, aweights=share))
         covariance += 1e-9 * np.trace(covariance) / d * np.eye(d)
         shares.append(_NORMAL_SHARE / len(draws))
@@ -155,14 +155,10 @@ def _enough(share: Floats, d: int) -> bool:
     return bool(share.sum() > 0) and float(share.sum() ** 2 / (share**2).sum()) > _LEAST_DRAWS * d
 
 
-def _flattened(draws: WeightedDraws) -> Floats:
+def _shares(draws: WeightedDraws) -> Floats:
     """Weights that sum to 1, flattened until enough draws count to tell a shape by."""
     n, d = draws.z.shape
-    wanted = min(_LEAST_EFFECTIVE * d, 0.5 * n)
-    log_weight = draws.log_weight - draws.log_weight.max()
-    while effective_size(log_weight) < wanted:
-        log_weight = 0.8 * log_weight
-    return np.asarray(np.exp(log_weight - logsumexp(log_weight)))
+    return np.asarray(np.exp(flattened(draws.log_weight, min(_LEAST_EFFECTIVE * d, 0.5 * n))))
 
 
 def nested_draws(
@@ -205,6 +201,11 @@ def nested_draws(
         warnings.filterwarnings("ignore", message="Stochastic Optimizer: Maximum iterations")
         sampler.run(
             f_live=_LAST_SHELL, n_eff=wanted, n_like_max=_MOST, verbose=False, discard_exploration=True
+        )
+    if not sampler.explored:
+        raise ValueError(
+            f"nested sampling did not come to an end within {_MOST:,} curves; give fewer free parameters or narrower "
+            "bounds, or do without --gold."
         )
     points, log_weight, _ = sampler.posterior()
     return WeightedDraws(

@@ -11,7 +11,7 @@ FEWEST_DRAWS, WORST_PARETO = 100, 0.7
 # Fewer weights in the tail say nothing of its shape.
 _LEAST = 5
 # Steps of the power that weights are taken to, and where they end: all alike.
-_FLATTER, _FLAT = 0.9, 1e-3
+_FLATTER, _FLAT = 0.85, 1e-3
 
 
 def pareto_shape(log_weight: Floats) -> float:
@@ -38,6 +38,14 @@ def pareto_shape(log_weight: Floats) -> float:
 def effective_size(log_weight: Floats) -> float:
     """(Σ w)² / Σ w² of log weights (n,)."""
     return float(np.exp(2 * logsumexp(log_weight) - logsumexp(2 * log_weight)))
+
+
+def flattened(log_weight: Floats, number: float) -> Floats:
+    """Log weights (n,) of sum 1, taken to a power at which so many of them count."""
+    power, drop = 1.0, log_weight - log_weight.max()
+    while power > _FLAT and effective_size(power * drop) < number:
+        power *= _FLATTER
+    return np.asarray(power * drop - logsumexp(power * drop))
 
 
 def trusted(log_weight: Floats) -> Floats:

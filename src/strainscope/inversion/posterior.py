@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from strainscope.inversion.modes import nearest_fit
 from strainscope.inversion.nested import nested_draws
@@ -39,6 +38,7 @@ class ModePosterior:
         effective: Effective number of draws, before weights were flattened.
         pareto: Shape of the weights' tail, before they were flattened, see `pareto_shape`.
         log_evidence: ln of the evidence of all modes together, see `WeightedDraws`.
+        spread: Factor by which the noise exceeds the assumed one, see `Target`.
     """
 
     fit: Fit
@@ -50,6 +50,7 @@ class ModePosterior:
     effective: float
     pareto: float
     log_evidence: float = float("nan")
+    spread: float = 1.0
 
 
 def posterior_of(
@@ -99,7 +100,6 @@ def posterior_of(
             target,
             [own for own, joined in zip(found, drawn.joined, strict=True) if joined == k],
             drawn,
-            flattened,
             mode == k,
             weights[k] / total,
         )
@@ -135,23 +135,22 @@ def _mode(
     target: Target,
     found: Sequence[tuple[Fit, int]],
     drawn: Drawn,
-    flattened: Floats,
     inside: NDArray[np.bool_],
     weight: float,
 ) -> ModePosterior:
-    """One mode: the draws inside, with flattened log weights, and the best of its fits."""
+    """One mode: the draws inside, and the best of its fits."""
     z, log_weight = drawn.draws.z[inside], drawn.draws.log_weight[inside]
-    share = np.exp(flattened[inside] - logsumexp(flattened[inside]))
     return ModePosterior(
         fit=_best(target, found, z[np.argmax(drawn.log_density[inside])]),
         starts=sum(starts for _, starts in found),
         z=z,
         values=target.values(z),
-        share=share,
+        share=np.exp(trusted(log_weight)),
         weight=weight,
         effective=effective_size(log_weight),
         pareto=pareto_shape(log_weight),
         log_evidence=drawn.draws.log_evidence,
+        spread=target.spread,
     )
 
 

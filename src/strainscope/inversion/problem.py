@@ -201,7 +201,11 @@ def prepare(
     resolution = np.array([given[s.name] for s in experiment.resolution.parameters])
     model = _scan_model(experiment, position, features, bounds, held, given)
     peak, height = model.perfect_peak(resolution)
-    least = max(features.floor, 0.1 / likelihood.counts_per_unit, 1e-9 * features.peak_intensity)
+    # The weakest of many points lie below what is expected there by a standard deviation or more; a floor of 0 counts
+    # leaves room for a count at each point.
+    per_unit = likelihood.counts_per_unit
+    highest = features.floor + np.sqrt(features.floor * per_unit + 1) / per_unit
+    least = max(highest, 1e-9 * features.peak_intensity)
     room = _OFFSET_ROOM_WIDTHS * width + 2 * float(np.median(np.diff(position)))
     shown = {
         "offset_arcsec": (features.peak_arcsec - peak, room, room),

@@ -30,8 +30,6 @@ class Fit:
         chi2: Plain sum of squared residuals.
         residuals: At the points, in standard deviations.
         model: Expected intensity at the points.
-        jacobian: Of the residuals in the free unit coordinates, shape (point, free), scaled so that its square
-            approximates the cost's curvature.
         evaluations: Model evaluations spent.
     """
 
@@ -41,7 +39,6 @@ class Fit:
     chi2: float
     residuals: Floats
     model: Floats
-    jacobian: Floats
     evaluations: int
 
 
@@ -113,7 +110,6 @@ def refine(problem: Problem, start: Floats, *, most_evaluations: int, tolerance:
         chi2=float(residual @ residual),
         residuals=residual,
         model=expected,
-        jacobian=np.asarray(solution.jac),
         evaluations=objective.evaluations,
     )
 

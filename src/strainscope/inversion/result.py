@@ -164,11 +164,11 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Result:
-    """An inversion: modes (best first), verdict, and what is needed to repeat it.
+    """An inversion: modes (that of most weight first), verdict, and what is needed to repeat it.
 
     Attributes:
         scan: The measured curve.
-        modes: Distinct solutions, best first (lowest robust sum of squares); at least one.
+        modes: Distinct solutions, that of most weight first; at least one.
         verdict: Trust.
         sample: The sample file's settings as used, plain data.
         likelihood: How the residuals were weighted, in words.
@@ -216,7 +216,7 @@ class Result:
 
     @property
     def best(self) -> Mode:
-        """The mode that explains the scan best."""
+        """The mode of most weight."""
         return self.modes[0]
 
 

@@ -12,7 +12,7 @@ from strainscope.inversion.centres import Centres
 from strainscope.inversion.curved import Curved
 from strainscope.inversion.evidence import log_normaliser
 from strainscope.inversion.mixture import Beside, Mixture, Proposal, Walked, WeightedDraws
-from strainscope.inversion.pareto import effective_size, pareto_shape
+from strainscope.inversion.pareto import flattened, pareto_shape
 from strainscope.inversion.surrogate import PolynomialSurrogate
 from strainscope.inversion.target import Described, Features, log_density
 from strainscope.inversion.warp import FARTHEST
@@ -198,7 +198,7 @@ class _State:
 
     def _walk_region(self, number: int, drawn: WeightedDraws, inside: NDArray[np.bool_]) -> None:
         rng = self._rng
-        curved = Curved.around(drawn.z, _flattened(drawn, _SHAPED))
+        curved = Curved.around(drawn.z, np.exp(flattened(drawn.log_weight, _SHAPED)))
         surrogate = self.known.surrogate(inside, self._straight_around(drawn))
         walked = Walked(surrogate=surrogate, along=curved, temperature=_TEMPERATURE)
         beside = max(round(self._beside * number), 1)
@@ -224,13 +224,13 @@ class _State:
         """
         proposed = log_density - drawn.log_weight
         weight = walked.log_density(Described(drawn.z, self._features)) - proposed
-        share = _flattened(replace(drawn, log_weight=weight), _STARTS)
+        share = np.exp(flattened(weight, _STARTS))
         return np.asarray(drawn.z[self._rng.choice(len(share), _CHAINS, p=share)])
 
     def _straight_around(self, drawn: WeightedDraws) -> Callable[[Described], Floats]:
         """Coordinates that are straight around the draw in the midst of some."""
         likely = np.argsort(drawn.log_weight)[-_LIKELY:]
-        share = _flattened(drawn, _CHAINS)
+        share = np.exp(flattened(drawn.log_weight, _CHAINS))
         mean, covariance = share @ drawn.z, np.cov(drawn.z, rowvar=False, aweights=share)
         away = drawn.z[likely] - mean
         ridge = 1e-9 * np.trace(np.atleast_2d(covariance)) * np.eye(len(mean))
@@ -298,7 +298,7 @@ class _Known:
 
 def _spread(pooled: WeightedDraws, number: int, rng: np.random.Generator) -> Floats:
     """Different draws of some weight, with weights flattened until several times as many count."""
-    share = _flattened(pooled, 5 * number)
+    share = np.exp(flattened(pooled.log_weight, 5 * number))
     number = min(number, int((share > 0).sum()))
     return np.asarray(pooled.z[rng.choice(len(share), number, replace=False, p=share)])
 
@@ -307,12 +307,3 @@ def _counting(density: Floats, d: int) -> Floats:
     """How much places count in the fit: wholly where the posterior is, and the less the lower their density."""
     below = density.max() - density
     return np.asarray(1 / (1 + (below / (1.5 * d + 6)) ** _FALL))
-
-
-def _flattened(pooled: WeightedDraws, number: int) -> Floats:
-    """Weights that sum to 1, flattened until so many count."""
-    power, drop = 1.0, pooled.log_weight - pooled.log_weight.max()
-    while power > 1e-3 and effective_size(power * drop) < number:
-        power *= 0.8
-    weights = np.exp(power * drop)
-    return np.asarray(weights / weights.sum())

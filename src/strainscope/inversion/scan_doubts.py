@@ -21,7 +21,6 @@ _CLIPPED_POINTS = 4
 # Farther from Bragg's angle than these [arcsec] the peak of an absolute scan is another's: the zero of a θ-2θ axis is
 # rarely off by more than 0.1° of θ, that of ω by the miscut of a wafer, at most 1°.
 _FARTHEST = {"two-theta-deg": 360.0, "omega-deg": 3600.0}
-_RELATIVE = "delta-theta-arcsec"
 # Chance that noise alone leaves so much, below which it does not.
 _LEAST_CHANCE = 0.01
 

@@ -77,18 +77,13 @@ def judge(
     check += unlikely(best.chi2, points, len(best.fitted_names), likelihood)
     check += _scan_doubts(features, best)
     check += _chosen_bounds(experiment, best)
-    rivals = [(rank, m) for rank, m in enumerate(modes[1:], start=2) if m.weight > RIVAL_WEIGHT]
+    shares = [100 * mode.weight for mode in modes[1:]]
+    rivals = [share for share in shares if share > 100 * RIVAL_WEIGHT]
     if rivals:
-        shares = ", ".join(f"{100 * m.weight:.0f} %" for _, m in rivals)
-        check.append(f"{len(rivals)} other profile(s) explain the scan nearly as well (weights {shares}).")
-        rank, heaviest = max(rivals, key=lambda rival: rival[1].weight)
-        if heaviest.weight > best.weight:
-            check.append(
-                f"Mode {rank} has more weight ({100 * heaviest.weight:.0f} %) than mode 1 "
-                f"({100 * best.weight:.0f} %), which has the smaller misfit: look at both."
-            )
-    elif len(modes) > 1:
-        notes.append(f"{len(modes) - 1} other profile(s) come near and fit clearly worse.")
+        weights = ", ".join(f"{share:.0f} %" for share in rivals)
+        check.append(f"{len(rivals)} other profile(s) explain the scan nearly as well (weights {weights}).")
+    elif shares:
+        notes.append(f"{len(shares)} other profile(s) have little weight ({max(shares):.2g} % at most).")
     check += _poor_draws(best)
     if best.starts < FEWEST_STARTS:
         check.append(

@@ -15,6 +15,8 @@ from strainscope.scan import AXES, INTENSITIES
 GOLD_LIVE_POINTS = 1000
 # Columns of a series's table that say what the columns of a scan are, and what they may say.
 COLUMN_WORDS = {"axis": AXES, "intensity": INTENSITIES}
+# Columns that results have besides those of parameters and derived quantities.
+RESULT_COLUMNS = ("verdict", "reasons", "rms_log10", "reduced_chi2", "mode_weights")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +74,9 @@ class Job:
         Raises:
             ValueError: one is out of its range.
         """
+        usual = SearchSettings(model_error=self.described().model_error)
         try:
-            return replace(SearchSettings(model_error=self.described().model_error), **dict(self.search))
+            return replace(usual, **dict(self.search))
         except ValueError as error:
             # It begins with the setting's name, which is the option's.
             raise ValueError(f"--{error}") from None
@@ -108,6 +111,10 @@ def jobs_for(
             with at_key(str(path)) if named else nullcontext():
                 described[own] = own.described()
         jobs.append(own)
+    results = {*RESULT_COLUMNS, *(name for own in described.values() for name in own.prior().names)}
+    for name in columns:
+        if name in results:
+            raise ValueError(f"--table: its column {name!r} has the name of a result's; give it another.")
     filled = {name: list(texts) for name, texts in columns.items()}
     for name in named:
         filled[name] = [str(getattr(described[own].scan, name)) for own in jobs]

@@ -1,6 +1,7 @@
 """Which scans, and what else is known of each: a dose, an energy, a place on a map."""
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,13 +65,20 @@ def read_columns(table: Path, scans: Sequence[Path]) -> dict[str, list[str]]:
         reader.fieldnames = names
         if FILE_COLUMN not in names:
             raise ValueError(f"{table}: no column {FILE_COLUMN!r}; it has {', '.join(names) or 'none'}.")
-        rows = list(reader)
+        try:
+            rows = list(reader)
+        except csv.Error as error:
+            raise ValueError(f"{table}: is no CSV ({error}).") from None
     columns = {name: [""] * len(scans) for name in names if name != FILE_COLUMN}
-    by_name = {path.name: i for i, path in enumerate(scans)} | {str(path): i for i, path in enumerate(scans)}
+    alone = Counter(path.name for path in scans)
+    by_name = {path.name: i for i, path in enumerate(scans) if alone[path.name] == 1}
+    by_name |= {str(path): i for i, path in enumerate(scans)}
     taken: set[int] = set()
     for number, row in enumerate(rows, start=2):
         file = (row[FILE_COLUMN] or "").strip()
         index = by_name.get(file)
+        if index is None and alone[file] > 1:
+            raise ValueError(f"{table}: line {number}: there are {alone[file]} scans {file!r}; name its folder, too.")
         if index is None:
             raise ValueError(f"{table}: line {number} is about {file!r}, which is none of the scans.")
         if index in taken:

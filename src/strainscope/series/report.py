@@ -16,7 +16,6 @@ from strainscope import plots
 from strainscope.series.run import SCANS, Outcome
 from strainscope.series.table import read_document
 
-REPORT_FILES = ("report.html", "profiles.png", "against.png")
 # What people publish of a profile, as far as it is there.
 _SHOWN = ("maximum_strain", "maximum_strain_depth", "strain_area", "damaged_depth")
 _BADGES = {"reliable": "good", "check": "fair"}
@@ -25,7 +24,7 @@ _BADGES = {"reliable": "good", "check": "fair"}
 def write_series_report(
     outcomes: Sequence[Outcome], table: pa.Table, folder: Path, *, against: str | None, title: str
 ) -> None:
-    """Write REPORT_FILES into a folder.
+    """Write report.html, profiles.png and against.png into a folder.
 
     Args:
         outcomes: What became of each scan.

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -68,23 +68,24 @@ def run_series(
     folders = [out / SCANS / name for name in result_names(scans)]
     outcomes: dict[int, Outcome] = {}
     waiting: list[int] = []
-    with state.held():
-        keys = [_fingerprint(path, job) for path, job in zip(scans, jobs, strict=True)]
-        for i, (path, folder) in enumerate(zip(scans, folders, strict=True)):
-            if (folder / "result.json").exists() and state.keys.get(folder.name) == keys[i] is not None:
-                outcomes[i] = Outcome(file=path, folder=folder, reason=None, again=True)
-                progress(outcomes[i], len(outcomes))
-            else:
-                waiting.append(i)
-        for i, reason in _invert([(scans[i], folders[i], jobs[i]) for i in waiting], load_proposal):
-            number = waiting[i]
-            failed = reason is not None
-            outcomes[number] = Outcome(
-                file=scans[number], folder=None if failed else folders[number], reason=reason
-            )
-            if not failed:
-                state.done(folders[number].name, keys[number])
-            progress(outcomes[number], len(outcomes))
+    keys = [_fingerprint(path, job) for path, job in zip(scans, jobs, strict=True)]
+    for i, (path, folder) in enumerate(zip(scans, folders, strict=True)):
+        if (folder / "result.json").exists() and state.keys.get(folder.name) == keys[i] is not None:
+            outcomes[i] = Outcome(file=path, folder=folder, reason=None, again=True)
+        else:
+            waiting.append(i)
+    state.begin([folders[i].name for i in waiting])
+    for done, outcome in enumerate(list(outcomes.values()), start=1):
+        progress(outcome, done)
+    for i, reason in _invert([(scans[i], folders[i], jobs[i]) for i in waiting], load_proposal):
+        number = waiting[i]
+        failed = reason is not None
+        outcomes[number] = Outcome(
+            file=scans[number], folder=None if failed else folders[number], reason=reason
+        )
+        if not failed:
+            state.done(folders[number].name, keys[number])
+        progress(outcomes[number], len(outcomes))
     return [outcomes[i] for i in range(len(scans))]
 
 
@@ -108,6 +109,10 @@ def _invert(
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
+        except BrokenProcessPool:
+            raise ValueError(
+                "a process that inverted scans was ended from outside, as where memory runs out; go on with --resume."
+            ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -138,6 +143,8 @@ def _one(path: Path, folder: Path, job: Job, proposal: Proposal | None) -> str |
         write_result(result, folder, force=(folder / "result.json").exists())
     except (ValueError, OSError) as error:
         return " ".join(str(error).split())
+    except MemoryError:
+        return f"{path}: too little memory for it; invert it by itself, or fewer scans side by side."
     return None
 
 
@@ -149,9 +156,23 @@ def _fingerprint(path: Path, job: Job) -> str | None:
         return None
     # Axis and intensity are the sample's settings by now, wherever they were said.
     about = asdict(replace(job, axis=None, intensity=None))
-    about |= {"scan": content, "sample": job.described().settings()}
-    about |= {"version": metadata.version("strainscope")}
+    settings = job.described().settings()
+    named = [*_texts(settings), *([job.estimator] if job.estimator else [])]
+    about |= {"scan": content, "sample": settings, "version": metadata.version("strainscope")}
+    about |= {"files": [hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in named if Path(p).is_file()]}
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _texts(settings: Any) -> Iterator[str]:  # noqa: ANN401
+    """Every text in nested settings; some name files."""
+    if isinstance(settings, str):
+        yield settings
+    elif isinstance(settings, dict):
+        for own in settings.values():
+            yield from _texts(own)
+    elif isinstance(settings, list | tuple):
+        for own in settings:
+            yield from _texts(own)
 
 
 class _State:
@@ -167,12 +188,12 @@ class _State:
         if resume:
             self.keys = _read_state(self._path)
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """The folder, with its state written from the beginning."""
+    def begin(self, anew: Sequence[str]) -> None:
+        """Make the folder, with its state: results that are made anew are not known to be whole until they are."""
         (self._out / SCANS).mkdir(parents=True, exist_ok=True)
+        for name in anew:
+            self.keys.pop(name, None)
         self._write()
-        yield
 
     def done(self, name: str, key: str | None) -> None:
         """Note a result that is whole."""

@@ -21,6 +21,9 @@ def series_table(outcomes: Sequence[Outcome], columns: Mapping[str, Sequence[str
         outcomes: What became of each scan.
         columns: What else is known of each, text by name; numbers where all that is given are numbers.
 
+    Raises:
+        ValueError: a column that is given has the name of one of the results'.
+
     Returns:
         Columns `file`, those given, `verdict`, `reasons`, fit, weights of the modes, then `NAME`, `NAME_low` and
         `NAME_high`: of derived quantities with 68 %, of parameters with 90 % intervals, units in the field's metadata;
@@ -28,8 +31,10 @@ def series_table(outcomes: Sequence[Outcome], columns: Mapping[str, Sequence[str
     """
     rows = [_row(outcome) for outcome in outcomes]
     for name, texts in columns.items():
-        for row, value in zip(rows, _numbers(texts), strict=True):
-            row[0].setdefault(name, value)
+        if any(name in row for row, _ in rows):
+            raise ValueError(f"--table: its column {name!r} has the name of a result's; give it another.")
+        for (row, _), value in zip(rows, _numbers(texts), strict=True):
+            row[name] = value
     names = list(dict.fromkeys(name for row, _ in rows for name in row))
     first = [n for n in ("file", *columns, "verdict", "reasons") if n in names]
     names = first + [n for n in names if n not in first]
