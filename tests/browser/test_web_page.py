@@ -39,8 +39,8 @@ def choose(page, label, option):
 def search_quickly(page):
     """Options with which the example is inverted in seconds."""
     page.get_by_text("Options").click()
-    page.get_by_label("Curves in the search").fill("64")
-    page.get_by_label("Starts").fill("1")
+    page.get_by_label("Curves in the search").fill("512")
+    page.get_by_label("Starts").fill("4")
     page.get_by_label("Starts").press("Tab")
 
 
