@@ -20,11 +20,11 @@ from strainscope.cli import dataset as dataset_commands
 from strainscope.cli import estimator as estimator_commands
 from strainscope.cli import recorded as recorded_commands
 from strainscope.cli import series as series_commands
+from strainscope.cli import web as web_commands
 from strainscope.cli.completion import axis_names, intensity_names, sample_names
 from strainscope.cli.files import PICTURES, check_new, check_picture, put
 
 if TYPE_CHECKING:
-    from strainscope.crystal import Reflection
     from strainscope.inversion import Result
     from strainscope.scan import Scan
 
@@ -93,6 +93,7 @@ app.command()(series_commands.batch)
 app.command()(calibration_commands.calibrate)
 app.command()(recorded_commands.info)
 app.command(name="import-radmax")(recorded_commands.import_radmax)
+app.command()(web_commands.serve)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 AxisOption = Annotated[
@@ -174,48 +175,18 @@ def crystal(
         incidence="grazing" if incidence == "grazing" else "steep",
         debye_waller=debye_waller,
     )
-    figures = _crystal_figures(own)
     if as_json:
-        document: dict[str, Any] = {"crystal": own.crystal, "reflection": own.hkl}
-        numbers = {key: _json_number(value) for key, (_, value, _) in figures.items()}
-        typer.echo(json.dumps(document | numbers))
+        typer.echo(json.dumps(crystals.reflection_document(own)))
         return
     typer.echo(f"{own.crystal} {' '.join(map(str, own.hkl))}")
-    for words, value, unit in figures.values():
+    for words, value, unit in crystals.reflection_figures(own).values():
         typer.echo(f"{words:<30} {_number(value)} {unit}".rstrip())
-
-
-def _crystal_figures(own: "Reflection") -> dict[str, tuple[str, float | complex, str]]:
-    """What is printed of a reflection: words, value and unit by the key in JSON."""
-    from strainscope.crystal import ARCSEC
-
-    degrees = 3600 * ARCSEC
-    return {
-        "wavelength_A": ("wavelength", own.wavelength, "Å"),
-        "d_spacing_A": ("plane distance d", own.d_spacing, "Å"),
-        "bragg_angle_deg": ("Bragg angle", own.bragg_angle / degrees, "°"),
-        "incidence_angle_deg": ("angle of incidence", own.incidence_angle / degrees, "°"),
-        "asymmetry_deg": ("planes off the surface", own.asymmetry / degrees, "°"),
-        "chi_0": ("χ0", own.chi_0, ""),
-        "chi_h": ("χh", own.chi_h, ""),
-        "chi_h_modulus": ("|χh|", abs(own.chi_h), ""),
-        "extinction_length_A": ("extinction length (sigma)", own.extinction_length, "Å"),
-        "absorption_length_A": ("absorption length", own.absorption_length, "Å"),
-        "darwin_width_sigma_arcsec": ("Darwin width, sigma", own.darwin_width() / ARCSEC, "arcsec"),
-        "darwin_width_pi_arcsec": ("Darwin width, pi", own.darwin_width("pi") / ARCSEC, "arcsec"),
-        "refraction_shift_arcsec": ("shift by refraction", own.refraction_shift / ARCSEC, "arcsec"),
-        "strain_per_arcsec": ("strain that one arcsec means", own.strain_per_arcsec, ""),
-    }
 
 
 def _number(value: float | complex) -> str:
     if not isinstance(value, complex):
         return f"{value:.6g}"
     return f"{value.real:.5g} {'-' if value.imag < 0 else '+'} {abs(value.imag):.5g}i"
-
-
-def _json_number(value: float | complex) -> float | list[float]:
-    return [value.real, value.imag] if isinstance(value, complex) else value
 
 
 def _indices(option: str, text: str) -> list[int]:

@@ -11,6 +11,7 @@ from strainscope.crystal.bragg import ARCSEC, Incidence, Polarization, Reflectio
 from strainscope.crystal.builtin import builtin_crystal, builtin_crystals
 from strainscope.crystal.cif import crystal_from_cif
 from strainscope.crystal.elastic import ELASTIC_GPA, check_constants, expansion_ratio
+from strainscope.crystal.figures import reflection_document, reflection_figures
 from strainscope.crystal.structure import Crystal, Hkl, Site
 from strainscope.crystal.wavelength import HC_KEV_ANGSTROM, emission_lines, parse_wavelength
 
@@ -32,4 +33,6 @@ __all__ = [
     "expansion_ratio",
     "parse_wavelength",
     "reflection",
+    "reflection_document",
+    "reflection_figures",
 ]

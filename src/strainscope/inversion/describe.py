@@ -64,7 +64,8 @@ def _mode(
 ) -> Mode:
     profile, fit, free = problem.model.experiment.profile, own.fit, problem.prior.free
     n_profile = len(profile.parameters)
-    drawn = own.values[_evenly(own.share, BAND_DRAWS, rng), :n_profile]
+    draws = own.values[_evenly(own.share, BAND_DRAWS, rng)]
+    drawn = draws[:, :n_profile]
     both = np.concatenate([fit.values[None, :n_profile], drawn])
     strain, factor = profile.evaluate(np.broadcast_to(depth, (len(both), len(depth))), both)
     derived = derived_quantities(
@@ -85,6 +86,7 @@ def _mode(
     return Mode(
         parameters=_parameters(problem, own),
         covariance=np.atleast_2d(np.cov(own.values[:, free], rowvar=False, aweights=own.share)),
+        draws=draws[:, free],
         fitted_names=tuple(problem.prior.names[i] for i in free),
         chi2=fit.chi2,
         reduced_chi2=fit.chi2 / degrees,

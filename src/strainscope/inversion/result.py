@@ -123,6 +123,8 @@ class Mode:
         bands: The profile over depth.
         maximum_strain: Largest strain by magnitude [1] and its depth [Å].
         derived: What follows from the profile, with its intervals.
+        draws: Of equal weight, behind the bands, shape (draw, fitted), in the order of `fitted_names`; None where there
+            are none.
         known_to: Depth [Å] below which the posterior of strain and of E keeps more than half of the prior's variance;
             None if there is none.
     """
@@ -140,6 +142,7 @@ class Mode:
     maximum_strain: tuple[float, float]
     derived: tuple[DerivedQuantity, ...] = ()
     scans: tuple[ScanFit, ...] = ()
+    draws: Floats | None = None
     known_to: float | None = None
     effective_draws: float = float("inf")
     pareto_k: float = float("-inf")

@@ -1,0 +1,185 @@
+"""The sample: a file that ships or one's own, its crystal, reflection, wavelength and films."""
+
+import math
+import re
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from nicegui import ui
+
+from strainscope.crystal import builtin_crystals
+from strainscope.sample import preset_text, presets
+from strainscope.web.page.desk import Desk
+from strainscope.web.samples import read_sample
+
+OWN = "own"
+_NEW_FILM = {"crystal": "YIG", "thickness_A": 10000.0, "mismatch": 0.001}
+
+
+def sample_panel(desk: Desk) -> None:
+    """Preset, the keys that change most, and the whole file as text."""
+    with ui.element("section").classes("ss-card").props('aria-label="Sample"'):
+        ui.html("<h2>2. Sample</h2>", sanitize=False)
+        preset = ui.select({}, label="Sample").props("dense options-dense")
+        fields = ui.element("div").classes("ss-side")
+        with ui.expansion("Sample file (YAML)").props("dense"):
+            text = (
+                ui.textarea(value=desk.text())
+                .classes("ss-yaml")
+                .props('outlined dense aria-label="Sample file"')
+            )
+            text.style("width: 100%")
+            with ui.element("div").classes("ss-line"):
+                ui.button("Apply", on_click=lambda: desk.take_sample(text.value)).props(
+                    "outline no-caps dense"
+                )
+                ui.button(
+                    "Download", on_click=lambda: ui.download(desk.text().encode(), "sample.yaml")
+                ).props("flat no-caps dense")
+
+    async def chosen() -> None:
+        if preset.value not in (desk.settings.sample, OWN):
+            # Another sample's sliders mean something else.
+            desk.settings.values = {}
+            await desk.take_sample(preset.value)
+
+    def show() -> None:
+        own = desk.settings.sample in presets()
+        options = {
+            name: f"{name}: {_title(name)}" for name in presets() if "reflections:" not in preset_text(name)
+        }
+        preset.set_options(
+            options | ({} if own else {OWN: "your own, as below"}), value=desk.settings.sample if own else OWN
+        )
+        text.set_value(desk.text())
+        fields.clear()
+        with fields:
+            _fields(desk)
+
+    preset.on_value_change(chosen)
+    desk.on_sample.append(show)
+    show()
+
+
+def _title(name: str) -> str:
+    found = re.search(r"^title: (.*)$", preset_text(name), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _fields(desk: Desk) -> None:
+    """Inputs for what changes most often; nothing where the text is damaged."""
+    data = desk.data()
+    if not data:
+        return
+    with ui.element("div").classes("ss-line"):
+        crystal = ui.select(list(builtin_crystals()), label="Crystal", value=_known(data.get("crystal")))
+        crystal.on_value_change(lambda event: desk.change(crystal=event.value, lattice_A=None))
+        indices = " ".join(map(str, data.get("reflection") or []))
+        reflection = _input("Reflection", indices, lambda value: desk.change(reflection=_indices(value)))
+        for own in (crystal, reflection):
+            own.classes("ss-even").props("dense options-dense")
+    with ui.element("div").classes("ss-line"):
+        lattice = data.get("lattice_A")
+        single = lattice if isinstance(lattice, int | float) else ""
+        _input("Lattice a (Å)", str(single), lambda value: desk.change(lattice_A=_number(value))).classes(
+            "ss-even"
+        )
+        wavelength = str(data.get("wavelength", ""))
+        _input(
+            "Wavelength (Å or line)", wavelength, lambda value: desk.change(wavelength=_number(value))
+        ).classes("ss-even")
+    _films(desk, [film for film in data.get("films") or [] if isinstance(film, dict)])
+    _told(desk)
+
+
+def _told(desk: Desk) -> None:
+    """What the reflection is like, so that a wrong crystal is seen."""
+    try:
+        own = read_sample(desk.settings.sample).substrate
+    except (ValueError, OSError) as error:
+        desk.fail(error)
+        return
+    angle, strain = math.degrees(own.bragg_angle), own.strain_per_arcsec
+    words = f"θB {angle:.3f}°, d {own.d_spacing:.4f} Å, one arcsec is a strain of {strain:.2e}"
+    ui.label(words).classes("ss-soft")
+
+
+def _films(desk: Desk, films: list[dict[str, Any]]) -> None:
+    async def changed(i: int, key: str, value: object) -> None:
+        films[i] = {**films[i], key: value}
+        if key == "mismatch":
+            films[i].pop("perpendicular_lattice_A", None)
+        await desk.change(films=films)
+
+    async def removed(i: int) -> None:
+        del films[i]
+        await desk.change(films=films or None)
+
+    for i, film in enumerate(films):
+        _film(i, film, partial(changed, i), partial(removed, i))
+    ui.button("Add a film on top", on_click=lambda: desk.change(films=[dict(_NEW_FILM), *films])).props(
+        "flat no-caps dense"
+    )
+
+
+def _film(
+    i: int,
+    film: dict[str, Any],
+    changed: Callable[[str, object], Awaitable[None]],
+    removed: Callable[[], Awaitable[None]],
+) -> None:
+    """Inputs for one film; lengths in nm, mismatch in %."""
+    thickness, mismatch = film.get("thickness_A"), film.get("mismatch")
+    with ui.element("div").classes("ss-line"):
+        crystal = ui.select(
+            list(builtin_crystals()), label=f"Film {i + 1}", value=_known(film.get("crystal"))
+        )
+        crystal.on_value_change(lambda event: changed("crystal", event.value))
+        crystal.classes("ss-even").props("dense options-dense")
+        remove = ui.button(icon="delete", on_click=removed)
+        remove.props(f'flat dense aria-label="Remove film {i + 1}"')
+    with ui.element("div").classes("ss-line"):
+        shown = f"{thickness / 10:g}" if isinstance(thickness, int | float) else ""
+        own = _input("Thickness (nm)", shown, lambda value: changed("thickness_A", _scaled(value, 10)))
+        own.classes("ss-even")
+        shown = f"{100 * mismatch:g}" if isinstance(mismatch, int | float) else ""
+        own = _input("Mismatch (%)", shown, lambda value: changed("mismatch", _scaled(value, 0.01)))
+        by_lattice = film.get("perpendicular_lattice_A")
+        own.classes("ss-even").props(f'placeholder="by lattice, {by_lattice} Å"' if by_lattice else "")
+
+
+def _input(label: str, value: str, changed: Callable[[str], Awaitable[None]]) -> ui.input:
+    """An input that tells its text when it is left or Enter is pressed."""
+    own = ui.input(label, value=value).props("dense")
+
+    async def left() -> None:
+        if own.value != value:
+            await changed(own.value)
+
+    own.on("change", left)
+    return own
+
+
+def _known(name: object) -> str | None:
+    return next((own for own in builtin_crystals() if own == name), None)
+
+
+def _indices(text: str) -> list[Any]:
+    words = re.split(r"[\s,]+", text.strip())
+    if len(words) == 1 and re.fullmatch(r"\d{3}", words[0]):
+        words = list(words[0])
+    # What is no number goes on as it is, and the sample's own check says what is wrong with it.
+    return [int(word) if re.fullmatch(r"[+-]?\d+", word) else word for word in words]
+
+
+def _number(text: str) -> float | str | None:
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return text.strip() or None
+
+
+def _scaled(text: str, factor: float) -> object:
+    value = _number(text)
+    return float(f"{factor * value:.12g}") if isinstance(value, float) else value

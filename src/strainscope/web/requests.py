@@ -1,0 +1,114 @@
+"""What the REST interface takes and gives, as it stands in OpenAPI."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Axis = Literal["delta-theta-arcsec", "omega-deg", "two-theta-deg"]
+Intensity = Literal["counts", "normalised"]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+
+class Request(BaseModel):
+    """Known keys alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SampleRequest(Request):
+    """A sample, and what the columns of its scan are.
+
+    Attributes:
+        sample: A preset's name, or the text of a sample file.
+        axis: What the first column is; left out, what the sample says.
+        intensity: What the second column is; left out, what the sample says.
+    """
+
+    sample: Annotated[str, Field(description="A preset's name, or the text (YAML) of a sample file.")]
+    axis: Annotated[Axis | None, Field(description="First column; else the sample's.")] = None
+    intensity: Annotated[Intensity | None, Field(description="Second column; else the sample's.")] = None
+
+
+class SimulateRequest(SampleRequest):
+    """A curve: at the points of an uploaded scan, or at angles as `strainscope simulate` chooses them."""
+
+    scan: Annotated[str | None, Field(description="An uploaded scan, at whose points to simulate.")] = None
+    values: Annotated[
+        dict[str, Finite], Field(description="Values of parameters; the others are usual ones.")
+    ] = {}
+    counts: Annotated[Finite | None, Field(description="At the strongest point: adds counting noise.")] = None
+    seed: Annotated[Seed, Field(description="Of the noise.")] = 0
+    range: Annotated[tuple[Finite, Finite] | None, Field(description="First and last angle.")] = None
+    step: Annotated[Finite | None, Field(description="Of the angles.")] = None
+
+
+class SimulateReply(BaseModel):
+    """A simulated curve.
+
+    `angle` is on `axis`, in `unit`; `profile` has `depth_A`, `strain` and `debye_waller`; `rms_log10` is null without
+    a scan.
+    """
+
+    axis: str
+    unit: str
+    intensity_kind: str
+    angle: list[float]
+    intensity: list[float]
+    values: dict[str, float]
+    notes: list[str]
+    profile: dict[str, list[float]]
+    rms_log10: float | None
+    server_ms: float
+
+
+class ScanReply(BaseModel):
+    """An uploaded scan."""
+
+    scan: str
+    name: str
+    bytes: int
+
+
+class InvertRequest(SampleRequest):
+    """An inversion, as `strainscope invert` with the same options."""
+
+    scan: Annotated[str, Field(description="An uploaded scan.")]
+    seed: Annotated[Seed, Field(description="Of the search; the same seed gives the same result.")] = 0
+    model_error: Annotated[
+        float | None, Field(ge=0, lt=1, description="Relative error granted to the model.")
+    ] = None
+    draws: Annotated[int | None, Field(ge=16, le=200_000, description="Curves simulated in the search.")] = (
+        None
+    )
+    starts: Annotated[int | None, Field(ge=1, le=200, description="Draws that are refined.")] = None
+    splines: Annotated[
+        int | None, Field(ge=3, le=40, description="Refine with so many B-spline weights.")
+    ] = None
+
+
+class JobReply(BaseModel):
+    """How an inversion stands.
+
+    `progress` is the share done, `stage` what is being done, `waiting` how many are before it, `error` why it failed,
+    `summary` a few figures of the result, `files` its files.
+    """
+
+    job: str
+    name: str
+    state: Literal["waiting", "running", "done", "failed", "cancelled"]
+    stage: str | None
+    progress: float
+    waiting: int | None
+    error: str | None
+    created: float
+    finished: float | None
+    request: dict[str, Any]
+    summary: dict[str, Any] | None
+    files: list[str]
+
+
+class Problem(BaseModel):
+    """What is wrong, in one line."""
+
+    error: str

@@ -1,0 +1,157 @@
+"""Who is who: a session for each browser or program, its uploaded scans in a temporary folder that goes with it."""
+
+import re
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from strainscope.web.settings import MB, SCAN_SUFFIXES, ServerSettings
+from strainscope.web.store import owner_of
+
+LONGEST_NAME = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A scan that a client sent.
+
+    Attributes:
+        id: Names it within its session.
+        name: As the client calls it: letters for people, never a path.
+        suffix: Its ending.
+        path: Where the server keeps it.
+        size: Bytes.
+        simulated: Whether the server made it.
+    """
+
+    id: str
+    name: str
+    suffix: str
+    path: Path
+    size: int
+    simulated: bool = False
+
+
+@dataclass(kw_only=True, eq=False)
+class Session:
+    """A client.
+
+    Attributes:
+        owner: By what the database knows it.
+        folder: Of its scans.
+        uploads: Its scans by their ids, in the order in which they came.
+        seen: When it last asked for something.
+    """
+
+    owner: str
+    folder: Path
+    uploads: dict[str, Upload] = field(default_factory=dict)
+    seen: float = field(default_factory=time.monotonic)
+
+
+class Sessions:
+    """All clients. Their secrets come in cookies; a secret that the server did not make itself is not taken for one.
+
+    Args:
+        settings: How much each may have.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self._folder = Path(tempfile.mkdtemp(prefix="strainscope-scans-"))
+        self._lock = threading.Lock()
+        self._known: dict[str, Session] = {}
+
+    def of(self, secret: str) -> Session:
+        """The session of a secret."""
+        owner = owner_of(secret)
+        with self._lock:
+            found = self._known.get(owner)
+            if found is None:
+                folder = self._folder / secrets.token_hex(12)
+                found = self._known[owner] = Session(owner=owner, folder=folder)
+            found.seen = time.monotonic()
+        return found
+
+    def keep(self, session: Session, name: str, content: bytes, *, simulated: bool = False) -> Upload:
+        """Keep a scan.
+
+        Raises:
+            ValueError: its ending is none that is taken, it is empty or too large, or there are too many.
+        """
+        shown, suffix = checked_name(name)
+        if not content:
+            raise ValueError(f"{shown}: the scan file is empty.")
+        if len(content) > self._settings.largest_upload_bytes:
+            raise ValueError(too_large(self._settings))
+        if len(session.uploads) >= self._settings.most_scans:
+            raise ValueError(
+                f"{shown}: there are {len(session.uploads)} scans, as many as a session may have; remove one."
+            )
+        if self._total() + len(content) > MB * self._settings.most_scans_mb:
+            raise ValueError(f"{shown}: the server has no room for more scans now; try again later.")
+        number = secrets.token_urlsafe(9)
+        session.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = session.folder / f"{secrets.token_hex(12)}{suffix}"
+        path.write_bytes(content)
+        upload = Upload(
+            id=number, name=shown, suffix=suffix, path=path, size=len(content), simulated=simulated
+        )
+        session.uploads[number] = upload
+        return upload
+
+    def _total(self) -> int:
+        """Bytes of all scans."""
+        with self._lock:
+            known = list(self._known.values())
+        return sum(upload.size for session in known for upload in list(session.uploads.values()))
+
+    def remove(self, session: Session, upload: str) -> bool:
+        """Remove a scan; whether there was one."""
+        found = session.uploads.pop(upload, None)
+        if found is None:
+            return False
+        found.path.unlink(missing_ok=True)
+        return True
+
+    def remove_idle(self) -> None:
+        """Remove the scans of clients that have not asked for anything for long."""
+        limit = time.monotonic() - 3600 * self._settings.session_hours
+        with self._lock:
+            idle = [owner for owner, session in self._known.items() if session.seen < limit]
+            gone = [self._known.pop(owner) for owner in idle]
+        for session in gone:
+            shutil.rmtree(session.folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove all scans."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def checked_name(name: str) -> tuple[str, str]:
+    """What to call a client's file, and its ending, one of SCAN_SUFFIXES.
+
+    Raises:
+        ValueError: it ends in something else.
+    """
+    last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
+    shown = "".join(c if c.isprintable() and c not in '<>:"|?*' else "_" for c in last).strip(" .")
+    suffix = Path(shown).suffix.lower()
+    if suffix not in SCAN_SUFFIXES:
+        ending = f"ends in {suffix[:20]}" if suffix else "has no ending"
+        word, known = shown[:LONGEST_NAME] or "the file", ", ".join(SCAN_SUFFIXES)
+        raise ValueError(f"{word}: {ending}; scans end in {known}. Export it as text.")
+    return f"{Path(shown).stem[:LONGEST_NAME]}{Path(shown).suffix}", suffix
+
+
+def too_large(settings: ServerSettings) -> str:
+    """What is said of a scan beyond the limit."""
+    return (
+        f"the file is larger than {settings.largest_upload_mb:g} MB, the limit of this server; cut the scan, "
+        "or use the command line."
+    )

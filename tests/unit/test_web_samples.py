@@ -1,0 +1,102 @@
+"""Samples that clients describe: none of them names a file of the server, none means more than it says."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from pydantic import BaseModel
+
+pytest.importorskip("nicegui", reason="needs the extra web")
+
+from strainscope.sample import base, preset_text, presets
+from strainscope.sample.sample import Sample
+from strainscope.web.samples import PATH_KEYS, read_sample, sample_text, with_columns, yaml_text
+
+PLAIN = "crystal: GGG\nreflection: [4, 4, 4]\nwavelength: CuKa1\n"
+
+
+def models(kind, seen):
+    """Every settings model that a model's fields can hold."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if kind not in seen:
+            seen.add(kind)
+            for field in kind.model_fields.values():
+                models(field.annotation, seen)
+        return seen
+    for part in get_args(kind):
+        models(part, seen)
+    return seen
+
+
+def test_every_key_that_names_a_file_is_known():
+    reader = base._in_folder.__name__
+    found = {
+        name
+        for model in models(Sample, set())
+        for name, field in model.model_fields.items()
+        if reader in repr((field.annotation, field.metadata))
+    }
+    assert found == set(PATH_KEYS)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("cif: /etc/passwd\nreflection: [4, 4, 4]\nwavelength: CuKa1", "cif = '/etc/passwd'"),
+        (PLAIN + "resolution: {family: measured, path: /etc/passwd}", "resolution.path = '/etc/passwd'"),
+        (PLAIN + "films: [{cif: a.cif, thickness_A: 1, mismatch: 0.1}]", r"films\[0\].cif = 'a.cif'"),
+        (PLAIN + "monochromator: {cif: ../x, reflection: [1, 1, 1]}", "monochromator.cif = '../x'"),
+    ],
+)
+def test_files_are_not_read(text, place):
+    with pytest.raises(ValueError, match=f"sample: {place}; the server reads no files that a sample names"):
+        read_sample(text)
+
+
+def test_aliases_are_refused_before_they_grow():
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    with pytest.raises(ValueError, match=r"sample: has an alias \(\*name\); write out"):
+        read_sample("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("ggg44", "is neither the text of a sample file nor one of .* Did you mean ggg444?"),
+        ("x: " + "y" * 100_000, "sample: is larger than 100 kB, the limit"),
+        (
+            PLAIN + "films:\n" + 21 * "- {crystal: YIG, thickness_A: 9, mismatch: 0.1}\n",
+            "films = 21; at most 20",
+        ),
+        ("ggg444-888", "has several reflections, 444, 888; the page takes samples of one"),
+        (PLAIN + "tolerence: 1", "unknown key 'tolerence'"),
+    ],
+)
+def test_other_samples_are_refused_in_a_line(text, line):
+    with pytest.raises(ValueError, match=line) as refused:
+        read_sample(text)
+    assert "\n" not in str(refused.value)
+
+
+def test_columns_have_to_be_said():
+    with pytest.raises(
+        ValueError, match=r"is not said; choose axis \(.*\) and intensity \(counts or normalised\)"
+    ):
+        with_columns(read_sample(PLAIN), None, None)
+    assert with_columns(read_sample(PLAIN), "omega-deg", "counts").scan.axis == "omega-deg"
+
+
+@pytest.mark.parametrize("name", [name for name in presets() if name != "ggg444-888"])
+def test_text_written_again_is_the_same_sample(name):
+    import yaml
+
+    again = yaml_text(yaml.safe_load(preset_text(name)))
+    assert read_sample(again) == read_sample(name)
+    assert sample_text(name) == preset_text(name)
+
+
+def test_no_sample_touches_the_disk(monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda *a, **k: pytest.fail("read a file"))
+    with pytest.raises(ValueError, match="neither the text"):
+        read_sample("/etc/passwd")
