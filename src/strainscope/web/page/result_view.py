@@ -87,7 +87,7 @@ def _facts(document: dict[str, Any]) -> None:
     low, high = (100 * limit for limit in document["derived"]["maximum_strain"]["interval_68"])
     facts = [
         ("Largest strain Δd/d", f"{100 * document['maximum_strain']:.4f} %"),
-        ("its 68 % band", f"{low:.4f} to {high:.4f} %"),
+        ("its 68 % interval", f"{low:.4f} to {high:.4f} %"),
         ("at a depth of", f"{document['maximum_strain_depth_A'] / 10:.1f} nm"),
         (
             "Solutions",
