@@ -1,6 +1,7 @@
 """Diffraction engine: limits, invariances and positions that hold exactly, whatever the profile."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -218,20 +219,19 @@ class TestInvariances:
 
     @each_engine
     def test_batch_is_its_curves(self, options, rounding):
-        """Curves of a batch, padding included, are worked out alone."""
+        """Curves of a batch, padding included, are worked out alone; where they lie in memory decides a digit."""
+        alike = partial(np.testing.assert_allclose, rtol=min(rounding, 1e-6))
         strains = np.array([[0.01, 0.004, 0.0], [0.0, 0.0, 0.0], [-0.01, 0.02, 0.003]])
         theta = scan(BARE)
         batch = uniform_sublayers(np.full(3, 25.0), strains, stack=BARE)
         together = rocking_curve(theta, BARE, batch, **options)
         for i, strain in enumerate(strains):
             alone = uniform_sublayers(np.full(3, 25.0), strain, stack=BARE)
-            np.testing.assert_array_equal(together[i], rocking_curve(theta, BARE, alone, **options))
+            alike(together[i], rocking_curve(theta, BARE, alone, **options))
         padded = uniform_sublayers(np.full(3, 25.0), strains, stack=BARE)
         padded = replace(padded, thickness=np.where(np.arange(3) < 2, padded.thickness, 0.0))
         short = uniform_sublayers(np.full(2, 25.0), strains[:, :2], stack=BARE)
-        np.testing.assert_array_equal(
-            rocking_curve(theta, BARE, padded, **options), rocking_curve(theta, BARE, short, **options)
-        )
+        alike(rocking_curve(theta, BARE, padded, **options), rocking_curve(theta, BARE, short, **options))
 
 
 def test_stack_from_reflections_keeps_order_and_geometry():

@@ -201,16 +201,16 @@ def prepare(
     resolution = np.array([given[s.name] for s in experiment.resolution.parameters])
     model = _scan_model(experiment, position, features, bounds, held, given)
     peak, height = model.perfect_peak(resolution)
+    per_unit = likelihood.counts_per_unit
+    least = max(features.floor, 0.1 / per_unit, 1e-9 * features.peak_intensity)
     # The weakest of many points lie below what is expected there by a standard deviation or more; a floor of 0 counts
     # leaves room for a count at each point.
-    per_unit = likelihood.counts_per_unit
-    highest = features.floor + np.sqrt(features.floor * per_unit + 1) / per_unit
-    least = max(highest, 1e-9 * features.peak_intensity)
+    highest = max(features.floor + np.sqrt(features.floor * per_unit + 1) / per_unit, least)
     room = _OFFSET_ROOM_WIDTHS * width + 2 * float(np.median(np.diff(position)))
     shown = {
         "offset_arcsec": (features.peak_arcsec - peak, room, room),
         "log10_scale": (np.log10(features.peak_intensity / height), 1.0, 1.0),
-        "log10_background": (np.log10(0.85 * least), _BACKGROUND_ROOM, 0.37),
+        "log10_background": (np.log10(0.85 * least), _BACKGROUND_ROOM, np.log10(2 * highest / (0.85 * least))),
     }
     placed = dict(bounds)
     for name, (middle, below, above) in shown.items():
