@@ -42,8 +42,8 @@ _COARSE_GAIN, _GAIN = 0.5, 0.02
 # Evaluations that turn the maximum of a posterior's density into that of the likelihood.
 _POLISH = 12
 # A search that ends with more than the noise, by so many standard deviations of chance, is tried again, so many times
-# in all. Where the model is granted an error, chance is no measure.
-_BEYOND_CHANCE, _ATTEMPTS = 6.0, 3
+# in all. Where the model is granted an error, chance is no measure, but a reduced chi-square of so much is.
+_BEYOND_CHANCE, _ATTEMPTS, _MISFIT = 6.0, 3, 3.0
 # Ends of descents this much worse than the best are no part of the posterior.
 _NO_PART = 40.0
 _DRAWS = PosteriorSettings()
@@ -283,11 +283,13 @@ class Descended:
 
 
 def _explains(problem: Problem, found: Descended) -> bool:
-    """Whether the best fit leaves no more than the noise, as far as that is known."""
+    """Whether the best fit leaves no more than the noise, or little more than that and the model error."""
     best = found.fits[0][0]
     degrees = max(len(best.residuals) - len(problem.prior.free), 1)
     excess = (best.chi2 - degrees) / np.sqrt(2 * degrees)
-    return bool(problem.model_error) or bool(excess < _BEYOND_CHANCE)
+    if problem.model_error:
+        return bool(best.chi2 < _MISFIT * degrees)
+    return bool(excess < _BEYOND_CHANCE)
 
 
 def refine_all(
