@@ -563,7 +563,7 @@ def test_angles_on_another_axis_than_the_one_named_are_refused_with_theirs(on_ea
             if axis == own:
                 assert named.read_scan(path).angle.size > 100
                 continue
-            with pytest.raises(ValueError, match=rf"They look like {own}: give --axis {own},") as refused:
+            with pytest.raises(ValueError, match=rf"They look like {own}: give --axis {own} \(") as refused:
                 named.read_scan(path)
             assert str(refused.value).startswith(f"{path}: the angles run from ")
 
