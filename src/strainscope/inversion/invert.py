@@ -200,9 +200,20 @@ def explain(
             rng=rng,
             draws=draws,
             proposal=proposal,
-            progress=progress,
+            progress=_onward(progress),
             beside=beside,
         )
+
+
+def _onward(progress: Progress) -> Progress:
+    """Progress that does not go back where a search is tried again."""
+    shown = [0.0]
+
+    def tell(stage: str, share: float) -> None:
+        shown[0] = max(shown[0], share)
+        progress(stage, shown[0])
+
+    return tell
 
 
 def _explain(

@@ -108,7 +108,7 @@ def inverted(task: Task, progress: Callable[[str, float], None]) -> Done:
     from strainscope.series.job import invert_file
     from strainscope.web.corner import corner_pictures
 
-    result = invert_file(task.scan, task.job, progress=progress)
+    result = invert_file(task.scan, task.job, progress=lambda stage, share: progress(stage, 0.98 * share))
     result = replace(result, scan=replace(result.scan, name=Path(task.name).stem))
     progress("writing report and figures", 0.99)
     folder = task.folder / RESULT
