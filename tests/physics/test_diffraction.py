@@ -219,8 +219,10 @@ class TestInvariances:
 
     @each_engine
     def test_batch_is_its_curves(self, options, rounding):
-        """Curves of a batch, padding included, are worked out alone; where they lie in memory decides a digit."""
-        alike = partial(np.testing.assert_allclose, rtol=min(rounding, 1e-6))
+        """Curves of a batch, padding included, are worked out alone."""
+        # In float32 where they lie in memory decides the last digit.
+        last_digit = 1e-6 if options.get("dtype") is np.float32 else 0.0
+        alike = partial(np.testing.assert_allclose, rtol=last_digit)
         strains = np.array([[0.01, 0.004, 0.0], [0.0, 0.0, 0.0], [-0.01, 0.02, 0.003]])
         theta = scan(BARE)
         batch = uniform_sublayers(np.full(3, 25.0), strains, stack=BARE)

@@ -23,6 +23,7 @@ from strainscope.cli import series as series_commands
 from strainscope.cli import web as web_commands
 from strainscope.cli.completion import axis_names, intensity_names, sample_names
 from strainscope.cli.files import PICTURES, check_new, check_picture, put
+from strainscope.cli.options import SampleOption
 
 if TYPE_CHECKING:
     from strainscope.inversion import Result
@@ -376,10 +377,7 @@ def invert(
             help="Measured: two or three columns, or an instrument's file. One for each reflection.",
         ),
     ],
-    sample: Annotated[
-        str,
-        typer.Option("--sample", autocompletion=sample_names, help="A preset's name, or a sample file."),
-    ],
+    sample: SampleOption,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the result; it must not exist.")],
     axis: AxisOption = None,
     intensity: Annotated[

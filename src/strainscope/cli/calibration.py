@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strainscope.cli.completion import axis_names, intensity_names, sample_names
 from strainscope.cli.files import PICTURES, check_new, check_picture, put
+from strainscope.cli.options import IntensityOption, SampleOption, ScanAxisOption
 
 if TYPE_CHECKING:
     from strainscope.inversion import Calibration
@@ -17,23 +17,12 @@ if TYPE_CHECKING:
 def calibrate(
     context: typer.Context,
     scan_file: Annotated[Path, typer.Argument(metavar="SCAN", help="Of a crystal that nothing was done to.")],
-    sample: Annotated[
-        str,
-        typer.Option("--sample", autocompletion=sample_names, help="A preset's name, or a sample file."),
-    ],
+    sample: SampleOption,
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Instrument file to write, such as instrument.yaml.")
     ],
-    axis: Annotated[
-        str | None,
-        typer.Option(
-            autocompletion=axis_names, help="Scan axis: delta-theta-arcsec, omega-deg or two-theta-deg."
-        ),
-    ] = None,
-    intensity: Annotated[
-        str | None,
-        typer.Option(autocompletion=intensity_names, help="Second column: counts or normalised."),
-    ] = None,
+    axis: ScanAxisOption = None,
+    intensity: IntensityOption = None,
     scan: Annotated[
         int | None, typer.Option(help="Which scan of an instrument's file that holds several, from 1.")
     ] = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from strainscope.cli.completion import axis_names, intensity_names, sample_names
+from strainscope.cli.options import IntensityOption, SampleOption, ScanAxisOption
 
 if TYPE_CHECKING:
     from strainscope.series import Outcome
@@ -14,10 +14,7 @@ if TYPE_CHECKING:
 
 def batch(
     places: Annotated[list[Path], typer.Argument(metavar="SCAN...", help="Scans, or folders of scans.")],
-    sample: Annotated[
-        str,
-        typer.Option("--sample", autocompletion=sample_names, help="A preset's name, or a sample file."),
-    ],
+    sample: SampleOption,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for table, report and results.")],
     table: Annotated[
         Path | None,
@@ -29,16 +26,8 @@ def batch(
     against: Annotated[
         str | None, typer.Option(help="Column that results are drawn against, such as dose.")
     ] = None,
-    axis: Annotated[
-        str | None,
-        typer.Option(
-            autocompletion=axis_names, help="Scan axis: delta-theta-arcsec, omega-deg or two-theta-deg."
-        ),
-    ] = None,
-    intensity: Annotated[
-        str | None,
-        typer.Option(autocompletion=intensity_names, help="Second column: counts or normalised."),
-    ] = None,
+    axis: ScanAxisOption = None,
+    intensity: IntensityOption = None,
     scan: Annotated[
         int | None, typer.Option(help="Which scan of instruments' files that hold several, from 1.")
     ] = None,

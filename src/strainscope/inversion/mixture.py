@@ -160,12 +160,15 @@ class Mixture:
         walked = {k: own for k, own in enumerate(self._proposals) if isinstance(own, Walked)}
         logs = np.concatenate([np.stack(own, axis=1) for own in self._logs])
         origin = np.repeat(np.arange(len(asked)), [len(own) for own in self._exact])
-        missed = [k for k, own in walked.items() if not np.isfinite(own.log_normaliser)]
-        for k in walked:
+        missed: list[int] = []
+        for k, own in walked.items():
+            if not np.isfinite(own.log_normaliser):
+                missed.append(k)
+                continue
             others = np.setdiff1d(np.arange(len(asked)), [k, *missed])
             drawn = np.isin(origin, others)
             beside = logsumexp(logs[np.ix_(drawn, others)], b=asked[others], axis=1)
-            if k not in missed and logsumexp(logs[drawn, k] - beside) > np.log(_MISSED):
+            if logsumexp(logs[drawn, k] - beside) > np.log(_MISSED):
                 missed.append(k)
         return missed
 

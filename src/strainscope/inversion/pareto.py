@@ -1,5 +1,7 @@
 """How far to trust importance weights: the shape of their largest."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
@@ -42,10 +44,7 @@ def effective_size(log_weight: Floats) -> float:
 
 def flattened(log_weight: Floats, number: float) -> Floats:
     """Log weights (n,) of sum 1, taken to a power at which so many of them count."""
-    power, drop = 1.0, log_weight - log_weight.max()
-    while power > _FLAT and effective_size(power * drop) < number:
-        power *= _FLATTER
-    return np.asarray(power * drop - logsumexp(power * drop))
+    return _to_a_power(log_weight, lambda tried: effective_size(tried) >= number)
 
 
 def trusted(log_weight: Floats) -> Floats:
@@ -60,11 +59,16 @@ def trusted(log_weight: Floats) -> Floats:
     References:
         Koblents & Míguez, Stat. Comput. 25 (2015) 407 (importance weights that are transformed against degeneracy)
     """
+    fewest = min(FEWEST_DRAWS, len(log_weight) / 2)
+    return _to_a_power(
+        log_weight, lambda tried: effective_size(tried) >= fewest and pareto_shape(tried) <= WORST_PARETO
+    )
+
+
+def _to_a_power(log_weight: Floats, enough: Callable[[Floats], bool]) -> Floats:
+    """Log weights of sum 1, taken to the largest power that is enough."""
     power = 1.0
-    while power > _FLAT and (
-        effective_size(power * log_weight) < min(FEWEST_DRAWS, len(log_weight) / 2)
-        or pareto_shape(power * log_weight) > WORST_PARETO
-    ):
+    while power > _FLAT and not enough(power * log_weight):
         power *= _FLATTER
     return np.asarray(power * log_weight - logsumexp(power * log_weight))
 
