@@ -36,19 +36,27 @@ def slopes(function, z):
 class Curved:
     """Features: the coordinates and curved functions of the first."""
 
-    def __init__(self, warp):
-        self.warp = warp
+    def __init__(self, warp, d):
+        self.warp, self._d = warp, d
 
     def __call__(self, z):
         first = z[:, :1]
         return np.concatenate([z, first**2, np.sin(2 * first), np.exp(first)], axis=1)
 
+    @property
+    def blocks(self):
+        everything = slice(0, self._d + 3), np.arange(self._d)
+        return (everything,)
+
     def slopes(self, z):
         return slopes(self, z)
 
+    def slopes_by_block(self, z):
+        return (self.slopes(z),)
+
 
 def described(z):
-    return Described(z, Curved(first(UNWARPED, z.shape[1])))
+    return Described(z, Curved(first(UNWARPED, z.shape[1]), z.shape[1]))
 
 
 class Known:
@@ -58,7 +66,7 @@ class Known:
         self._residuals, self._warp, self.evaluations = residuals, warp, 0
 
     def features(self, z):
-        return Curved(first(self._warp, len(z)))
+        return Curved(first(self._warp, len(z)), len(z))
 
     def by_features(self, z, features, weights):
         return weights @ np.array([self._by_features(place, features) for place in z])
@@ -310,7 +318,7 @@ class WalkedNormally(Walked):
 def test_what_walks_have_missed_is_no_proposal(lies, counts):
     """Walks through a standard normal density that came to know one tail only, and took its integral for the whole."""
     rng = np.random.default_rng(8)
-    mixture = Mixture(Curved(first(UNWARPED, 1)))
+    mixture = Mixture(Curved(first(UNWARPED, 1), 1))
     wide, own = Normally(0.0, 2.0), Normally(*lies)
     exact = Normally(0.0, 1.0)
     claimed = WalkedNormally(exact if counts else Shifted(exact, 6.0))

@@ -159,13 +159,23 @@ class Centres:
         near = np.abs(z).max(axis=1) < FARTHEST
         return z[near], origin[near]
 
+    def _determinant(self, k: int, places: Described) -> tuple[Floats, Floats]:
+        """Sign and ln of the size of det g' (n,) of a centre at places (n, d)."""
+        by_features, rest = np.split(self._matrix[k], [-places.z.shape[1]], axis=1)
+        blocks = [
+            by_features[:, rows] @ own + rest[:, columns]
+            for (rows, columns), own in zip(self._of.blocks, places.slopes_by_block, strict=True)
+        ]
+        order = np.argsort(np.concatenate([columns for _, columns in self._of.blocks]))
+        side, steep = np.linalg.slogdet(np.concatenate(blocks, axis=2))
+        return side * np.linalg.det(np.eye(len(order))[order]), steep
+
     def log_density(self, places: Described) -> Floats:
         """ln of its density at places (n, d)."""
-        z, both, of_features = places.z, places.both, self._of.slopes(places.z)
+        z, both = places.z, places.both
 
         def of_centre(k: int) -> Floats:
-            everywhere = np.full(len(z), k)
-            side, steep = np.linalg.slogdet(self._slopes(everywhere, of_features))
+            side, steep = self._determinant(k, places)
             curved = _log_heavy_tailed(self._constant[k] + both @ self._matrix[k].T) + steep
             curved = np.where(side == self._side[k], curved + np.log(1 - _PLAIN), -np.inf)
             steep = np.log(np.abs(np.diag(self.triangle[k]))).sum()

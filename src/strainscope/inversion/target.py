@@ -235,15 +235,32 @@ class Features:
         profile = experiment.profile.evaluate(depth, own)
         return np.concatenate([*profile, self.warp(z)[:, self.others]], axis=1)
 
-    def slopes(self, z: Floats) -> Floats:
-        """Derivatives (n, feature, d) of the features at places (n, d)."""
+    @cached_property
+    def blocks(self) -> tuple[tuple[slice, NDArray[np.int64]], ...]:
+        """Which features change with which coordinates: no feature with one of another block."""
+        of_profile, d = 2 * len(self.depth), self.target.dimension
+        end = of_profile + len(self.others)
+        return (
+            (slice(0, of_profile), np.setdiff1d(np.arange(d), self.others)),
+            (slice(of_profile, end), self.others),
+        )
+
+    def slopes_by_block(self, z: Floats) -> tuple[Floats, ...]:
+        """Derivatives (n, feature, coordinate) at places (n, d), for each block."""
         experiment = self.target.problem.model.experiment
-        where = experiment.slices["profile"]
+        where, own = experiment.slices["profile"], self.blocks[0][1]
         depth = np.broadcast_to(self.depth, (len(z), len(self.depth)))
         by_values = experiment.profile.gradient(depth, self.target.values(z)[:, where])
-        chain = self.target.slopes(z)[:, where]
-        parts = [slope @ chain for slope in by_values]
-        return np.concatenate([*parts, self.warp.jacobian(z)[:, self.others]], axis=1)
+        chain = self.target.slopes(z)[:, where][..., own]
+        profile = np.concatenate([slope @ chain for slope in by_values], axis=1)
+        return profile, self.warp.jacobian(z)[:, self.others][..., self.others]
+
+    def slopes(self, z: Floats) -> Floats:
+        """Derivatives (n, feature, d) of the features at places (n, d)."""
+        result = np.zeros((len(z), self.blocks[-1][0].stop, z.shape[1]))
+        for (rows, columns), own in zip(self.blocks, self.slopes_by_block(z), strict=True):
+            result[:, rows, columns] = own
+        return result
 
 
 class Described:
@@ -261,6 +278,11 @@ class Described:
     def both(self) -> Floats:
         """Features and coordinates, shape (n, feature + d)."""
         return np.concatenate([self.of(self.z), self.z], axis=1)
+
+    @cached_property
+    def slopes_by_block(self) -> tuple[Floats, ...]:
+        """Derivatives of the features, see `Features`."""
+        return self.of.slopes_by_block(self.z)
 
 
 def _apart(first: Floats, second: Floats) -> Floats:
