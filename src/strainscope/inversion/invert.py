@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -42,8 +42,9 @@ _COARSE_GAIN, _GAIN = 0.5, 0.02
 # Evaluations that turn the maximum of a posterior's density into that of the likelihood.
 _POLISH = 12
 # A search that ends with more than the noise, by so many standard deviations of chance, is tried again, so many times
-# in all. Where the model is granted an error, chance is no measure, but a reduced chi-square of so much is.
-_BEYOND_CHANCE, _ATTEMPTS, _MISFIT = 6.0, 3, 3.0
+# in all, from so many times as many starts. Where the model is granted an error, chance is no measure, but a reduced
+# chi-square of so much is.
+_BEYOND_CHANCE, _ATTEMPTS, _MORE_STARTS, _MISFIT = 6.0, 3, 4, 3.0
 # Ends of descents this much worse than the best are no part of the posterior.
 _NO_PART = 40.0
 _DRAWS = PosteriorSettings()
@@ -240,16 +241,19 @@ def _explain(
     drawn = chosen = 0
     found: list[Descended] = []
     for attempt in range(_ATTEMPTS):
-        if proposal is None or attempt:
-            # Where what an estimator proposed does not explain the scan, the search does better.
+        more = _MORE_STARTS if attempt else 1
+        if proposal is None or attempt == _ATTEMPTS - 1:
             starts = find_starts(
-                problem, settings, rng=rng, progress=lambda share: progress("searching", 0.02 + 0.5 * share)
+                problem,
+                replace(settings, starts=more * settings.starts),
+                rng=rng,
+                progress=lambda share: progress("searching", 0.02 + 0.5 * share),
             )
             drawn += settings.draws
         else:
             progress("asking the estimator", 0.02)
             starts = proposed_starts(
-                problem, scan, proposal, draws=_PROPOSED, starts=_PROPOSED_STARTS, rng=rng
+                problem, scan, proposal, draws=_PROPOSED, starts=more * _PROPOSED_STARTS, rng=rng
             )
             drawn += _PROPOSED
         chosen += len(starts)
@@ -311,7 +315,8 @@ def refine_all(
 ) -> Descended:
     """Descents from every start: a coarse round for all, then each distinct survivor to the end.
 
-    The coarse round grants the model a larger error, which widens the basins, and simulates more coarsely.
+    The coarse round grants the model a larger error, which widens the basins, and simulates more coarsely. The error
+    then falls step by step to what it is: at many counts valleys are too narrow to come down in at once.
 
     Args:
         problem: The scan prepared.
@@ -326,7 +331,7 @@ def refine_all(
     def one(of: Target) -> Alike:
         return lambda z, misfit: alike(experiment, of.values(z), misfit, share=_DIFFERENT)
 
-    places, behind = coarse.place(inside), np.ones(len(inside), dtype=np.int64)
+    places, behind, eased = coarse.place(inside), np.ones(len(inside), dtype=np.int64), 0
 
     def partly(before: float) -> Callable[[float], None]:
         return lambda share: progress(before + 0.2 * share)
@@ -347,15 +352,23 @@ def refine_all(
     kinds = alike(experiment, coarse.values(places), misfits, share=_DIFFERENT)
     worst = _WORST_RATIO * misfits.min() + _WORST
     kinds = [kind for kind in kinds if misfits[kind[0]] <= worst][:_MOST_SURVIVORS]
-    then = descend(
-        target,
-        places[[lead for lead, _ in kinds]],
-        steps=settings.steps,
-        tolerance=_GAIN,
-        alike=one(target),
-        progress=lambda share: progress(0.4 + 0.5 * share),
-    )
-    z, misfits, behind = then.ends(np.array([behind[kind].sum() for _, kind in kinds]))
+    places = places[[lead for lead, _ in kinds]]
+    behind = np.array([behind[kind].sum() for _, kind in kinds])
+    levels = problem.model_errors()
+    for k, error in enumerate(levels):
+        last = k == len(levels) - 1
+        own = target if last else Target(problem.granting(error))
+        round_ = descend(
+            own,
+            places,
+            steps=settings.steps if last else settings.coarse_steps,
+            tolerance=_GAIN if last else _COARSE_GAIN,
+            alike=one(own),
+            progress=lambda share, k=k: progress(0.4 + 0.5 * (k + share) / len(levels)),
+        )
+        places, misfits, behind = round_.ends(behind)
+        eased += 0 if last else own.evaluations
+    z = places
     kinds = alike(experiment, target.values(z), misfits)
     kinds = [kind for kind in kinds if misfits[kind[0]] <= _WORST_RATIO * misfits.min() + _WORST]
     units = np.clip(problem.prior.to_unit(target.values(z[[lead for lead, _ in kinds]])), 1e-3, 1 - 1e-3)
@@ -364,7 +377,7 @@ def refine_all(
     return Descended(
         fits=[(fit, int(behind[kind].sum())) for fit, (_, kind) in zip(fits, kinds, strict=True)],
         peaks=z[misfits <= misfits.min() + _NO_PART],
-        evaluations=coarse.evaluations + target.evaluations + sum(fit.evaluations for fit in fits),
+        evaluations=coarse.evaluations + eased + target.evaluations + sum(fit.evaluations for fit in fits),
     )
 
 

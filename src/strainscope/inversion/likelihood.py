@@ -56,6 +56,11 @@ class Likelihood:
         seen = np.where(self.intensity > 0, self.intensity, self.counts_per_unit * self.sigma**2)
         return np.asarray(seen / self.sigma**2)
 
+    @property
+    def most_counts(self) -> float:
+        """Counts at the highest point."""
+        return float((self.intensity * self._counts).max())
+
     @cached_property
     def _measured(self) -> Floats:
         return self._transform(self.intensity * self._counts)[0]

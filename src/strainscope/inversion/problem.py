@@ -27,6 +27,8 @@ _BACKGROUND_ROOM = 5.0
 _COARSE_TOLERANCE = 1e-2
 _COARSE_POINTS_PER_FRINGE = 5.0
 _COARSE_MODEL_ERROR, _COARSER = 0.03, 1.5
+# By this factor the model error falls at once.
+_EASED = 3.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,6 +107,27 @@ class Problem:
     def coarse(self) -> "Problem":
         """The same on fewer angles, with fewer sublayers and a larger model error, which widens the basins."""
         return replace(self, measurements=tuple(own.coarse(self.base) for own in self.measurements))
+
+    def granting(self, model_error: float) -> "Problem":
+        """The same with another model error [1]."""
+        eased = [
+            replace(own, likelihood=replace(own.likelihood, model_error=model_error))
+            for own in self.measurements
+        ]
+        return replace(self, measurements=tuple(eased))
+
+    def model_errors(self) -> tuple[float, ...]:
+        """Model errors [1] from the coarse one down to the problem's own, which comes last.
+
+        Those that no count is large enough to notice are left out.
+        """
+        own = self.model_error
+        unseen = 1 / np.sqrt(max(part.likelihood.most_counts for part in self.measurements))
+        steps, error = [], _COARSE_MODEL_ERROR / _EASED
+        while error > max(own, unseen):
+            steps.append(error)
+            error /= _EASED
+        return (*steps, own)
 
     def make_tables(self) -> None:
         """Make what all evaluations share, before threads would make it several times."""
