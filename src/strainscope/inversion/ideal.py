@@ -26,6 +26,8 @@ _COARSE_TOLERANCE, _COARSE_POINTS_PER_FRINGE = 5e-3, 5.0
 # Levenberg and Marquardt's damping: at first, factors that are tried at once, and how it changes.
 _FIRST_DAMPING, _TRIED = 1e-3, np.array([0.1, 10.0])
 _GAIN, _LOSS = 0.3, 100.0
+# The share of a step after which it is seen how residuals bend, and by how much it is bent at most, in its length.
+_PROBE, _MOST_BENT = 0.1, 0.5
 _LEAST_DAMPING = 1e-12
 # Relative gain in the sum of squares below which a fit has come to its end.
 _END = 1e-4
@@ -174,6 +176,7 @@ def fit_curves(
 ) -> CurveFits:
     """Bounded least squares on log10 of the intensity, every fit by itself, many at once (Levenberg-Marquardt).
 
+    Steps follow narrow curved valleys: each is bent as the residuals bend along it (geodesic acceleration).
     Coordinates on a bound that the misfit presses them to are held for the step.
 
     Args:
@@ -185,28 +188,29 @@ def fit_curves(
         smoothing: Taken of measured and simulated curves alike before they are compared, shape (point, point).
 
     References:
-        Moré, Lecture Notes in Mathematics 630 (1978) 105, doi:10.1007/BFb0067700
+        Moré, Lecture Notes in Mathematics 630 (1978) 105, doi:10.1007/BFb0067700; Transtrum, Machta & Sethna,
+        Phys. Rev. Lett. 104 (2010) 060201, doi:10.1103/PhysRevLett.104.060201 (the bend)
     """
     unit = np.clip(start, 0.0, 1.0)
     number = measured.shape[1]
     damping = np.full(len(unit), _FIRST_DAMPING)
     square = np.full(len(unit), np.inf)
     going, spent = np.arange(len(unit)), 0
+
+    def off(unit: Floats, rows: NDArray[np.int64]) -> Floats:
+        return _smooth(ideal.log10(unit) - measured[rows], smoothing)
+
     for _ in range(iterations):
         curve, jacobian = ideal.log10_with_jacobian(unit[going])
         spent += len(going)
         residual = _smooth(curve - measured[going], smoothing)
         jacobian = _smooth(jacobian, smoothing)
         square[going] = (residual**2).sum(axis=1)
-        tried = _tried(unit[going], residual, jacobian, damping[going])
-        reached = (
-            _smooth(
-                ideal.log10(tried.reshape(-1, tried.shape[-1])) - np.repeat(measured[going], len(_TRIED), 0),
-                smoothing,
-            )
-            ** 2
-        ).sum(axis=1)
-        reached = reached.reshape(len(going), len(_TRIED))
+        damped = _Damped.of(unit[going], residual, jacobian, damping[going])
+        probed = damped.probe()
+        tried = damped.tried(_curvature(residual, jacobian, off(probed, going), probed - unit[going]))
+        reached = off(tried.reshape(-1, tried.shape[-1]), np.repeat(going, len(_TRIED)))
+        reached = (reached**2).sum(axis=1).reshape(len(going), len(_TRIED))
         best = np.argmin(reached, axis=1)
         rows = np.arange(len(going))
         lower = reached[rows, best]
@@ -241,16 +245,60 @@ def _smooth(values: Floats, smoothing: csr_array | None) -> Floats:
     return np.asarray(np.moveaxis(smoothed, 0, 1))
 
 
-def _tried(unit: Floats, residual: Floats, jacobian: Floats, damping: Floats) -> Floats:
-    """Places (fit, damping, free) that damped steps lead to."""
-    slope = np.einsum("npk,np->nk", jacobian, residual)
-    square = np.swapaxes(jacobian, 1, 2) @ jacobian
-    held = ((unit <= 0) & (slope > 0)) | ((unit >= 1) & (slope < 0))
-    free = ~held
-    slope = np.where(free, slope, 0.0)
-    square = square * (free[:, None] & free[:, :, None])
-    diagonal = np.einsum("nkk->nk", square)
-    extra = (damping[:, None] * _TRIED)[..., None] * np.maximum(diagonal, 1e-12)[:, None] + held[:, None]
-    matrices = square[:, None] + extra[..., None] * np.eye(unit.shape[1])
-    steps = np.linalg.solve(matrices, np.broadcast_to(slope[:, None, :, None], (*extra.shape, 1)))[..., 0]
-    return np.clip(unit[:, None] - steps, 0.0, 1.0)
+def _curvature(residual: Floats, jacobian: Floats, probed: Floats, moved: Floats) -> Floats:
+    """Derivatives (fit, free) of half the sum of squares by how the residuals bend along the whole step.
+
+    Args:
+        residual: Shape (fit, point).
+        jacobian: Its derivatives, shape (fit, point, free).
+        probed: Residuals after a small share of the step, `_PROBE`, shape (fit, point).
+        moved: That share, shape (fit, free).
+    """
+    straight = np.einsum("npk,nk->np", jacobian, moved)
+    bent = 2 / _PROBE**2 * (probed - residual - straight)
+    return np.asarray(np.einsum("npk,np->nk", jacobian, bent))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Damped:
+    """Damped steps of some fits.
+
+    Attributes:
+        unit: Where they begin, shape (fit, free).
+        free: What moves, shape (fit, free).
+        matrices: Shape (fit, damping, free, free).
+        steps: Shape (fit, damping, free).
+    """
+
+    unit: Floats
+    free: NDArray[np.bool_]
+    matrices: Floats
+    steps: Floats
+
+    @classmethod
+    def of(cls, unit: Floats, residual: Floats, jacobian: Floats, damping: Floats) -> "_Damped":
+        slope = np.einsum("npk,np->nk", jacobian, residual)
+        square = np.swapaxes(jacobian, 1, 2) @ jacobian
+        held = ((unit <= 0) & (slope > 0)) | ((unit >= 1) & (slope < 0))
+        free = ~held
+        slope = np.where(free, slope, 0.0)
+        square = square * (free[:, None] & free[:, :, None])
+        diagonal = np.einsum("nkk->nk", square)
+        extra = (damping[:, None] * _TRIED)[..., None] * np.maximum(diagonal, 1e-12)[:, None] + held[:, None]
+        matrices = square[:, None] + extra[..., None] * np.eye(unit.shape[1])
+        steps = -np.linalg.solve(matrices, np.broadcast_to(slope[:, None, :, None], (*extra.shape, 1)))
+        return cls(unit=unit, free=free, matrices=matrices, steps=steps[..., 0])
+
+    def probe(self) -> Floats:
+        """Places (fit, free) a small share of the least damped step away."""
+        return np.clip(self.unit + _PROBE * self.steps[:, 0], 0.0, 1.0)
+
+    def tried(self, curvature: Floats) -> Floats:
+        """Places (fit, damping, free) that the steps lead to, the least damped one bent by half its curvature."""
+        slope = np.where(self.free, curvature, 0.0)
+        bend = -0.5 * np.linalg.solve(self.matrices[:, 0], slope[..., None])[..., 0]
+        straight = np.linalg.norm(self.steps[:, 0], axis=1)
+        longest = _MOST_BENT * straight / np.maximum(np.linalg.norm(bend, axis=1), 1e-300)
+        places = self.unit[:, None] + self.steps
+        places[:, 0] += bend * np.minimum(longest, 1.0)[:, None]
+        return np.clip(places, 0.0, 1.0)

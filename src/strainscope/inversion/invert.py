@@ -333,8 +333,8 @@ def refine_all(
 
     places, behind, eased = coarse.place(inside), np.ones(len(inside), dtype=np.int64), 0
 
-    def partly(before: float) -> Callable[[float], None]:
-        return lambda share: progress(before + 0.2 * share)
+    def partly(before: float, part: float) -> Callable[[float], None]:
+        return lambda share: progress(before + part * share)
 
     rounds = ((len(places), settings.coarse_steps, 0.0), (_HALFWAY, 2 * settings.coarse_steps, 0.2))
     for number, steps, before in rounds:
@@ -344,7 +344,7 @@ def refine_all(
             steps=steps,
             tolerance=_COARSE_GAIN,
             alike=one(coarse),
-            progress=partly(before),
+            progress=partly(before, 0.2),
         )
         places, misfits, behind = round_.ends(behind[:number])
         order = np.argsort(misfits, kind="stable")
@@ -364,7 +364,7 @@ def refine_all(
             steps=settings.steps if last else settings.coarse_steps,
             tolerance=_GAIN if last else _COARSE_GAIN,
             alike=one(own),
-            progress=lambda share, k=k: progress(0.4 + 0.5 * (k + share) / len(levels)),
+            progress=partly(0.4 + 0.5 * k / len(levels), 0.5 / len(levels)),
         )
         places, misfits, behind = round_.ends(behind)
         eased += 0 if last else own.evaluations
