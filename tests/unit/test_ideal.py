@@ -205,14 +205,38 @@ def test_what_lies_beyond_a_bound_ends_on_it(ideal, unit, curves):
 def test_a_coordinate_that_is_pressed_to_its_bound_stays_there_while_the_others_move():
     jacobian = np.array([[[1.0, 0.5], [0.5, 1.0], [0.2, 0.1]]])
     residual = np.array([[-1.0, 0.2, 0.1]])
-    free = module._tried(np.array([[0.5, 0.5]]), 0.01 * residual, jacobian, np.array([1e-3]))
-    assert (free[0, :, 0] > 0.5).all()
-    pressed = module._tried(np.array([[1.0, 0.5]]), 0.01 * residual, jacobian, np.array([1e-3]))
+    damping = np.array([1e-3])
+
+    def tried(place, curvature=(0.0, 0.0)):
+        damped = module._Damped.of(np.array([place]), 0.01 * residual, jacobian, damping)
+        return damped.tried(np.array([curvature]))
+
+    assert (tried((0.5, 0.5))[0, :, 0] > 0.5).all()
+    pressed = tried((1.0, 0.5), curvature=(-1.0, 0.0))
     np.testing.assert_array_equal(pressed[0, :, 0], 1.0)
     # As if the first were no parameter at all.
     slope, square = jacobian[0, :, 1] @ residual[0] * 0.01, jacobian[0, :, 1] @ jacobian[0, :, 1]
     expected = 0.5 - slope / (square * (1 + 1e-3 * module._TRIED))
     np.testing.assert_allclose(pressed[0, :, 1], expected, rtol=1e-12)
+
+
+def test_a_step_bends_as_the_residuals_do():
+    """Residuals x and y - x²: the whole step from (1, 1) to the bottom ends beside it, the bent one nearer."""
+    jacobian = np.array([[[1.0, 0.0], [-2.0, 1.0]]])
+    residual = np.array([[1.0, 0.0]])
+    unit = np.array([[1.0, 1.0]])
+    damped = module._Damped.of(unit, residual, jacobian, np.array([1e-9]))
+    # Along the step (-1, -2) the second residual bends by -2.
+    probed = damped.probe()
+    curvature = module._curvature(
+        residual,
+        jacobian,
+        np.stack([probed[:, 0], probed[:, 1] - probed[:, 0] ** 2], axis=1),
+        probed - unit,
+    )
+    np.testing.assert_allclose(curvature, jacobian[:, 1] * -2.0, rtol=1e-6)
+    bent, straight = damped.tried(curvature)[0, 0], damped.tried(0 * curvature)[0, 0]
+    assert np.hypot(*bent) < np.hypot(*straight)
 
 
 # Smoothing --------------------------------------------------------------------------------------------------
