@@ -22,7 +22,7 @@ _SHARES = np.array([0.15, 0.4, 0.7, 1.0])
 # Damping of straight steps, in units of the curvature that the prior adds.
 _DAMPINGS = 10.0 ** np.arange(-1.0, 6.0)
 # Steps stay this far inside of where numbers end.
-_INSIDE = 0.9 * FARTHEST
+INSIDE = 0.9 * FARTHEST
 # This much above the best, in sums of squares, a descent is not near it.
 _FAR = 60.0
 
@@ -76,12 +76,12 @@ def descend(
         alike: Tells which places are one: the best of each kind, and all of it.
         progress: Called with the share done.
     """
-    z = np.clip(starts, -_INSIDE, _INSIDE)
+    z = np.clip(starts, -INSIDE, INSIDE)
     features = target.features(z[0])
     misfit = -2 * log_density(z, target.residuals(z))
     leader, going = np.arange(len(z)), np.arange(len(z))
     for step in range(steps):
-        tried = _steps(Centres(target, features, z[going]))
+        tried = steps_from(Centres(target, features, z[going]))
         places = np.concatenate(tried)
         reached = -2 * log_density(places, target.residuals(places))
         reached = np.where(np.isfinite(reached), reached, np.inf)
@@ -106,7 +106,7 @@ def descend(
     return Descents(z=z, misfit=misfit, leader=leader)
 
 
-def _steps(centres: Centres) -> list[Floats]:
+def steps_from(centres: Centres) -> list[Floats]:
     """Places worth trying from each of some centres, shape (n, d) each."""
     number, d = centres.place.shape
     curved = centres.downhill(_SHARES)
@@ -115,5 +115,5 @@ def _steps(centres: Centres) -> list[Floats]:
     damped = square[:, None] + _DAMPINGS[:, None, None] * np.eye(d)
     straight = centres.place[:, None] - np.linalg.solve(damped, slope[:, None, :, None])[..., 0]
     return [
-        np.clip(np.concatenate([curved[k], straight[k]]), -_INSIDE, _INSIDE) for k in range(number)
+        np.clip(np.concatenate([curved[k], straight[k]]), -INSIDE, INSIDE) for k in range(number)
     ]

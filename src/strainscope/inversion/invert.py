@@ -14,6 +14,7 @@ from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
 from strainscope.inversion.descent import Alike, descend
 from strainscope.inversion.describe import BAND_MEANING, NESTED_MEANING, describe
+from strainscope.inversion.entries import entries
 from strainscope.inversion.joint import Companion, prepare_joint
 from strainscope.inversion.modes import MOST_MODES, alike, gather
 from strainscope.inversion.posterior import ModePosterior, posterior_of
@@ -50,6 +51,8 @@ _NO_PART = 40.0
 _DRAWS = PosteriorSettings()
 # Draws that an estimator is asked for, and starts among them.
 _PROPOSED, _PROPOSED_STARTS = 2048, 32
+# Ways into the posterior's bulk, at most.
+_SPREAD = 24
 
 
 def _silent(stage: str, share: float) -> None:
@@ -240,10 +243,11 @@ def _explain(
     problem = prepare_joint(problem, beside, model_error=settings.model_error)
     drawn = chosen = 0
     found: list[Descended] = []
+    spreads: list[Floats] = []
     for attempt in range(_ATTEMPTS):
         more = _MORE_STARTS if attempt else 1
         if proposal is None or attempt == _ATTEMPTS - 1:
-            starts = find_starts(
+            starts = spread = find_starts(
                 problem,
                 replace(settings, starts=more * settings.starts),
                 rng=rng,
@@ -252,11 +256,18 @@ def _explain(
             drawn += settings.draws
         else:
             progress("asking the estimator", 0.02)
-            starts = proposed_starts(
-                problem, scan, proposal, draws=_PROPOSED, starts=more * _PROPOSED_STARTS, rng=rng
+            starts, spread = proposed_starts(
+                problem,
+                scan,
+                proposal,
+                draws=_PROPOSED,
+                starts=more * _PROPOSED_STARTS,
+                spread=_SPREAD,
+                rng=rng,
             )
             drawn += _PROPOSED
         chosen += len(starts)
+        spreads.append(spread[:_SPREAD])
         found.append(
             refine_all(problem, starts, settings, lambda share: progress("refining", 0.52 + 0.25 * share))
         )
@@ -269,6 +280,9 @@ def _explain(
         problem, fits = _free_form(scan, problem, fits, bounds, held, start, settings)
         target = Target(problem)
         peaks = np.array([target.climb(target.place(fit.values[None])[0]) for fit, _ in fits])
+    else:
+        progress("refining", 0.77)
+        peaks = np.concatenate([peaks, entries(problem, spreads[-1], peaks)])
     kinds = gather(problem.model.experiment, fits)[:MOST_MODES]
     posterior = posterior_of(
         problem, kinds, peaks, draws, rng=rng, progress=lambda share: progress("drawing", 0.8 + 0.18 * share)

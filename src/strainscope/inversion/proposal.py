@@ -1,11 +1,12 @@
 """Starting profiles that somebody proposes: a trained estimator, in place of the search."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from strainscope.inversion.pareto import flattened
 from strainscope.inversion.problem import Problem
 from strainscope.inversion.search import distinct
 from strainscope.inversion.target import Target
@@ -17,6 +18,8 @@ Floats = NDArray[np.float64]
 _INSIDE = 2e-3
 # Strains that differ by this share of the maximum in the mean over depth are worth a start each.
 _GAP = 0.02
+# Random ones are taken by their misfit, flattened until so many times as many count.
+_COUNTING = 3
 
 
 class Proposal(Protocol):
@@ -36,17 +39,37 @@ class Proposal(Protocol):
         """
 
 
+class Proposed(NamedTuple):
+    """Values of all parameters that an estimator proposes.
+
+    Attributes:
+        starts: The best distinct ones, shape (<= starts, parameter), best first.
+        spread: Some at random of those that are not hopeless, shape (<= spread, parameter).
+    """
+
+    starts: Floats
+    spread: Floats
+
+
 def proposed_starts(
-    problem: Problem, scan: Scan, proposal: Proposal, *, draws: int, starts: int, rng: np.random.Generator
-) -> Floats:
-    """The best distinct ones of what is proposed, shape (<= starts, parameter), best first.
+    problem: Problem,
+    scan: Scan,
+    proposal: Proposal,
+    *,
+    draws: int,
+    starts: int,
+    spread: int,
+    rng: np.random.Generator,
+) -> Proposed:
+    """What descents may start from, of what is proposed.
 
     Args:
         problem: The scan prepared; its bounds and held values win.
         scan: The scan itself.
         proposal: What proposes.
         draws: How many draws it is asked for.
-        starts: At most.
+        starts: Distinct ones, at most.
+        spread: Random ones, at most.
         rng: Source of randomness.
     """
     proposed = proposal.draws(scan, draws, seed=int(rng.integers(2**31)))
@@ -59,4 +82,8 @@ def proposed_starts(
     # As in the coarse descents: with a model error that lets near ones count.
     coarse = Target(problem.coarse)
     scores = (coarse.residuals(coarse.place(values)) ** 2).sum(axis=1)
-    return distinct(problem.model.experiment, values, scores, starts, gap=_GAP)
+    share = np.exp(flattened(-0.5 * scores, _COUNTING * spread))
+    random = rng.choice(draws, min(spread, int((share > 0).sum())), replace=False, p=share)
+    return Proposed(
+        starts=distinct(problem.model.experiment, values, scores, starts, gap=_GAP), spread=values[random]
+    )
