@@ -17,9 +17,9 @@ from strainscope.diffraction import stack_from_reflections
 from strainscope.experiment import Experiment, ScanModel
 from strainscope.instrument import Gaussian
 from strainscope.inversion import SearchSettings
-from strainscope.inversion.invert import refine_all
 from strainscope.inversion.problem import prepare
 from strainscope.inversion.search import find_starts
+from strainscope.inversion.solutions import refine_all
 from strainscope.profile import DepthProfile, DoubleGaussian
 from strainscope.scan import Scan
 
@@ -81,7 +81,7 @@ def recover(number: int = 200, *, seed: int = 20, settings: SearchSettings | Non
             scan, experiment, bounds=PUBLISHED_RANGES, held=HELD, start={}, model_error=settings.model_error
         )
         chosen = find_starts(problem, settings, rng=np.random.default_rng(i))
-        fits = refine_all(problem, chosen, settings, lambda share: None)
+        fits = refine_all(problem, chosen, settings).fits
         best = min((fit for fit, _ in fits), key=lambda fit: fit.cost)
         spent.append(time.perf_counter() - began)
         errors.append(100 * np.abs(best.values[:7] - truth) / RANGES)

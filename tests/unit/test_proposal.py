@@ -77,8 +77,12 @@ def test_draws_are_parameters_of_the_experiment_near_the_truth(proposal, sample,
 
 def test_starts_are_distinct_within_the_bounds_and_respect_what_is_held(proposal, sample, scan):
     problem = prepared(scan, sample, n=1.5)
-    found = proposed_starts(problem, scan, proposal, draws=256, starts=4, rng=np.random.default_rng(0))
+    found, spread = proposed_starts(
+        problem, scan, proposal, draws=256, starts=4, spread=8, rng=np.random.default_rng(0)
+    )
     assert 1 <= len(found) <= 4
+    assert spread.shape == (8, len(problem.prior.names))
+    assert len(np.unique(spread, axis=0)) == 8
     named = dict(zip(problem.prior.names, found.T, strict=True))
     np.testing.assert_array_equal(named["n"], 1.5)
     unit = problem.prior.to_unit(found)[:, problem.prior.free]

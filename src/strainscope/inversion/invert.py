@@ -12,11 +12,10 @@ from threadpoolctl import threadpool_limits
 
 from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
-from strainscope.inversion.descent import Alike, descend
 from strainscope.inversion.describe import BAND_MEANING, NESTED_MEANING, describe
 from strainscope.inversion.entries import entries
 from strainscope.inversion.joint import Companion, prepare_joint
-from strainscope.inversion.modes import MOST_MODES, alike, gather
+from strainscope.inversion.modes import MOST_MODES, gather
 from strainscope.inversion.posterior import ModePosterior, posterior_of
 from strainscope.inversion.problem import Measurement, Problem, prepare
 from strainscope.inversion.proposal import Proposal, proposed_starts
@@ -25,6 +24,7 @@ from strainscope.inversion.result import Mode, Reflection, Result
 from strainscope.inversion.scan_doubts import doubts_of
 from strainscope.inversion.search import find_starts
 from strainscope.inversion.settings import PosteriorSettings, SearchSettings
+from strainscope.inversion.solutions import Descended, explains, refine_all
 from strainscope.inversion.splines import spline_experiment, spline_start
 from strainscope.inversion.target import Target
 from strainscope.inversion.verdict import judge, judge_beside
@@ -33,21 +33,8 @@ from strainscope.scan import Scan
 Floats = NDArray[np.float64]
 Progress = Callable[[str, float], None]
 
-# Descents that go on after the coarse ones: so many at most, by how much they differ, as shares of what tells modes
-# apart, and how much worse than the best they may be, as a factor and in sums of squares.
-_MOST_SURVIVORS, _DIFFERENT, _WORST_RATIO, _WORST = 12, 0.25, 3.0, 60.0
-# Coarse descents that go on after their first steps, at most.
-_HALFWAY = 14
-# Gains at which descents end.
-_COARSE_GAIN, _GAIN = 0.5, 0.02
-# Evaluations that turn the maximum of a posterior's density into that of the likelihood.
-_POLISH = 12
-# A search that ends with more than the noise, by so many standard deviations of chance, is tried again, so many times
-# in all, from so many times as many starts. Where the model is granted an error, chance is no measure, but a reduced
-# chi-square of so much is.
-_BEYOND_CHANCE, _ATTEMPTS, _MORE_STARTS, _MISFIT = 6.0, 3, 4, 3.0
-# Ends of descents this much worse than the best are no part of the posterior.
-_NO_PART = 40.0
+# A search that ends with more than the noise is tried again, so many times in all, from so many times as many starts.
+_ATTEMPTS, _MORE_STARTS = 3, 4
 _DRAWS = PosteriorSettings()
 # Draws that an estimator is asked for, and starts among them.
 _PROPOSED, _PROPOSED_STARTS = 2048, 32
@@ -271,7 +258,7 @@ def _explain(
         found.append(
             refine_all(problem, starts, settings, lambda share: progress("refining", 0.52 + 0.25 * share))
         )
-        if _explains(problem, found[-1]):
+        if explains(problem, found[-1]):
             break
     done = min(found, key=lambda own: own.fits[0][0].cost)
     fits, peaks = done.fits, done.peaks
@@ -293,105 +280,6 @@ def _explain(
         draws=drawn,
         starts=chosen,
         evaluations=sum(own.evaluations for own in found),
-    )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Descended:
-    """What descents from many starts came to.
-
-    Attributes:
-        fits: One for each kind of profile, and the starts behind it.
-        peaks: Ends of all that may be part of the posterior, in the coordinates of `Target`, shape (end, d).
-        evaluations: Simulated curves.
-    """
-
-    fits: list[tuple[Fit, int]]
-    peaks: Floats
-    evaluations: int
-
-
-def _explains(problem: Problem, found: Descended) -> bool:
-    """Whether the best fit leaves no more than the noise, or little more than that and the model error."""
-    best = found.fits[0][0]
-    degrees = max(len(best.residuals) - len(problem.prior.free), 1)
-    excess = (best.chi2 - degrees) / np.sqrt(2 * degrees)
-    if problem.model_error:
-        return bool(best.chi2 < _MISFIT * degrees)
-    return bool(excess < _BEYOND_CHANCE)
-
-
-def refine_all(
-    problem: Problem,
-    starts: Floats,
-    settings: SearchSettings,
-    progress: Callable[[float], None] = lambda share: None,
-) -> Descended:
-    """Descents from every start: a coarse round for all, then each distinct survivor to the end.
-
-    The coarse round grants the model a larger error, which widens the basins, and simulates more coarsely. The error
-    then falls step by step to what it is: at many counts valleys are too narrow to come down in at once.
-
-    Args:
-        problem: The scan prepared.
-        starts: Values of all parameters, shape (start, parameter).
-        settings: Steps of both rounds.
-        progress: Called with the share done.
-    """
-    coarse, target = Target(problem.coarse), Target(problem)
-    experiment = problem.model.experiment
-    inside = problem.prior.from_unit(np.clip(problem.prior.to_unit(starts), 0.01, 0.99))
-
-    def one(of: Target) -> Alike:
-        return lambda z, misfit: alike(experiment, of.values(z), misfit, share=_DIFFERENT)
-
-    places, behind, eased = coarse.place(inside), np.ones(len(inside), dtype=np.int64), 0
-
-    def partly(before: float, part: float) -> Callable[[float], None]:
-        return lambda share: progress(before + part * share)
-
-    rounds = ((len(places), settings.coarse_steps, 0.0), (_HALFWAY, 2 * settings.coarse_steps, 0.2))
-    for number, steps, before in rounds:
-        round_ = descend(
-            coarse,
-            places[:number],
-            steps=steps,
-            tolerance=_COARSE_GAIN,
-            alike=one(coarse),
-            progress=partly(before, 0.2),
-        )
-        places, misfits, behind = round_.ends(behind[:number])
-        order = np.argsort(misfits, kind="stable")
-        places, misfits, behind = places[order], misfits[order], behind[order]
-    kinds = alike(experiment, coarse.values(places), misfits, share=_DIFFERENT)
-    worst = _WORST_RATIO * misfits.min() + _WORST
-    kinds = [kind for kind in kinds if misfits[kind[0]] <= worst][:_MOST_SURVIVORS]
-    places = places[[lead for lead, _ in kinds]]
-    behind = np.array([behind[kind].sum() for _, kind in kinds])
-    levels = problem.model_errors()
-    for k, error in enumerate(levels):
-        last = k == len(levels) - 1
-        own = target if last else Target(problem.granting(error))
-        round_ = descend(
-            own,
-            places,
-            steps=settings.steps if last else settings.coarse_steps,
-            tolerance=_GAIN if last else _COARSE_GAIN,
-            alike=one(own),
-            progress=partly(0.4 + 0.5 * k / len(levels), 0.5 / len(levels)),
-        )
-        places, misfits, behind = round_.ends(behind)
-        eased += 0 if last else own.evaluations
-    z = places
-    kinds = alike(experiment, target.values(z), misfits)
-    kinds = [kind for kind in kinds if misfits[kind[0]] <= _WORST_RATIO * misfits.min() + _WORST]
-    units = np.clip(problem.prior.to_unit(target.values(z[[lead for lead, _ in kinds]])), 1e-3, 1 - 1e-3)
-    fits = list(refine_many(problem, units, most_evaluations=_POLISH, tolerance=settings.tolerance))
-    progress(1.0)
-    return Descended(
-        fits=[(fit, int(behind[kind].sum())) for fit, (_, kind) in zip(fits, kinds, strict=True)],
-        peaks=z[misfits <= misfits.min() + _NO_PART],
-        evaluations=coarse.evaluations + eased + target.evaluations + sum(fit.evaluations for fit in fits),
     )
 
 
