@@ -31,7 +31,7 @@ ROWS = 13
 
 
 @njit(inline="always")
-def _horner(polynomial, x):  # type: ignore[no-untyped-def]
+def horner(polynomial, x):  # type: ignore[no-untyped-def]
     total = polynomial[len(polynomial) - 1]
     for i in range(len(polynomial) - 2, -1, -1):
         total = total * x + polynomial[i]
@@ -47,11 +47,11 @@ def _cell(p_, q_, absorption, d_re, d_im, cell, k, polynomials, one, half):  # t
     y = cell[k, 2] * absorption
     hc = cell[k, 4] * p_ + cell[k, 5] * q_
     square = phi * phi
-    sinc = _horner(sinc_of, square)
-    sinc_change = y * phi * _horner(slope_of, square)
-    rho = phi * (he * he) * _horner(rho_of, square)
+    sinc = horner(sinc_of, square)
+    sinc_change = y * phi * horner(slope_of, square)
+    rho = phi * (he * he) * horner(rho_of, square)
     decay = (half * y - one) * y + one
-    c = _horner(cosine_of, square) * decay
+    c = horner(cosine_of, square) * decay
     s = phi * sinc * decay
     g_re = c * sinc - s * sinc_change
     g_im = c * sinc_change + s * sinc
