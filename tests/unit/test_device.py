@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from strainscope.crystal import builtin_crystal, reflection
+from strainscope.dataset.plan import load_plan
+from strainscope.dataset.simulate import Simulator
 from strainscope.diffraction import (
     chosen_device,
     device,
@@ -47,7 +49,7 @@ def test_auto_is_the_processor_where_there_is_no_device(without):
 
 def test_cuda_without_numba_cuda(without):
     without(numba_cuda=False)
-    with pytest.raises(ValueError, match=r"^device = 'cuda': numba-cuda is not installed; pip install 'strainscope\["):
+    with pytest.raises(ValueError, match=r"^device = 'cuda': numba-cuda is not installed; install it with: pip"):
         rocking_curve(THETA, BARE, no_sublayers(), device="cuda")
 
 
@@ -74,6 +76,15 @@ def test_the_process_has_a_device_of_its_own(monkeypatch):
     assert angle_tables(THETA, BARE, dtype=np.float64).device == "cuda"
     assert angle_tables(THETA, BARE, dtype=np.float64, device="cpu").device == "cpu"
     assert use_device("cpu") == "cpu"
+
+
+def test_a_dataset_is_simulated_on_the_device_of_its_process(monkeypatch):
+    monkeypatch.setattr(device, "_default", ["cpu"])
+    monkeypatch.setattr(device, "simulated", lambda: True)
+    plan = load_plan("balanced-1m", size=1)
+    assert Simulator(plan)._tables.device == "cpu"
+    use_device("cuda")
+    assert Simulator(plan)._tables.device == "cuda"
 
 
 def test_the_reference_engine_has_no_other():

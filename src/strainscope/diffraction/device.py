@@ -54,7 +54,7 @@ def simulated() -> bool:
 def _missing() -> str:
     """What is missing for a GPU, and the remedy; "" if nothing is."""
     if find_spec("numba_cuda") is None:
-        return "numba-cuda is not installed; pip install 'strainscope[cuda]'"
+        return "numba-cuda is not installed; install it with: pip install 'strainscope[cuda]'"
     from numba import cuda
 
     if cuda.is_available():
