@@ -286,6 +286,24 @@ class TestStreams:
         with pytest.raises(ValueError, match=r"too little memory for one curve of 8 sublayers and 8 angles \("):
             reflectivities(gpu, batch(BARE, 1))
 
+    def test_an_interrupted_batch_leaves_nothing_behind(self, engine, monkeypatch):
+        cpu, gpu = both_tables(BARE, number=8)
+        monkeypatch.setattr(engine, "CURVES_TOGETHER", 1)
+        whole, parts = engine.Batch.simulate, []
+
+        def interrupted(own, count):
+            parts.append(count)
+            if len(parts) == 2:
+                raise KeyboardInterrupt
+            whole(own, count)
+
+        monkeypatch.setattr(engine.Batch, "simulate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            reflectivities(gpu, batch(BARE, 3))
+        assert engine._kept == []
+        cells = batch(BARE, 2, seed=4)
+        np.testing.assert_allclose(reflectivities(gpu, cells), reflectivities(cpu, cells), rtol=1e-12)
+
     def test_other_errors_are_not_hidden(self, engine, monkeypatch):
         _, gpu = both_tables(BARE, number=8)
 

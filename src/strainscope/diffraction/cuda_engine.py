@@ -248,8 +248,6 @@ def _stream(
         each = curve_bytes(tables, n_cell, n_parameter)
         together = max(1, min(n_curve, most, _room // each))
         while not _through(tables, together, arrays, results, n_parameter):
-            # Nothing must hold on to what was allocated.
-            _kept.clear()
             if together == 1:
                 raise ValueError(
                     f"the GPU has too little memory for one curve of {n_cell} sublayers and "
@@ -280,7 +278,9 @@ def _through(
             batch.send(arrays, first, min(first + step, n_curve))
         for batch in batches:
             batch.take(results)
-    except Exception as error:
+    except BaseException as error:
+        # What was under way must not end up in a later batch, and nothing may hold on to what was allocated.
+        _kept.clear()
         # numba's own class differs between its versions, and the simulator has none.
         if "OUT_OF_MEMORY" not in str(error):
             raise
@@ -316,5 +316,5 @@ def _batches(
 
 def _limit(room: int) -> None:
     """Let later batches have no more memory than what was found."""
-    global _room  # noqa: PLW0603
+    global _room
     _room = room
