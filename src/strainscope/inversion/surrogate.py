@@ -67,7 +67,8 @@ class PolynomialSurrogate:
         root = np.sqrt(share)[:, None]
         left = root * features
         normal = left.T @ left
-        normal += _RIDGE * np.trace(normal) / len(normal) * np.eye(len(normal))
+        # Powers differ in size by orders of magnitude: each has its own ridge.
+        normal += _RIDGE * np.diag(np.diag(normal))
         polynomials = np.linalg.solve(normal, left.T @ (root * residuals))
         # All that the sum of squares needs of them.
         self._form = polynomials @ polynomials.T
