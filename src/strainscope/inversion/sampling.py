@@ -32,7 +32,7 @@ _FIRST, _GROWTH = 500, 1.4
 # Walkers, and the different draws that they begin at, at least.
 _CHAINS, _STARTS = 256, 30
 # Walks reach farther than the posterior: what is asked for there tells the next surrogate where it ends.
-_TEMPERATURE = 1.6
+_TEMPERATURE = 1.3
 # Share of each round, at least, that comes from a distribution along the valley and from walks; draws that its shape is
 # learnt from, at least; draws of a walk that tell its integral.
 _BESIDE, _SHAPED, _LEAST_WALKED = 0.12, 250, 1024
