@@ -10,6 +10,7 @@ from strainscope.readers.recorded import RecordedScan
 from strainscope.readers.scans import read_scan
 from strainscope.readers.srim import read_srim
 from strainscope.readers.text import COLUMNS, LARGEST_SCAN_BYTES, read_columns, read_text
+from strainscope.readers.understood import document_heading, document_lines, file_documents
 
 __all__ = [
     "COLUMNS",
@@ -17,6 +18,9 @@ __all__ = [
     "LARGEST_SCAN_BYTES",
     "RecordedScan",
     "chosen_scan",
+    "document_heading",
+    "document_lines",
+    "file_documents",
     "is_instrument_file",
     "read_columns",
     "read_file",
