@@ -60,7 +60,8 @@ def _build(service: Service, request: Request, settings: str, result: str) -> No
     session = service.sessions.of(request.state.secret)
     chosen, problem = _settings(service, session.owner, settings)
     desk = Desk(service=service, session=session, client=ui.context.client, settings=chosen)
-    desk.scan = next(reversed(session.uploads), None)
+    desk.fit_reflections()
+    desk.choices[0] = next(reversed(desk.scans()), None)
     tabs = _header(desk)
     error = ui.element("div").classes("ss-error").props('role="alert" id="ss-error"')
     with error:
@@ -92,7 +93,7 @@ def _build(service: Service, request: Request, settings: str, result: str) -> No
     def to_sliders(values: dict[str, float]) -> None:
         desk.settings.values = dict(values)
         tabs.set_value("Fit")
-        ui.run_javascript(f"strainscope.setValues({json.dumps(values)})")
+        ui.run_javascript(f"strainscope.setValues({json.dumps(desk.shown_values(values))})")
 
     async def show_job(job: str) -> None:
         shown.clear()
@@ -107,6 +108,7 @@ def _build(service: Service, request: Request, settings: str, result: str) -> No
 async def _first(desk: Desk, problem: str, result: str) -> None:
     """What is shown to somebody who just came."""
     await desk.load()
+    await desk.find_estimators()
     if problem:
         desk.on_error(problem)
     if result and desk.on_job is not None:
@@ -169,10 +171,7 @@ async def _link(desk: Desk) -> None:
 def _moved(desk: Desk, values: object) -> None:
     """Note where the sliders were left."""
     if isinstance(values, dict):
-        desk.settings.values = {
-            str(name): float(value) for name, value in values.items() if isinstance(value, int | float)
-        }
-        desk.keep()
+        desk.moved({str(name): float(v) for name, v in values.items() if isinstance(v, int | float)})
 
 
 def _fit_tab(desk: Desk) -> None:
