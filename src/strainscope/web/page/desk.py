@@ -246,9 +246,9 @@ class Desk:
         Raises:
             ValueError: what is wrong with the sample.
         """
+        described = read_sample(self.settings.sample, self.session.cif_paths())
         if self.choice is None:
             return None
-        described = read_sample(self.settings.sample, self.session.cif_paths())
         reflection = list(described.by_reflection()[self.seen].reflection) if self.seen else None
         asked = self.request().model_dump() | {"scan": self.choice.scan, "number": self.choice.number}
         return SimulateRequest.model_validate(asked | {"reflection": reflection})
@@ -268,6 +268,7 @@ class Desk:
             "ask": request.model_dump(exclude={"values"}),
             "parameters": parameters,
             "values": values,
+            "factor": f"E of {self.labels[self.seen]}" if len(self.labels) > 1 else "E",
             "measured": {
                 "angle": model.scan.angle.tolist(),
                 "intensity": model.scan.intensity.tolist(),

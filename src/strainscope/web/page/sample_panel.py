@@ -11,7 +11,6 @@ from nicegui import ui
 from strainscope.crystal import builtin_crystals
 from strainscope.sample import preset_text, presets
 from strainscope.web.page.desk import Desk
-from strainscope.web.samples import read_sample
 
 OWN = "own"
 _NEW_FILM = {"crystal": "YIG", "thickness_A": 10000.0, "mismatch": 0.001}
@@ -131,15 +130,14 @@ def _cif(desk: Desk, name: str) -> None:
 
 
 def _told(desk: Desk) -> None:
-    """What the reflection is like, so that a wrong crystal is seen."""
-    try:
-        own = read_sample(desk.settings.sample, desk.session.cif_paths()).substrate
-    except (ValueError, OSError) as error:
-        desk.fail(error)
-        return
-    angle, strain = math.degrees(own.bragg_angle), own.strain_per_arcsec
-    words = f"θB {angle:.3f}°, d {own.d_spacing:.4f} Å, one arcsec is a strain of {strain:.2e}"
-    ui.label(words).classes("ss-soft")
+    """What each reflection is like, so that a wrong crystal is seen."""
+    described = desk.described()
+    for seen in described.by_reflection() if described else ():
+        own = seen.substrate
+        angle, strain = math.degrees(own.bragg_angle), own.strain_per_arcsec
+        which = f"{seen.label}: " if len(desk.labels) > 1 else ""
+        words = f"{which}θB {angle:.3f}°, d {own.d_spacing:.4f} Å, one arcsec is a strain of {strain:.2e}"
+        ui.label(words).classes("ss-soft")
 
 
 def _films(desk: Desk, films: list[dict[str, Any]]) -> None:

@@ -209,7 +209,7 @@ window.strainscope = (() => {
     pending = given;
     if (!byId(given.ids.sliders)) return;
     pending = null;
-    const [own] = await Promise.all([ready(given.ids.curve), ready(given.ids.profile)]);
+    const [own, beside] = await Promise.all([ready(given.ids.curve), ready(given.ids.profile)]);
     Object.assign(state, { parameters: given.parameters, values: { ...given.values }, measured: given.measured, ids: given.ids });
     const seen = given.measured.intensity.map((v) => (v > 0 ? v : null)), angle = given.measured.angle;
     const { ask } = given, scan = [ask.scan, ask.number, ask.axis].join(" ");
@@ -221,6 +221,7 @@ window.strainscope = (() => {
       "xaxis.title.text": given.measured.label, "xaxis.autorange": true, "yaxis.autorange": true, "yaxis2.autorange": true,
       "yaxis.title.text": given.measured.words,
     });
+    beside.Plotly.relayout(beside.$el, { "yaxis2.title.text": given.factor });
     const box = byId(given.ids.sliders);
     box.replaceChildren(...given.parameters.map(slider));
     state.ask = given.ask;
