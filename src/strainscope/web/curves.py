@@ -44,10 +44,9 @@ def at_usual_angles(request: SimulateRequest, cifs: Cifs) -> SimulateReply:
     Raises:
         ValueError: what is wrong with the sample, a value, or what is asked of the scan.
     """
-    described = read_sample(request.sample, cifs)
+    described = read_sample(request.sample, cifs).with_options(axis=request.axis)
     if request.reflection is not None:
         described = described.at_reflection(tuple(request.reflection))
-    described = described.with_options(axis=request.axis)
     if described.scan.axis is None:
         raise ValueError("no scan axis; give axis: delta-theta-arcsec, omega-deg or two-theta-deg.")
     settings = described.simulated_values(request.values, counts=request.counts)

@@ -84,10 +84,11 @@ def _build(service: Service, request: Request, settings: str, result: str) -> No
         with ui.tab_panel("Result"):
             shown = ui.element("div").classes("ss-main")
             with shown:
-                ui.label("No result yet: press Invert.").classes("ss-soft")
+                ui.label("None is open: press Invert, or choose one under Series.").classes("ss-soft")
         with ui.tab_panel("Series"):
             series = SeriesView(desk)
     tabs.on_value_change(lambda event: series.refresh() if event.value == "Series" else None)
+    desk.on_ended = series.refresh
     tabs.on_value_change(lambda: ui.run_javascript("setTimeout(strainscope.shown, 100)"))
 
     def to_sliders(values: dict[str, float]) -> None:
@@ -163,7 +164,7 @@ async def _link(desk: Desk) -> None:
         ui.textarea(value=link).props('readonly outlined dense aria-label="Link" id="ss-link"').style(
             "width: 30rem; max-width: 80vw"
         )
-        ui.label("It holds sample, sliders and options, not the scan.").classes("ss-soft")
+        ui.label("It holds sample, sliders and options, neither scans nor CIFs.").classes("ss-soft")
         ui.button("Close", on_click=dialog.close).props("flat no-caps")
     dialog.open()
 

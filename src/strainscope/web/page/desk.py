@@ -68,6 +68,7 @@ class Desk:
     on_error: Callable[[str], None] = lambda line: None
     on_sample: list[Callable[[], None]] = field(default_factory=list)
     on_scans: list[Callable[[], None]] = field(default_factory=list)
+    on_ended: Callable[[], None] = lambda: None
     on_estimators: Callable[[], None] = lambda: None
     on_job: Callable[[str], Awaitable[None]] | None = None
     _loaded: bool = False

@@ -65,6 +65,7 @@ def invert_panel(desk: Desk) -> None:
                 rows.pop(job).remove()
             if job in jobs:
                 await _ended(desk, jobs[job])
+                desk.on_ended()
 
     def show_every() -> None:
         every.set_visibility(len(desk.choices) == 1 and len(desk.scans()) > 1)
