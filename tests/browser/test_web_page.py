@@ -230,6 +230,9 @@ def test_a_narrow_dark_screen_shows_everything(server, visitor, look):
     assert "#56B4E9" in colours
     page.get_by_role("button", name="Dark or light").click()
     page.wait_for_function("() => !document.body.classList.contains('body--dark')")
+    page.reload()
+    settled(page)
+    page.wait_for_function("() => !document.body.classList.contains('body--dark')")
 
 
 def test_scans_of_a_series_are_compared(server, visitor, look):

@@ -28,6 +28,19 @@ LOCAL = "http://127.0.0.1"
 # A search that finds the example's basin in seconds.
 QUICK = {"draws": 64, "starts": 1}
 PATIENCE_S = 300
+# Little of it is free, so that it is quick.
+JOINT = """crystal: GGG
+wavelength: CuKa1
+scan: {axis: delta-theta-arcsec, intensity: counts}
+reflections:
+- reflection: [4, 4, 4]
+- reflection: [8, 8, 8]
+disorder: none
+fit:
+  D02: {value: 0.002, held: true}
+  L2: {value: 2000, held: true}
+  Rp2: {value: -500, held: true}
+"""
 OWN = "cif: silicon.cif\nreflection: [0, 0, 4]\nwavelength: CuKa1\n"
 # On an axis that has the 004 peak of silicon in it.
 PEAK = np.random.default_rng(5).poisson(
@@ -122,9 +135,10 @@ def without_times(text):
 def others(tmp_path_factory):
     """Inversions of two reflections together, and of a sample with a CIF: results, and folders with what was asked."""
     joint, own = (tmp_path_factory.mktemp(name) for name in ("joint", "own"))
-    first, second = load_sample("ggg444-888").by_reflection()
-    (joint / "444.xy").write_text(simulated(first, span=(-1600, 300), step=12))
-    (joint / "888.xy").write_text(simulated(second, span=(-6500, 600), step=40))
+    (joint / "mine.yaml").write_text(JOINT)
+    first, second = load_sample(str(joint / "mine.yaml")).by_reflection()
+    (joint / "444.xy").write_text(simulated(first, span=(-1700, 300), step=20))
+    (joint / "888.xy").write_text(simulated(second, span=(-6500, 600), step=60))
     (own / "silicon.cif").write_text(SILICON)
     (own / "mine.yaml").write_text(OWN)
     (own / "day.xrdml").write_bytes(
@@ -139,7 +153,7 @@ def others(tmp_path_factory):
             upload = client.post("/api/scans", files={"file": (path.name, path.read_bytes())})
             scans[path.stem] = upload.json()["scan"]
         asked = {
-            joint: {"scan": [scans["444"], scans["888"]], "sample": "ggg444-888", "intensity": "counts"},
+            joint: {"scan": [scans["444"], scans["888"]], "sample": JOINT},
             own: {"scan": scans["day"], "number": 2, "sample": OWN},
         }
         found = {}
@@ -151,17 +165,19 @@ def others(tmp_path_factory):
             content = client.get(f"/api/jobs/{done['job']}/archive").content
             with zipfile.ZipFile(io.BytesIO(content)) as packed:
                 found[folder.name[:3]] = (folder, done, {n: packed.read(n) for n in packed.namelist()})
+        asked = {"jobs": ",".join(done["job"] for _, done, _ in found.values())}
+        found["series"] = client.get("/api/series", params=asked)
     return found
 
 
 def test_reflections_together_are_the_command_lines_to_the_digit(others):
     folder, done, files = others["joi"]
-    options = ["--sample", "ggg444-888", "--intensity", "counts", "--draws", "64", "--starts", "1", "--seed", "0"]
-    wanted = by_command(folder, "444.xy", "888.xy", *options)
+    options = ["--draws", "64", "--starts", "1", "--seed", "0"]
+    wanted = by_command(folder, "444.xy", "888.xy", "--sample", "mine.yaml", *options)
     assert without_times(files["result.json"]) == wanted
     assert wanted["reflections"][0]["scan"]["name"] == "888"
     command = json.loads(files["result.json"])["command"]
-    assert command == f"strainscope invert 444.xy 888.xy {' '.join(options)} -o NEW_FOLDER"
+    assert command == f"strainscope invert 444.xy 888.xy --sample sample.yaml {' '.join(options)} -o NEW_FOLDER"
     assert (done["name"], {"fit_888.csv", "fit_888.png"} <= set(files)) == ("444.xy + 888.xy", True)
 
 
@@ -175,8 +191,14 @@ def test_a_sample_with_its_cif_is_the_command_lines_to_the_digit(others):
     assert done["name"] == "day-2.xrdml"
 
 
+def test_results_of_different_samples_are_compared(others):
+    assert others["series"].status_code == 200, others["series"].text
+    with zipfile.ZipFile(io.BytesIO(others["series"].content)) as packed:
+        assert {"scans/444.xy + 888/fit_888.csv", "scans/day-2/result.json"} <= set(packed.namelist())
+
+
 def test_no_place_of_the_server_is_in_a_result(others):
-    for _, _, files in others.values():
+    for _, _, files in (others["joi"], others["own"]):
         for name, content in files.items():
             assert tempfile.gettempdir().encode() not in content, name
 

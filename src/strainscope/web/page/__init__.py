@@ -144,12 +144,12 @@ def _header(desk: Desk) -> ui.tabs:
         )
 
         async def turn() -> None:
-            if dark.value is None:
-                seen = await ui.run_javascript('document.body.classList.contains("body--dark")')
-                dark.set_value(not seen)
-            else:
-                dark.set_value(not dark.value)
+            dark.set_value(await ui.run_javascript("strainscope.turned()"))
 
+        async def as_before() -> None:
+            dark.set_value(await ui.run_javascript("strainscope.kept()"))
+
+        ui.timer(0.1, as_before, once=True)
         ui.button(icon="dark_mode", on_click=turn).props('flat dense aria-label="Dark or light" id="ss-dark"')
     return tabs
 

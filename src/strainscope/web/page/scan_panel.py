@@ -47,7 +47,7 @@ def scan_panel(desk: Desk) -> None:
         intensity = ui.select({}, label="Second column")
         for select in (axis, intensity):
             select.props("dense options-dense")
-        with ui.expansion("What the file says").props("dense") as read:
+        with ui.expansion("What the file says", value=True).props("dense") as read:
             facts = ui.html("", sanitize=False)
 
     def show_scans() -> None:
@@ -56,7 +56,6 @@ def scan_panel(desk: Desk) -> None:
         read.set_visibility(document is not None)
         if document is not None:
             facts.set_content(_facts(document))
-            read.set_value(_recorded(document))
         show_columns()
 
     def show_columns() -> None:

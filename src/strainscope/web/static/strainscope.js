@@ -265,6 +265,15 @@ window.strainscope = (() => {
 
   // Light and dark ------------------------------------------------------------------------------------------------
 
+  // The browser keeps what was chosen; without a choice the page follows the system.
+  const KEPT = "strainscope-dark";
+  const kept = () => JSON.parse(localStorage.getItem(KEPT));
+  function turned() {
+    const wanted = !dark();
+    localStorage.setItem(KEPT, JSON.stringify(wanted));
+    return wanted;
+  }
+
   const BEST = { light: "#0072B2", dark: "#56B4E9" }, POINTS = { light: "#6b6b6b", dark: "#b0b6bd" };
 
   function theme() {
@@ -302,5 +311,5 @@ window.strainscope = (() => {
     try { await navigator.clipboard.writeText(text); return true; } catch { return false; }
   }
 
-  return { drop, choose, load, hold, setValues, shown, theme, copy, latencies, serverTimes, state, idle: () => !busy && !dirty };
+  return { drop, choose, load, hold, setValues, shown, theme, turned, kept, copy, latencies, serverTimes, state, idle: () => !busy && !dirty };
 })();
