@@ -29,6 +29,10 @@ def info(
             typer.echo(f"scan {i}{': ' if found['title'] else ', '}{about}")
         for words, value in readers.document_lines(found):
             typer.echo(f"  {words:<20} {value}")
+    if not recorded:
+        whole = "whole numbers, so --intensity counts may be right"
+        kind = whole if scans[0]["whole_numbers"] else "no whole numbers"
+        typer.echo(f"  {'note':<20} the intensities are {kind}; the axis is not in the file: name it by --axis")
 
 
 def import_radmax(

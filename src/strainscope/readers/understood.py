@@ -30,9 +30,7 @@ def file_documents(path: str | PathLike[str]) -> list[dict[str, Any]]:
 def document_lines(found: dict[str, Any]) -> list[tuple[str, str]]:
     """The document of a scan in words: what each line is about, and what there is to say."""
     if found["format"] == TEXT:
-        kind = "whole numbers, so --intensity counts may be right" if found["whole_numbers"] else "no whole numbers"
-        said = f"the intensities are {kind}; the axis is not in the file: name it by --axis"
-        return [(name, f"{low:g} to {high:g}") for name, (low, high) in found["columns"].items()] + [("note", said)]
+        return [(name, f"{low:g} to {high:g}") for name, (low, high) in found["columns"].items()]
     lines: list[tuple[str, str]] = [(f"{name} moved", _ends(x, "°")) for name, x in found["axes_deg"].items()]
     lines += [(f"{name} stood at", f"{value:.6g}°") for name, value in found["fixed_deg"].items()]
     lines += [("usable as --axis", ", ".join(found["usable_axes"]) or "none")]

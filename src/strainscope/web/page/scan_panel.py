@@ -166,6 +166,9 @@ def _facts(document: dict[str, Any]) -> str:
     if _recorded(document):
         lines.append(("scan", document_heading(document)))
     lines += document_lines(document)
+    if not _recorded(document):
+        kind = "whole numbers, so they may be counts" if document["whole_numbers"] else "no whole numbers"
+        lines.append(("note", f"the intensities are {kind}; what the columns are is not in the file"))
     rows = (f"<dt>{html.escape(words)}</dt><dd>{html.escape(value)}</dd>" for words, value in lines)
     return f'<dl class="ss-read">{without_options("".join(rows))}</dl>'
 
