@@ -61,7 +61,8 @@ def _build(service: Service, request: Request, settings: str, result: str) -> No
     chosen, problem = _settings(service, session.owner, settings)
     desk = Desk(service=service, session=session, client=ui.context.client, settings=chosen)
     desk.fit_reflections()
-    desk.choices[0] = next(reversed(desk.scans()), None)
+    if len(desk.labels) == 1:
+        desk.choices = [next(reversed(desk.scans()), None)]
     tabs = _header(desk)
     error = ui.element("div").classes("ss-error").props('role="alert" id="ss-error"')
     with error:
