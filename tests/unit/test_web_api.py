@@ -201,6 +201,12 @@ def test_a_file_that_is_no_scan_is_refused_with_the_clients_name(client):
         assert line.startswith("diary.txt: line 2: one column") or line.startswith("diary.txt: line 2:")
 
 
+def test_files_of_one_name_are_both_named_as_the_client_does(client):
+    scans = [upload(client, "a.txt", words.encode()).json()["scan"] for words in ("dear diary\nx", "dear\nx")]
+    line = client.post("/api/jobs", json={"sample": "ggg444-888", "scan": scans}).json()["error"]
+    assert line.startswith("a.txt: line 2:")
+
+
 def test_angles_on_another_axis_are_named_as_on_the_command_line(client, scan):
     line = client.post("/api/simulate", json=ASK | {"scan": scan, "axis": "two-theta-deg"}).json()["error"]
     assert "They look like delta-theta-arcsec" in line

@@ -227,7 +227,7 @@ def _model(asked: Asked) -> LiveModel:
         with at_key(asked.name):
             return LiveModel(described, scan)
     except (ValueError, OSError) as error:
-        raise ValueError(with_names(str(error), {asked.name: asked.path, **dict(asked.cifs)})) from None
+        raise ValueError(with_names(str(error), [(asked.name, asked.path), *asked.cifs])) from None
 
 
 def scan_text(scan: Scan, about: str) -> str:

@@ -1,7 +1,7 @@
 """What is wrong, in one line for clients: neither files of the server nor options of the command line in it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from fastapi.exceptions import RequestValidationError
@@ -25,13 +25,13 @@ def line_of_request(error: RequestValidationError) -> str:
     return sentence(re.sub(r"^(body|query|path)\.", "", text))
 
 
-def with_names(line: str, files: Mapping[str, str | Path]) -> str:
+def with_names(line: str, files: Iterable[tuple[str, str | Path]]) -> str:
     """A message with what the client calls its files in place of the server's paths.
 
     Args:
         line: The message.
-        files: Paths by the client's names.
+        files: The client's names, which several may share, and paths.
     """
-    for name, path in files.items():
+    for name, path in files:
         line = line.replace(str(path), name)
     return line

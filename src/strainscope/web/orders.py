@@ -37,7 +37,7 @@ def order_of(request: InvertRequest, session: Session, scans: Sequence[Upload]) 
     try:
         described = _checked(request, session.cif_paths(), scans, numbers)
     except (ValueError, OSError) as error:
-        files = {own.name: own.path for own in (*scans, *session.cifs.values())}
+        files = [*((own.name, own.path) for own in scans), *session.cif_paths()]
         raise ValueError(with_names(str(error), files)) from None
     job = Job(
         sample="",

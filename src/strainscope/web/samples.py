@@ -94,7 +94,7 @@ def read_sample(sample: str, cifs: Cifs = ()) -> Sample:
     try:
         return validated(_with_paths(data, paths), source=SOURCE, folder=None)
     except (ValueError, OSError) as error:
-        raise ValueError(with_names(str(error), paths)) from None
+        raise ValueError(with_names(str(error), cifs)) from None
 
 
 def _with_paths(data: Any, paths: Mapping[str, str]) -> Any:  # noqa: ANN401 (whatever YAML holds)

@@ -114,7 +114,7 @@ class Service:
         """
         found = _understood(upload.path)
         if isinstance(found, str):
-            raise ValueError(with_names(found, {upload.name: upload.path}))
+            raise ValueError(with_names(found, [(upload.name, upload.path)]))
         return found
 
     def estimators(self, session: Session, request: SampleRequest) -> tuple[str, ...]:

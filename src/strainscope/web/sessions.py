@@ -61,7 +61,7 @@ class Session:
 
     def cif_paths(self) -> Cifs:
         """What samples may name, and where it is."""
-        return tuple((own.name, own.path) for own in self.cifs.values())
+        return tuple((own.name, own.path) for own in list(self.cifs.values()))
 
 
 class Sessions:

@@ -102,7 +102,7 @@ def _answer(task: Task, progress: Callable[[str, float], None]) -> Done | Failed
 def shown(message: str, task: Task) -> str:
     """A message in one line, with the client's names in place of the server's files."""
     line = " ".join(message.split())
-    return with_names(line, {**dict(zip(task.names, task.scans, strict=True)), "sample": task.job.sample})
+    return with_names(line, [*zip(task.names, task.scans, strict=True), ("sample", task.job.sample)])
 
 
 def inverted(task: Task, progress: Callable[[str, float], None]) -> Done:

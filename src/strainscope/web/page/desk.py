@@ -161,6 +161,9 @@ class Desk:
                 found[name] = await self.service.aside(look)
             except ValueError as error:
                 self.lacks[name] = line_of(error)
+        if request != self.request() or self.described() is None:
+            # Another one is asked about by now, or what is wrong with it is said elsewhere.
+            return
         self.estimators = found.get("estimator", ())
         self.on_estimators()
 
@@ -184,7 +187,7 @@ class Desk:
     def scans(self) -> dict[Choice, str]:
         """The session's scans in words; of a file with several those that can be inverted, each by itself."""
         found: dict[Choice, str] = {}
-        for own in self.session.uploads.values():
+        for own in list(self.session.uploads.values()):
             documents = self.documents(own.id)
             numbers = range(1, len(documents) + 1)
             usable = [i for i in numbers if documents[i - 1].get("usable_axes")] or list(numbers)
