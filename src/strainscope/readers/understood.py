@@ -42,16 +42,16 @@ def document_lines(found: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [("dead time", "not in the file" if dead is None else f"{dead * 1e9:g} ns")]
     lines += [("wavelength", _wavelength_text(found))]
     lines += [("note", text) for text in found["notes"]]
-    return [(printable(words), value) for words, value in lines]
+    return [(_printable(words), value) for words, value in lines]
 
 
 def document_heading(found: dict[str, Any]) -> str:
     """Title, kind and points of a scan in an instrument's file."""
-    title = f"{printable(found['title'])}, " if found["title"] else ""
-    return f"{title}{printable(found['scanned']) or 'kind not named'}, {found['points']} points"
+    title = f"{_printable(found['title'])}, " if found["title"] else ""
+    return f"{title}{_printable(found['scanned']) or 'kind not named'}, {found['points']} points"
 
 
-def printable(text: str) -> str:
+def _printable(text: str) -> str:
     """A file's own words, on one line and without what would steer a terminal."""
     return "".join(c if c.isprintable() else " " for c in text)[:80]
 

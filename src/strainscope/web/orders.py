@@ -8,8 +8,7 @@ from pathlib import Path
 from strainscope.estimator.named import NO_TORCH
 from strainscope.inversion import require_nested
 from strainscope.readers import is_instrument_file
-from strainscope.sample import did_you_mean, presets
-from strainscope.sample.sample import Sample
+from strainscope.sample import Sample, did_you_mean, presets
 from strainscope.series.job import Job
 from strainscope.web.jobs import Order
 from strainscope.web.messages import with_names
