@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
 WINDOW, SERVER_WINDOW = (900, 1250), (1300, 1000)
 # Until a note that the page shows for a while is gone.
-SETTLED_MS = 6000
+SETTLED_MS = 9000
 COLOURS = 64
 
 

@@ -1,62 +1,20 @@
 """The page in a real browser: from the dropped file to the downloaded report, and what goes wrong on the way."""
 
-import base64
 import json
 import statistics
 from pathlib import Path
 
 import pytest
 from tests.browser.conftest import EXAMPLE, Server
+from tests.browser.visit import INVERSION_MS, choose, dropped, error, search_quickly, settled, use_example
 
 TOKEN = "a-token-of-this-test"
-SLIDERS = "() => strainscope.latencies.length > 0 && strainscope.idle()"
-INVERSION_MS = 240_000
-
-
-def settled(page):
-    """Wait for the curve of the sliders as they are."""
-    page.wait_for_function(SLIDERS)
-
-
-def dropped(page, name, content):
-    """Drop a file onto the page as a file manager does."""
-    page.evaluate(
-        """([name, content]) => {
-          const data = new DataTransfer();
-          data.items.add(new File([Uint8Array.from(atob(content), (c) => c.charCodeAt(0))], name));
-          document.getElementById("ss-drop").dispatchEvent(
-            new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
-        }""",
-        [name, base64.b64encode(content).decode()],
-    )
-
-
-def choose(page, label, option):
-    page.get_by_role("combobox", name=label, exact=True).click()
-    page.get_by_role("option", name=option).click()
-
-
-def search_quickly(page):
-    """Options with which the example is inverted in seconds."""
-    page.get_by_text("Options").click()
-    page.get_by_label("Curves in the search").fill("512")
-    page.get_by_label("Starts").fill("4")
-    page.get_by_label("Starts").press("Tab")
-
-
-def error(page, text):
-    page.locator("#ss-error", has_text=text).wait_for()
-
-
-def use_example(page):
-    page.get_by_role("button", name="Use the example").click()
-    settled(page)
 
 
 def test_the_whole_way_from_drop_to_download(server, visitor, look, tmp_path):
     page = visitor(server.place)
     look(page, "empty")
-    dropped(page, EXAMPLE.name, EXAMPLE.read_bytes())
+    dropped(page, {EXAMPLE.name: EXAMPLE.read_bytes()})
     choose(page, "Second column", "counts")
     settled(page)
     look(page, "dropped")
@@ -141,11 +99,11 @@ def test_what_is_wrong_is_said_in_one_line(server, visitor, look):
     page = visitor(server.place)
     page.get_by_role("button", name="Invert", exact=True).click()
     error(page, "there is no scan yet; drop one, or use the example.")
-    dropped(page, "scan.docx", b"x")
+    dropped(page, {"scan.docx": b"x"})
     error(page, "scan.docx: ends in .docx; scans end in .xy")
-    dropped(page, "large.xy", b"1 2\n" * 3_000_000)
+    dropped(page, {"large.xy": b"1 2\n" * 3_000_000})
     error(page, "the file is larger than 10 MB, the limit of this server")
-    dropped(page, "diary.txt", b"dear diary\nnothing happened\n")
+    dropped(page, {"diary.txt": b"dear diary\nnothing happened\n"})
     error(page, "diary.txt: line 2:")
     look(page, "error-scan")
     use_example(page)
@@ -271,6 +229,9 @@ def test_a_narrow_dark_screen_shows_everything(server, visitor, look):
     )
     assert "#56B4E9" in colours
     page.get_by_role("button", name="Dark or light").click()
+    page.wait_for_function("() => !document.body.classList.contains('body--dark')")
+    page.reload()
+    settled(page)
     page.wait_for_function("() => !document.body.classList.contains('body--dark')")
 
 

@@ -1,6 +1,7 @@
 """The REST interface without inversions: what is taken, what is said of what is not, who sees what."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 pytest.importorskip("nicegui", reason="needs the extra web")
 
 from fastapi.testclient import TestClient
-from tests.instrument_files import OMEGA, xrdml, xrdml_scan
+from tests.instrument_files import OMEGA, counts, xrdml, xrdml_scan
+from tests.unit.test_web_samples import SILICON
 
 from strainscope.sample import load_sample
 from strainscope.web.app import create_app
@@ -18,6 +20,7 @@ from strainscope.web.settings import ServerSettings
 EXAMPLE = Path(__file__).parents[2] / "examples/ggg444-simulated.xy"
 LOCAL = "http://127.0.0.1"
 ASK = {"sample": "ggg444", "intensity": "counts"}
+WITH_CIF = "cif: silicon.cif\nreflection: [0, 0, 4]\nwavelength: CuKa1\nscan: {axis: delta-theta-arcsec}"
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +49,19 @@ def upload(client, name="scan.xy", content=None):
     return client.post("/api/scans", files={"file": (name, content)})
 
 
+def upload_cif(client, name="silicon.cif", content=SILICON):
+    return client.post("/api/cifs", files={"file": (name, content)})
+
+
 def test_the_interface_is_described(client):
     document = client.get("/api/openapi.json").json()
     assert {"/api/simulate", "/api/jobs", "/api/jobs/{job}/result", "/api/crystals", "/api/formats"} <= set(
         document["paths"]
     )
+    assert {"/api/scans/{scan}", "/api/cifs", "/api/estimators"} <= set(document["paths"])
+    asked = document["components"]["schemas"]["InvertRequest"]["properties"]
+    assert {"scan", "number", "estimator", "gold"} <= set(asked)
+    assert all("description" in own for own in asked.values())
     assert document["info"]["title"] == "Strainscope"
 
 
@@ -190,6 +201,12 @@ def test_a_file_that_is_no_scan_is_refused_with_the_clients_name(client):
         assert line.startswith("diary.txt: line 2: one column") or line.startswith("diary.txt: line 2:")
 
 
+def test_files_of_one_name_are_both_named_as_the_client_does(client):
+    scans = [upload(client, "a.txt", words.encode()).json()["scan"] for words in ("dear diary\nx", "dear\nx")]
+    line = client.post("/api/jobs", json={"sample": "ggg444-888", "scan": scans}).json()["error"]
+    assert line.startswith("a.txt: line 2:")
+
+
 def test_angles_on_another_axis_are_named_as_on_the_command_line(client, scan):
     line = client.post("/api/simulate", json=ASK | {"scan": scan, "axis": "two-theta-deg"}).json()["error"]
     assert "They look like delta-theta-arcsec" in line
@@ -242,10 +259,131 @@ def test_inversions_are_asked_for_within_limits(client, scan):
         ({"draws": 3}, "draws = 3"),
         ({"starts": 0}, "starts = 0"),
         ({"model_error": 1}, "model_error = 1"),
-        ({"gold": True}, "gold"),
+        ({"estimator": "/etc/passwd"}, "estimator = '/etc/passwd' does not serve this sample; those that do"),
+        ({"sample": "si004", "axis": "omega-deg", "estimator": "ggg444-lab"}, "none that ships does"),
+        ({"number": 2}, "text holds one scan"),
+        ({"number": [1, 1]}, "number: 2 are given for 1 scan(s)"),
+        ({"scan": [scan, scan]}, "the sample has 1 reflection(s), 444, but 2 scan(s) are given"),
+        ({"sample": "ggg444-888"}, "the sample has 2 reflection(s), 444, 888, but 1 scan(s) are given"),
+        ({"sample": "ggg444-888", "scan": [scan, scan], "splines": 9}, "they refine one scan"),
     ):
         reply = client.post("/api/jobs", json=ASK | {"scan": scan} | asked)
         assert (reply.status_code, line in reply.json()["error"]) == (400, True), reply.text
+
+
+def test_nested_sampling_that_is_not_installed_is_said_at_once(client, scan, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nautilus", None)
+    reply = client.post("/api/jobs", json=ASK | {"scan": scan, "gold": True})
+    assert (reply.status_code, "pip install 'strainscope[gold]'" in reply.json()["error"]) == (400, True)
+
+
+def test_networks_that_are_not_installed_are_said_at_once(client, scan, monkeypatch):
+    monkeypatch.setattr("strainscope.web.orders.find_spec", lambda name: None)
+    reply = client.post("/api/jobs", json=ASK | {"scan": scan, "estimator": "ggg444-lab"})
+    assert (reply.status_code, "pip install 'strainscope[networks]'" in reply.json()["error"]) == (400, True)
+
+
+def test_estimators_that_serve_a_sample_are_listed(client):
+    assert client.post("/api/estimators", json={"sample": "ggg444"}).json() == ["ggg444-lab"]
+    assert client.post("/api/estimators", json={"sample": "si004"}).json() == []
+
+
+def test_a_cif_is_uploaded_named_by_a_sample_and_removed(app, client, scan):
+    asked = ASK | {"sample": WITH_CIF}
+    assert "(none so far): upload it" in client.post("/api/simulate", json=asked).json()["error"]
+    assert upload_cif(client).json() == {"name": "silicon.cif", "bytes": len(SILICON)}
+    assert upload_cif(client).status_code == 201
+    assert client.get("/api/cifs").json() == [{"name": "silicon.cif", "bytes": len(SILICON)}]
+    built_in = client.post("/api/simulate", json=asked | {"sample": "si004", "axis": "delta-theta-arcsec"}).json()
+    own = client.post("/api/simulate", json=asked).json()
+    assert len(own["angle"]) > 100, own
+    assert built_in["unit"] == own["unit"]
+    # What is no CIF does not take the place of one.
+    assert upload_cif(client, content="dear diary").status_code == 400
+    assert client.get("/api/cifs").json() != []
+    assert TestClient(app, base_url=LOCAL).get("/api/cifs").json() == []
+    assert client.delete("/api/cifs/silicon.cif").status_code == 204
+    assert client.delete("/api/cifs/silicon.cif").status_code == 404
+    assert "(none so far)" in client.post("/api/simulate", json=asked).json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status", "line"),
+    [
+        ("../../etc/x.cif", SILICON, 400, "x.cif: CIFs are called by one word"),
+        ("my crystal.cif", SILICON, 400, "my crystal.cif: CIFs are called by one word"),
+        ("..cif", SILICON, 400, "CIFs are called by one word"),
+        ("-rf.cif", SILICON, 400, "CIFs are called by one word"),
+        ("Größe.cif", SILICON, 400, "CIFs are called by one word"),
+        ("a.cif.sh", SILICON, 400, "CIFs are called by one word"),
+        ("a" * 41 + ".cif", SILICON, 400, "CIFs are called by one word"),
+        ("a.cif", "dear diary", 400, "CIF of a"),
+        ("a.cif", "", 400, "CIF of a"),
+        ("a.cif", "#" * 2_000_001, 400, "a.cif: the CIF is larger than 2 MB"),
+        ("a.cif", "#" * 3_000_000, 413, "larger than 2 MB"),
+    ],
+)
+def test_cifs_are_limited_in_name_kind_and_size(client, name, content, status, line):
+    reply = upload_cif(client, name, content)
+    assert (reply.status_code, line in reply.json()["error"]) == (status, True), reply.text
+    assert client.get("/api/cifs").json() == []
+
+
+def test_cifs_are_limited_in_number(client):
+    for i in range(10):
+        assert upload_cif(client, f"c{i}.cif").status_code == 201
+    assert "10 CIFs, as many as a session may have" in upload_cif(client, "c10.cif").json()["error"]
+    assert upload_cif(client, "c9.cif").status_code == 201
+
+
+def test_what_a_file_says_is_told(client, scan):
+    own = client.get(f"/api/scans/{scan}").json()
+    assert own["scans"][0]["points"] == 601
+    assert own["scans"][0]["whole_numbers"] is True
+    two = upload(client, "day.xrdml", xrdml(xrdml_scan(), xrdml_scan(values=counts(seed=2)))).json()["scan"]
+    own = client.get(f"/api/scans/{two}").json()
+    assert (own["name"], len(own["scans"])) == ("day.xrdml", 2)
+    assert own["scans"][1]["largest_counts"] == counts(seed=2).max()
+    assert own["scans"][0]["wavelength_A"] == 1.540598
+    broken = upload(client, "broken.xrdml", b"<xrdMeasurements").json()["scan"]
+    line = client.get(f"/api/scans/{broken}").json()["error"]
+    assert line.startswith("broken.xrdml: ")
+
+
+def test_one_of_several_scans_in_a_file_is_chosen(client):
+    two = upload(client, "day.xrdml", xrdml(xrdml_scan(), xrdml_scan(values=counts(seed=2)))).json()["scan"]
+    # A sample that says nothing of columns: the file does.
+    asked = {"sample": "crystal: GGG\nreflection: [4, 4, 4]\nwavelength: CuKa1", "scan": two}
+    for place in ("simulate", "jobs"):
+        line = client.post(f"/api/{place}", json=asked).json()["error"]
+        assert "it holds 2 scans; choose one by scan" in line
+        assert line.startswith("day.xrdml: ")
+    own = client.post("/api/simulate", json=asked | {"number": 2}).json()
+    assert own["axis"] == "omega-deg", own
+    job = client.post("/api/jobs", json=asked | {"number": 2}).json()
+    assert job["name"] == "day-2.xrdml", job
+    client.delete(f"/api/jobs/{job['job']}")
+    assert "count from 1" in client.post("/api/jobs", json=asked | {"number": 3}).json()["error"]
+
+
+def test_another_reflection_is_simulated_as_by_the_command(client, scan):
+    described = load_sample("ggg444-888").at_reflection((8, 8, 8))
+    wanted, _ = described.simulate(described.simulated_values({"Dmax1": 0.01}), span=(-900, 300), step=10)
+    asked = {"sample": "ggg444-888", "reflection": [8, 8, 8], "values": {"Dmax1": 0.01}}
+    own = client.post("/api/simulate", json=asked | {"range": [-900, 300], "step": 10}).json()
+    assert own["intensity"] == wanted.intensity.tolist()
+    at_scan = client.post("/api/simulate", json=asked | {"scan": scan}).json()
+    assert at_scan["values"]["Dmax1"] == 0.01, at_scan
+    wrong = client.post("/api/simulate", json=asked | {"reflection": [8, 8, 7]})
+    assert (wrong.status_code, "reflection 8 8 7" in wrong.json()["error"]) == (400, True)
+
+
+def test_a_joint_inversion_waits_with_the_names_of_its_scans(client, scan):
+    other = upload(client, "888.xy").json()["scan"]
+    asked = {"sample": "ggg444-888", "scan": [scan, other], "seed": 3}
+    job = client.post("/api/jobs", json=asked).json()
+    assert (job["name"], job["request"]["reflections"]) == ("scan.xy + 888.xy", ["444", "888"])
+    client.delete(f"/api/jobs/{job['job']}")
 
 
 def test_removed_scans_are_gone_from_the_disk(client):
@@ -265,7 +403,7 @@ def test_a_server_that_is_full_takes_no_more(tmp_path):
     settings = ServerSettings(data=tmp_path, workers=0, most_scans_mb=0.01, most_results=1)
     with TestClient(create_app(settings, page=False), base_url=LOCAL) as client:
         scan = upload(client).json()["scan"]
-        assert "no room for more scans" in upload(client).json()["error"]
+        assert "no room for more files" in upload(client).json()["error"]
         asked = ASK | {"scan": scan}
         job = client.post("/api/jobs", json=asked).json()["job"]
         client.delete(f"/api/jobs/{job}")

@@ -15,6 +15,8 @@ SETTINGS = DeskSettings(
     intensity="counts",
     values={"Dmax1": 0.0123456789012345},
     options={"seed": 3, "model_error": 0.1},
+    estimator="ggg444-lab",
+    gold=True,
 )
 
 
@@ -46,6 +48,8 @@ def test_a_link_that_would_unpack_to_much_is_refused():
         {"values": {"Dmax1": True}},
         {"values": [1]},
         {"options": {"gold": 1}},
+        {"gold": 1},
+        {"estimator": 3},
     ],
 )
 def test_what_is_no_settings_is_refused(data):

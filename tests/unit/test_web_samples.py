@@ -10,8 +10,24 @@ pytest.importorskip("nicegui", reason="needs the extra web")
 
 from strainscope.sample import base, preset_text, presets
 from strainscope.sample.sample import Sample
-from strainscope.web.samples import PATH_KEYS, read_sample, sample_text, with_columns, yaml_text
+from strainscope.web.samples import PATH_KEYS, named_cifs, read_sample, sample_text, with_columns, yaml_text
 
+SILICON = """data_Si
+_cell_length_a 5.4310
+_cell_length_b 5.4310
+_cell_length_c 5.4310
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_space_group_name_H-M_alt 'F d -3 m:1'
+loop_
+_atom_site_label
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_B_iso_or_equiv
+Si 0 0 0 0.46
+"""
 PLAIN = "crystal: GGG\nreflection: [4, 4, 4]\nwavelength: CuKa1\n"
 
 
@@ -53,6 +69,28 @@ def test_files_are_not_read(text, place):
         read_sample(text)
 
 
+WITH_CIF = "cif: garnet.cif\nreflection: [4, 4, 4]\nwavelength: CuKa1"
+
+
+def test_an_uploaded_cif_is_read_by_its_name_alone(tmp_path):
+    path = tmp_path / "garnet.cif"
+    path.write_text(SILICON)
+    own = read_sample(WITH_CIF.replace("[4, 4, 4]", "[0, 0, 4]"), (("garnet.cif", path),))
+    assert own.substrate.crystal == "garnet"
+    assert named_cifs(WITH_CIF) == {"garnet.cif"}
+    for other in ("./garnet.cif", "../garnet.cif", str(path), "1", "[garnet.cif]", "{garnet.cif: 1}"):
+        with pytest.raises(ValueError, match=r"CIFs of this session \(garnet.cif\): upload it"):
+            read_sample(WITH_CIF.replace("garnet.cif", other), (("garnet.cif", path),))
+
+
+def test_what_is_wrong_with_a_cif_names_no_file_of_the_server(tmp_path):
+    path = tmp_path / "garnet.cif"
+    path.write_text("data_x\n")
+    with pytest.raises(ValueError, match="garnet") as refused:
+        read_sample(WITH_CIF, (("garnet.cif", path),))
+    assert str(tmp_path) not in str(refused.value)
+
+
 def test_aliases_are_refused_before_they_grow():
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
@@ -69,7 +107,6 @@ def test_aliases_are_refused_before_they_grow():
             PLAIN + "films:\n" + 21 * "- {crystal: YIG, thickness_A: 9, mismatch: 0.1}\n",
             "films = 21; at most 20",
         ),
-        ("ggg444-888", "has several reflections, 444, 888; the page takes samples of one"),
         (PLAIN + "tolerence: 1", "unknown key 'tolerence'"),
     ],
 )
@@ -87,7 +124,7 @@ def test_columns_have_to_be_said():
     assert with_columns(read_sample(PLAIN), "omega-deg", "counts").scan.axis == "omega-deg"
 
 
-@pytest.mark.parametrize("name", [name for name in presets() if name != "ggg444-888"])
+@pytest.mark.parametrize("name", presets())
 def test_text_written_again_is_the_same_sample(name):
     import yaml
 

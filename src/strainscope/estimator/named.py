@@ -6,6 +6,8 @@ if TYPE_CHECKING:
     from strainscope.inversion.proposal import Proposal
     from strainscope.sample import Sample
 
+NO_TORCH = "networks need PyTorch, which is not installed; install it with: pip install 'strainscope[networks]'"
+
 
 def proposal_of(estimator: str, sample: "Sample") -> "Proposal":
     """An estimator, by name or file, as what proposes profiles for scans of a sample.
@@ -29,6 +31,4 @@ def require_torch() -> None:
     try:
         import torch  # noqa: F401
     except ImportError:
-        raise ValueError(
-            "networks need PyTorch, which is not installed; install it with: pip install 'strainscope[networks]'"
-        ) from None
+        raise ValueError(NO_TORCH) from None

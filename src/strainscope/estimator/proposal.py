@@ -48,10 +48,7 @@ class ScanProposal:
 
     def __init__(self, estimator: DrawsScans, sample: Sample, *, name: str) -> None:
         self.name = name
-        if "told" not in estimator.about:
-            raise ValueError(f"{name}: reads noise-free curves; choose an estimator of scans, or train one.")
-        _check_sample(name, estimator.about, sample)
-        _check_bounds(name, estimator.coordinates, sample.prior())
+        check_serves(name, estimator.about, estimator.coordinates, sample)
         self._estimator, self._stack = estimator, sample.experiment().stack
         self._grid = NetworkGrid(**estimator.about["grid"]).at(self._stack)
         self._lattice = lattice_of(self._stack)
@@ -69,6 +66,24 @@ class ScanProposal:
             column[key] = column[key] + peak
         column["offset_arcsec"] = column["offset_arcsec"] + gridded.zero_arcsec
         return column
+
+
+def check_serves(name: str, about: Mapping[str, Any], coordinates: Coordinates, sample: Sample) -> None:
+    """Raise unless an estimator proposes profiles for scans of a sample.
+
+    Args:
+        name: Of the estimator.
+        about: What its file says of it.
+        coordinates: Of its parameters.
+        sample: The sample.
+
+    Raises:
+        ValueError: the estimator reads something else, or its prior does not cover the sample's bounds.
+    """
+    if "told" not in about:
+        raise ValueError(f"{name}: reads noise-free curves; choose an estimator of scans, or train one.")
+    _check_sample(name, about, sample)
+    _check_bounds(name, coordinates, sample.prior())
 
 
 def _check_sample(name: str, about: Mapping[str, Any], sample: Sample) -> None:

@@ -3,9 +3,12 @@
 from importlib import resources
 from pathlib import Path
 
-from strainscope.estimator.weights import WEIGHTS
 from strainscope.sample.messages import did_you_mean, sentence
 
+WEIGHTS = "estimator.safetensors"
+"""Name of the file in the folder of a training."""
+ABOUT_KEY = "strainscope"
+"""Of what a weights file says of itself, in its header."""
 _FOLDER, _SUFFIX = "estimators", ".safetensors"
 
 

@@ -12,10 +12,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-WEIGHTS = "estimator.safetensors"
-"""Name of the file in the folder of a training."""
+from strainscope.estimator.shipped import ABOUT_KEY
+
 FORMAT = 1
-_KEY = "strainscope"
 
 
 def save_weights(path: Path, tensors: Mapping[str, torch.Tensor], about: Mapping[str, Any]) -> None:
@@ -32,7 +31,7 @@ def save_weights(path: Path, tensors: Mapping[str, torch.Tensor], about: Mapping
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     own = {"format": FORMAT, "sha256": _digest(plain), "about_sha256": _text_digest(about)}
     text = json.dumps(own | dict(about), allow_nan=False)
-    content = save(plain, metadata={_KEY: text})
+    content = save(plain, metadata={ABOUT_KEY: text})
     fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         fresh.write_bytes(content)
@@ -62,7 +61,7 @@ def load_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     except SafetensorError as error:
         raise ValueError(f"{path}: is no whole safetensors file ({error}); get or train it again.") from None
     try:
-        about = json.loads(metadata[_KEY])
+        about = json.loads(metadata[ABOUT_KEY])
         known, digest = about.pop("format"), about.pop("sha256")
     except (KeyError, ValueError):
         raise ValueError(f"{path}: holds weights, but not of a strainscope estimator.") from None

@@ -9,16 +9,18 @@ from strainscope.readers.files import (
 from strainscope.readers.recorded import RecordedScan
 from strainscope.readers.scans import read_scan
 from strainscope.readers.srim import read_srim
-from strainscope.readers.text import COLUMNS, LARGEST_SCAN_BYTES, read_columns, read_text
+from strainscope.readers.text import LARGEST_SCAN_BYTES, read_text
+from strainscope.readers.understood import document_heading, document_lines, file_documents
 
 __all__ = [
-    "COLUMNS",
     "INSTRUMENT_SUFFIXES",
     "LARGEST_SCAN_BYTES",
     "RecordedScan",
     "chosen_scan",
+    "document_heading",
+    "document_lines",
+    "file_documents",
     "is_instrument_file",
-    "read_columns",
     "read_file",
     "read_scan",
     "read_srim",

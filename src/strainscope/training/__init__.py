@@ -1,6 +1,6 @@
 """Training of estimators: the loop, what it reads, what it writes, and what can be trained."""
 
-from strainscope.estimator.weights import WEIGHTS
+from strainscope.estimator.shipped import WEIGHTS
 from strainscope.training.board import BOARD
 from strainscope.training.checkpoint import CHECKPOINT, LOG, PLAN
 from strainscope.training.loop import Progress, train

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 
 from strainscope.estimator.ensemble import save_ensemble
 from strainscope.estimator.plan import TrainingPlan
-from strainscope.estimator.weights import WEIGHTS
+from strainscope.estimator.shipped import WEIGHTS
 from strainscope.training.baseline_task import BaselineTask
 from strainscope.training.board import Board
 from strainscope.training.checkpoint import (

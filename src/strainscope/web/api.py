@@ -14,16 +14,21 @@ from strainscope.crystal import builtin_crystal, builtin_crystals, reflection, r
 from strainscope.web.guard import error_response
 from strainscope.web.jobs import TooBusy
 from strainscope.web.messages import line_of, line_of_request
+from strainscope.web.orders import stem_of
 from strainscope.web.requests import (
+    CifReply,
     InvertRequest,
     JobReply,
     Problem,
+    SampleRequest,
     ScanReply,
     SimulateReply,
     SimulateRequest,
+    UnderstoodReply,
 )
 from strainscope.web.service import NotThere, Service, formats
 from strainscope.web.sessions import Session, Upload
+from strainscope.web.settings import LARGEST_CIF_BYTES
 
 _TYPES = {
     ".json": "application/json",
@@ -54,6 +59,7 @@ def api_router(service: Service) -> APIRouter:
     router = APIRouter(prefix="/api", responses=_PROBLEMS)
     _add_knowledge(router, service)
     _add_scans(router, service)
+    _add_samples(router, service)
     _add_jobs(router, service)
     return router
 
@@ -90,12 +96,18 @@ def _add_scans(router: APIRouter, service: Service) -> None:
     def upload(request: Request, file: Annotated[UploadFile, File(description="A scan.")]) -> ScanReply:
         """Upload a scan; it is kept until the session ends."""
         content = file.file.read(service.settings.largest_upload_bytes + 1)
-        return _scan(service.upload(session_of(request, service), file.filename or "", content))
+        return ScanReply(**_scan(service.upload(session_of(request, service), file.filename or "", content)))
 
     @router.get("/scans")
     def scans(request: Request) -> list[ScanReply]:
         """The session's scans."""
-        return [_scan(own) for own in session_of(request, service).uploads.values()]
+        return [ScanReply(**_scan(own)) for own in session_of(request, service).uploads.values()]
+
+    @router.get("/scans/{scan}")
+    def understood(request: Request, scan: str) -> UnderstoodReply:
+        """What is understood of an uploaded file: its scans, axes, wavelength, counting times, attenuators."""
+        own = service.scan(session_of(request, service), scan)
+        return UnderstoodReply(**_scan(own), scans=service.understood(own))
 
     @router.delete("/scans/{scan}", status_code=204)
     def remove(request: Request, scan: str) -> None:
@@ -110,6 +122,33 @@ def _add_scans(router: APIRouter, service: Service) -> None:
         session = session_of(request, service)
         reply = await service.aside(lambda: service.simulate(session, asked))
         return Response(orjson.dumps(reply.model_dump()), media_type="application/json")
+
+
+def _add_samples(router: APIRouter, service: Service) -> None:
+    @router.post("/cifs", status_code=201)
+    def upload(request: Request, file: Annotated[UploadFile, File(description="A CIF.")]) -> CifReply:
+        """Upload a CIF that samples name (`cif: NAME.cif`); it is kept until the session ends."""
+        content = file.file.read(LARGEST_CIF_BYTES + 1)
+        own = service.sessions.keep_cif(session_of(request, service), file.filename or "", content)
+        return CifReply(name=own.name, bytes=own.size)
+
+    @router.get("/cifs")
+    def cifs(request: Request) -> list[CifReply]:
+        """The session's CIFs."""
+        known = session_of(request, service).cifs.values()
+        return [CifReply(name=own.name, bytes=own.size) for own in known]
+
+    @router.delete("/cifs/{name}", status_code=204)
+    def remove(request: Request, name: str) -> None:
+        """Remove a CIF."""
+        if not service.sessions.remove_cif(session_of(request, service), name):
+            raise NotThere(f"this session has no CIF {name[:40]!r}.")
+
+    @router.post("/estimators")
+    async def estimators(request: Request, asked: SampleRequest) -> list[str]:
+        """The estimators that ship and can propose profiles for a sample."""
+        session = session_of(request, service)
+        return list(await service.aside(lambda: service.estimators(session, asked)))
 
 
 def _add_jobs(router: APIRouter, service: Service) -> None:
@@ -143,7 +182,7 @@ def _add_jobs(router: APIRouter, service: Service) -> None:
     def archive(request: Request, job: str) -> Response:
         """All files of a result."""
         session = session_of(request, service)
-        stem = PurePath(service.job(session, job).name).stem
+        stem = stem_of(service.job(session, job).name)
         return _download(service.archive(session, job), f"{stem}.zip", "application/zip", attached=True)
 
     @router.get("/series", responses={200: {"content": {"application/zip": {}}}})
@@ -165,7 +204,7 @@ def _add_jobs(router: APIRouter, service: Service) -> None:
         session = session_of(request, service)
         content = service.file(session, job, name)
         kind = _TYPES.get(PurePath(name).suffix, "application/octet-stream")
-        stem = PurePath(service.job(session, job).name).stem
+        stem = stem_of(service.job(session, job).name)
         return _download(content, f"{stem}-{name}", kind, attached=download)
 
 
@@ -176,8 +215,8 @@ def _numbers(text: str) -> list[float]:
         raise ValueError(f"numbers = {text[:40]!r}; give numbers separated by commas.") from None
 
 
-def _scan(own: Upload) -> ScanReply:
-    return ScanReply(scan=own.id, name=own.name, bytes=own.size)
+def _scan(own: Upload) -> dict[str, Any]:
+    return {"scan": own.id, "name": own.name, "bytes": own.size}
 
 
 def _download(content: bytes, name: str, kind: str, *, attached: bool) -> Response:

@@ -9,7 +9,7 @@ from strainscope.profile import DepthProfile
 from strainscope.scan import UNITS, Scan
 from strainscope.web.live import LiveModel
 from strainscope.web.requests import SimulateReply, SimulateRequest
-from strainscope.web.samples import read_sample
+from strainscope.web.samples import Cifs, read_sample
 
 Floats = NDArray[np.float64]
 
@@ -34,13 +34,19 @@ def at_points(model: LiveModel, request: SimulateRequest) -> SimulateReply:
     return _reply(model.scan, curve.expected, curve.values, curve.notes, profile, rms_log10=curve.rms_log10)
 
 
-def at_usual_angles(request: SimulateRequest) -> SimulateReply:
+def at_usual_angles(request: SimulateRequest, cifs: Cifs) -> SimulateReply:
     """The curve that `strainscope simulate` writes.
+
+    Args:
+        request: What is asked.
+        cifs: What its sample may name.
 
     Raises:
         ValueError: what is wrong with the sample, a value, or what is asked of the scan.
     """
-    described = read_sample(request.sample).with_options(axis=request.axis)
+    described = read_sample(request.sample, cifs).with_options(axis=request.axis)
+    if request.reflection is not None:
+        described = described.at_reflection(tuple(request.reflection))
     if described.scan.axis is None:
         raise ValueError("no scan axis; give axis: delta-theta-arcsec, omega-deg or two-theta-deg.")
     settings = described.simulated_values(request.values, counts=request.counts)

@@ -17,11 +17,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from strainscope.web.sessions import too_large
-from strainscope.web.settings import MB, ServerSettings
+from strainscope.web.settings import LARGEST_CIF_BYTES, MB, ServerSettings
 
 SESSION_COOKIE, TOKEN_COOKIE = "strainscope_session", "strainscope_token"
 LOGIN = "/login"
-UPLOADS = "/api/scans"
+UPLOADS, CIFS = "/api/scans", "/api/cifs"
 _SECRET = re.compile(r"[\w-]{43,64}")
 _BESIDE_THE_FILE = 100_000
 _LARGEST_BODY = MB
@@ -72,7 +72,7 @@ class Guard:
         scope.setdefault("state", {})["secret"] = secret
         limit = self._limit(scope)
         if int(headers.get("content-length") or 0) > limit:
-            await _refuse(scope, receive, send, error_response(413, self._too_large(limit)))
+            await _refuse(scope, receive, send, error_response(413, self._too_large(scope)))
             return
         fresh_secret = secret if fresh and scope["type"] == "http" else None
         counted = _Counting(receive, limit)
@@ -86,18 +86,17 @@ class Guard:
         with contextlib.suppress(TooLarge):
             await self._app(scope, counted, unless_too_large)
         if counted.exceeded:
-            await _refuse(scope, receive, send, error_response(413, self._too_large(limit)))
+            await _refuse(scope, receive, send, error_response(413, self._too_large(scope)))
 
     def _limit(self, scope: Scope) -> int:
-        upload = scope["path"] == UPLOADS
-        return self._settings.largest_upload_bytes + _BESIDE_THE_FILE if upload else _LARGEST_BODY
+        files = {UPLOADS: self._settings.largest_upload_bytes, CIFS: LARGEST_CIF_BYTES}
+        return files[scope["path"]] + _BESIDE_THE_FILE if scope["path"] in files else _LARGEST_BODY
 
-    def _too_large(self, limit: int) -> str:
-        return (
-            too_large(self._settings)
-            if limit != _LARGEST_BODY
-            else f"the request is larger than {limit / MB:g} MB."
-        )
+    def _too_large(self, scope: Scope) -> str:
+        if scope["path"] == UPLOADS:
+            return too_large(self._settings)
+        limit = LARGEST_CIF_BYTES if scope["path"] == CIFS else _LARGEST_BODY
+        return f"the request is larger than {limit / MB:g} MB."
 
     def _foreign(self, headers: Headers) -> Response | None:
         """A refusal of what other sites' pages send, and of names that a loopback server does not go by."""

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -17,15 +17,41 @@ from typing import Any
 from strainscope.series.job import Job
 from strainscope.web.settings import ServerSettings
 from strainscope.web.store import JobRecord, Store
-from strainscope.web.worker import Done, Failed, Progress, Task, work
+from strainscope.web.worker import SAMPLE, Done, Failed, Progress, Task, work
 
 CANCELLED = "cancelled"
 _POLL_S = 0.1
-_SAMPLE_FILE, _SCAN_FILE = "sample.yaml", "scan"
 
 
 class TooBusy(ValueError):
     """There are as many inversions as the server takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """An inversion that a session asks for, with all that it needs.
+
+    Attributes:
+        name: To be shown.
+        names: Of the scans' files, as the client calls them.
+        scans: The files, one for each reflection of the sample.
+        suffixes: Their endings, of those that are taken.
+        sample: Text of the sample file.
+        cifs: Files that the sample names, by plain names (`CIF_NAME`).
+        job: How; its `sample` is replaced by the file made of the text.
+        command: What to type to repeat it.
+        request: What was asked for, to be shown.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    scans: tuple[bytes, ...]
+    suffixes: tuple[str, ...]
+    sample: str
+    cifs: dict[str, bytes]
+    job: Job
+    command: str
+    request: dict[str, Any]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -33,6 +59,7 @@ class Running:
     """An inversion that is not done.
 
     Attributes:
+        name: To be shown.
         task: What a worker is asked for.
         owner: Session that asked for it.
         stage: What is being done, in words.
@@ -42,6 +69,7 @@ class Running:
     """
 
     id: str
+    name: str
     owner: str
     task: Task
     stage: str = "waiting"
@@ -72,29 +100,12 @@ class JobQueue:
         for thread in self._threads:
             thread.start()
 
-    def submit(
-        self,
-        *,
-        owner: str,
-        name: str,
-        scan: bytes,
-        suffix: str,
-        sample: str,
-        job: Job,
-        command: str,
-        request: dict[str, Any],
-    ) -> str:
+    def submit(self, owner: str, order: Order) -> str:
         """Take an inversion.
 
         Args:
             owner: Session that asks, see `owner_of`.
-            name: Of the scan's file, as the client calls it.
-            scan: The file.
-            suffix: Its ending, one of those that are taken.
-            sample: Text of the sample file.
-            job: How; its `sample` is replaced by a file made here.
-            command: What to type to repeat it.
-            request: What was asked for, to be shown.
+            order: What for.
 
         Returns:
             What names the inversion.
@@ -107,24 +118,20 @@ class JobQueue:
             number = secrets.token_urlsafe(12)
             folder = self._folder / number
             folder.mkdir()
-            (folder / _SAMPLE_FILE).write_text(sample, encoding="utf-8")
-            place = folder / f"{_SCAN_FILE}{suffix}"
-            place.write_bytes(scan)
-            how = Job(**{**vars(job), "sample": str(folder / _SAMPLE_FILE)})
-            task = Task(scan=place, name=name, job=how, command=command, folder=folder)
+            task = _task(folder, order)
             record = JobRecord(
                 id=number,
                 owner=owner,
-                name=name,
+                name=order.name,
                 state="waiting",
                 error=None,
-                request=request,
+                request=order.request,
                 created=time.time(),
                 finished=None,
                 summary=None,
             )
             self._store.add(record)
-            self._known[number] = Running(id=number, owner=owner, task=task)
+            self._known[number] = Running(id=number, name=order.name, owner=owner, task=task)
             self._waiting.append(self._known[number])
             self._changed.notify()
         return number
@@ -223,7 +230,7 @@ class JobQueue:
                     self._end(
                         own,
                         "failed",
-                        f"{own.task.name}: took longer than {limit} min, the limit, and was stopped.",
+                        f"{own.name}: took longer than {limit} min, the limit, and was stopped.",
                     )
                     return False
                 if worker.connection.poll(_POLL_S) and self._take(own, worker.connection.recv()):
@@ -232,7 +239,7 @@ class JobQueue:
             self._end(
                 own,
                 "failed",
-                f"{own.task.name}: the process that inverted it ended (out of memory?); try again.",
+                f"{own.name}: the process that inverted it ended (out of memory?); try again.",
             )
             return False
 
@@ -247,6 +254,24 @@ class JobQueue:
         self._store.finish(own.id, message.files, message.summary)
         self._forget(own)
         return True
+
+
+def _task(folder: Path, order: Order) -> Task:
+    """Write what a worker needs into the folder of the job."""
+    (folder / SAMPLE).write_text(order.sample, encoding="utf-8")
+    for name, content in order.cifs.items():
+        (folder / name).write_bytes(content)
+    scans = tuple(f"scan-{i}{suffix}" for i, suffix in enumerate(order.suffixes, start=1))
+    for name, content in zip(scans, order.scans, strict=True):
+        (folder / name).write_bytes(content)
+    return Task(
+        folder=folder,
+        scans=scans,
+        names=order.names,
+        cifs=tuple(order.cifs),
+        job=replace(order.job, sample=SAMPLE),
+        command=order.command,
+    )
 
 
 class _Worker:

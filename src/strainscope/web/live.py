@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from strainscope.inversion.likelihood import rms_log10
 from strainscope.inversion.problem import Problem, prepare
 from strainscope.profile import LogUniform, ParameterSpec
+from strainscope.readers import is_instrument_file
 from strainscope.sample import Sample, at_key
 from strainscope.sample.messages import hint, with_unit
 from strainscope.scan import UNITS, Scan
-from strainscope.web.samples import read_sample, with_columns
+from strainscope.web.messages import with_names
+from strainscope.web.samples import Cifs, read_sample, with_columns
 
 Floats = NDArray[np.float64]
 
@@ -153,30 +155,47 @@ def _outside(spec: ParameterSpec, value: float, held: float | None) -> str:
     return f"{shown}; it must lie in {limits}. Widen fit.{spec.name}.bounds of the sample for more."
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Which scan is simulated as which sample.
+
+    Attributes:
+        sample: A preset's name, or the text of a sample file.
+        cifs: What the sample may name.
+        reflection: Which of the sample; None for its first.
+        axis: What the first column is; None for what the sample says, or the instrument's file.
+        intensity: What the second column is; the same.
+        path: Where the server keeps the scan.
+        number: Which scan of an instrument's file, from 1.
+        name: Of the scan, for messages.
+    """
+
+    sample: str
+    cifs: Cifs
+    reflection: tuple[int, ...] | None
+    axis: str | None
+    intensity: str | None
+    path: Path
+    number: int | None
+    name: str
+
+
 class LiveModels:
     """The models that were asked for last, each made once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._made: OrderedDict[tuple[object, ...], _Once] = OrderedDict()
+        self._made: OrderedDict[Asked, _Once] = OrderedDict()
 
-    def of(self, sample: str, axis: str | None, intensity: str | None, path: Path, name: str) -> LiveModel:
+    def of(self, asked: Asked) -> LiveModel:
         """The model of an uploaded scan.
-
-        Args:
-            sample: A preset's name, or the text of a sample file.
-            axis: What the first column is; None for what the sample says.
-            intensity: What the second column is; None for what the sample says.
-            path: Where the server keeps the scan.
-            name: Of the scan, for messages.
 
         Raises:
             ValueError: what is wrong with sample or scan, in one line.
         """
-        key = (sample, axis, intensity, path)
         with self._lock:
-            once = self._made.setdefault(key, _Once(lambda: _model(sample, axis, intensity, path, name)))
-            self._made.move_to_end(key)
+            once = self._made.setdefault(asked, _Once(lambda: _model(asked)))
+            self._made.move_to_end(asked)
             while len(self._made) > _REMEMBERED:
                 self._made.popitem(last=False)
         return once.get()
@@ -196,14 +215,19 @@ class _Once:
             return self._made
 
 
-def _model(sample: str, axis: str | None, intensity: str | None, path: Path, name: str) -> LiveModel:
-    described = with_columns(read_sample(sample), axis, intensity)
+def _model(asked: Asked) -> LiveModel:
+    recorded = is_instrument_file(asked.path)
     try:
-        scan = described.read_scan(path, axis=axis)
-        with at_key(name):
+        described = with_columns(
+            read_sample(asked.sample, asked.cifs), asked.axis, asked.intensity, recorded=recorded
+        )
+        if asked.reflection is not None:
+            described = described.at_reflection(asked.reflection)
+        scan = described.read_scan(asked.path, number=asked.number, axis=asked.axis)
+        with at_key(asked.name):
             return LiveModel(described, scan)
     except (ValueError, OSError) as error:
-        raise ValueError(str(error).replace(str(path), name)) from None
+        raise ValueError(with_names(str(error), [(asked.name, asked.path), *asked.cifs])) from None
 
 
 def scan_text(scan: Scan, about: str) -> str:

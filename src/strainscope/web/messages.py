@@ -1,6 +1,8 @@
 """What is wrong, in one line for clients: neither files of the server nor options of the command line in it."""
 
 import re
+from collections.abc import Iterable
+from pathlib import Path
 
 from fastapi.exceptions import RequestValidationError
 
@@ -8,11 +10,28 @@ from strainscope.sample.messages import first_problem, sentence
 
 
 def line_of(error: Exception) -> str:
-    """The error's message in one line; options such as --axis by their names alone."""
-    return re.sub(r"(?<![\w-])--([a-z][a-z-]*)", r"\1", " ".join(str(error).split()))
+    """The error's message in one line."""
+    return without_options(" ".join(str(error).split()))
+
+
+def without_options(text: str) -> str:
+    """A text with options such as --axis by their names alone."""
+    return re.sub(r"(?<![\w-])--([a-z][a-z-]*)", r"\1", text)
 
 
 def line_of_request(error: RequestValidationError) -> str:
     """What is wrong with a request's parameters, in one line."""
     text = first_problem(error)  # type: ignore[arg-type]
     return sentence(re.sub(r"^(body|query|path)\.", "", text))
+
+
+def with_names(line: str, files: Iterable[tuple[str, str | Path]]) -> str:
+    """A message with what the client calls its files in place of the server's paths.
+
+    Args:
+        line: The message.
+        files: The client's names, which several may share, and paths.
+    """
+    for name, path in files:
+        line = line.replace(str(path), name)
+    return line

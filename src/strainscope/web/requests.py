@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Axis = Literal["delta-theta-arcsec", "omega-deg", "two-theta-deg"]
 Intensity = Literal["counts", "normalised"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+ScanNumber = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 
@@ -25,7 +26,13 @@ class SampleRequest(Request):
         intensity: What the second column is; left out, what the sample says.
     """
 
-    sample: Annotated[str, Field(description="A preset's name, or the text (YAML) of a sample file.")]
+    sample: Annotated[
+        str,
+        Field(
+            description="A preset's name, or the text (YAML) of a sample file; a CIF that it names by its file name is "
+            "uploaded before."
+        ),
+    ]
     axis: Annotated[Axis | None, Field(description="First column; else the sample's.")] = None
     intensity: Annotated[Intensity | None, Field(description="Second column; else the sample's.")] = None
 
@@ -34,6 +41,12 @@ class SimulateRequest(SampleRequest):
     """A curve: at the points of an uploaded scan, or at angles as `strainscope simulate` chooses them."""
 
     scan: Annotated[str | None, Field(description="An uploaded scan, at whose points to simulate.")] = None
+    number: Annotated[
+        ScanNumber | None, Field(description="Which scan of an instrument's file; needed where it holds several.")
+    ] = None
+    reflection: Annotated[
+        list[int] | None, Field(min_length=3, max_length=4, description="Another reflection of the sample.")
+    ] = None
     values: Annotated[
         dict[str, Finite], Field(description="Values of parameters; the others are usual ones.")
     ] = {}
@@ -70,10 +83,30 @@ class ScanReply(BaseModel):
     bytes: int
 
 
+class UnderstoodReply(ScanReply):
+    """What is understood of an uploaded file; `scans` is that of `strainscope info --json`."""
+
+    scans: list[dict[str, Any]]
+
+
+class CifReply(BaseModel):
+    """An uploaded CIF; samples name it by its `name`."""
+
+    name: str
+    bytes: int
+
+
 class InvertRequest(SampleRequest):
     """An inversion, as `strainscope invert` with the same options."""
 
-    scan: Annotated[str, Field(description="An uploaded scan.")]
+    scan: Annotated[
+        str | list[str],
+        Field(description="An uploaded scan; of several reflections of a sample one for each, in their order."),
+    ]
+    number: Annotated[
+        ScanNumber | list[ScanNumber | None] | None,
+        Field(description="Which scan of an instrument's file; needed where it holds several. Of several a list."),
+    ] = None
     seed: Annotated[Seed, Field(description="Of the search; the same seed gives the same result.")] = 0
     model_error: Annotated[
         float | None, Field(ge=0, lt=1, description="Relative error granted to the model.")
@@ -85,6 +118,12 @@ class InvertRequest(SampleRequest):
     splines: Annotated[
         int | None, Field(ge=3, le=40, description="Refine with so many B-spline weights.")
     ] = None
+    estimator: Annotated[
+        str | None, Field(description="One that ships, to propose profiles in place of the search.")
+    ] = None
+    gold: Annotated[
+        bool, Field(description="Check by nested sampling, with the evidence: minutes instead of seconds.")
+    ] = False
 
 
 class JobReply(BaseModel):

@@ -1,24 +1,27 @@
 """What the page and the REST interface do for a session; both say the same."""
 
 import asyncio
-import shlex
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from importlib import resources
+from pathlib import Path
 from typing import Any, TypeVar
 
+from strainscope.readers import file_documents
 from strainscope.sample import preset_text, presets
 from strainscope.scan import UNITS
-from strainscope.series.job import Job
 from strainscope.web.archive import series_archive, zipped
 from strainscope.web.curves import at_points, at_usual_angles
 from strainscope.web.jobs import JobQueue
-from strainscope.web.live import LiveModel, LiveModels, scan_text
+from strainscope.web.live import Asked, LiveModel, LiveModels, scan_text
+from strainscope.web.messages import with_names
+from strainscope.web.orders import covering, order_of
 from strainscope.web.requests import InvertRequest, JobReply, SampleRequest, SimulateReply, SimulateRequest
-from strainscope.web.samples import read_sample, sample_text, with_columns
+from strainscope.web.samples import read_sample, with_columns
 from strainscope.web.sessions import Session, Sessions, Upload
-from strainscope.web.settings import DATABASE, SCAN_SUFFIXES, ServerSettings
+from strainscope.web.settings import DATABASE, LARGEST_CIF_BYTES, SCAN_SUFFIXES, ServerSettings
 from strainscope.web.store import JobRecord, Store, locked
 
 EXAMPLE = "ggg444-simulated.xy"
@@ -86,21 +89,41 @@ class Service:
         content = resources.files("strainscope").joinpath("samples", EXAMPLE).read_bytes()
         return known[0] if known else self.sessions.keep(session, EXAMPLE, content, simulated=True)
 
-    def simulated(self, session: Session, request: SampleRequest) -> Upload:
-        """A simulated scan of a sample, with counting noise, as if it had been uploaded.
+    def simulated(self, session: Session, request: SampleRequest) -> list[Upload]:
+        """Simulated scans of a sample, one for each reflection, with counting noise, as if they had been uploaded.
 
         Raises:
             ValueError: what is wrong with the sample.
         """
-        described = with_columns(read_sample(request.sample), request.axis, request.intensity)
-        counts = SIMULATED_COUNTS if described.scan.intensity == "counts" else None
-        values = described.simulated_values({}, counts=counts)
-        scan, _ = described.simulate(values, counts=counts)
-        number = 1 + sum(own.simulated for own in session.uploads.values())
-        about = "simulated by Strainscope, not measured"
-        return self.sessions.keep(
-            session, f"simulated-{number}.xy", scan_text(scan, about).encode(), simulated=True
-        )
+        asked = read_sample(request.sample, session.cif_paths())
+        made = []
+        for described in with_columns(asked, request.axis, request.intensity).by_reflection():
+            counts = SIMULATED_COUNTS if described.scan.intensity == "counts" else None
+            scan, _ = described.simulate(described.simulated_values({}, counts=counts), counts=counts)
+            number = 1 + sum(own.simulated for own in session.uploads.values())
+            name = f"simulated-{described.label}-{number}.xy"
+            content = scan_text(scan, "simulated by Strainscope, not measured").encode()
+            made.append(self.sessions.keep(session, name, content, simulated=True))
+        return made
+
+    def understood(self, upload: Upload) -> list[dict[str, Any]]:
+        """What is understood of each scan in an uploaded file.
+
+        Raises:
+            ValueError: it is no file of scans.
+        """
+        found = _understood(upload.path)
+        if isinstance(found, str):
+            raise ValueError(with_names(found, [(upload.name, upload.path)]))
+        return found
+
+    def estimators(self, session: Session, request: SampleRequest) -> tuple[str, ...]:
+        """The estimators that ship and serve a sample.
+
+        Raises:
+            ValueError: what is wrong with the sample, or networks are not installed.
+        """
+        return covering(read_sample(request.sample, session.cif_paths()))
 
     def scan(self, session: Session, scan: str) -> Upload:
         """An uploaded scan.
@@ -112,15 +135,25 @@ class Service:
             raise NotThere(f"this session has no scan {scan[:40]!r}; upload it (again).")
         return session.uploads[scan]
 
-    def model(self, session: Session, scan: str, request: SampleRequest) -> LiveModel:
+    def model(self, session: Session, request: SimulateRequest) -> LiveModel:
         """The model of an uploaded scan, prepared.
 
         Raises:
             NotThere: this session has none of that name.
             ValueError: what is wrong with sample or scan.
         """
-        own = self.scan(session, scan)
-        return self.models.of(request.sample, request.axis, request.intensity, own.path, own.name)
+        own = self.scan(session, str(request.scan))
+        asked = Asked(
+            sample=request.sample,
+            cifs=session.cif_paths(),
+            reflection=None if request.reflection is None else tuple(request.reflection),
+            axis=request.axis,
+            intensity=request.intensity,
+            path=own.path,
+            number=request.number,
+            name=own.name,
+        )
+        return self.models.of(asked)
 
     def simulate(self, session: Session, request: SimulateRequest) -> SimulateReply:
         """A curve, at the points of an uploaded scan or as `strainscope simulate` has it.
@@ -131,9 +164,9 @@ class Service:
         """
         began = time.perf_counter()
         if request.scan is None:
-            reply = at_usual_angles(request)
+            reply = at_usual_angles(request, session.cif_paths())
         else:
-            reply = at_points(self.model(session, request.scan, request), request)
+            reply = at_points(self.model(session, request), request)
         return reply.model_copy(update={"server_ms": 1000 * (time.perf_counter() - began)})
 
     # Inversions -------------------------------------------------------------------------------------------------
@@ -146,32 +179,9 @@ class Service:
             TooBusy: there are too many.
             ValueError: what is wrong with the sample or the settings.
         """
-        own = self.scan(session, request.scan)
-        described = with_columns(read_sample(request.sample), request.axis, request.intensity)
-        search = {name: getattr(request, name) for name in ("draws", "starts", "splines")}
-        job = Job(
-            sample="",
-            axis=request.axis,
-            intensity=request.intensity,
-            model_error=request.model_error,
-            search=tuple((name, value) for name, value in search.items() if value is not None),
-            seed=request.seed,
-        )
-        # Read once, so that a file that is no scan is refused now and not when its turn comes.
-        try:
-            described.read_scan(own.path, axis=request.axis)
-        except (ValueError, OSError) as error:
-            raise ValueError(str(error).replace(str(own.path), own.name)) from None
-        number = self.jobs.submit(
-            owner=session.owner,
-            name=own.name,
-            scan=own.path.read_bytes(),
-            suffix=own.suffix,
-            sample=sample_text(request.sample),
-            job=job,
-            command=command_of(own.name, request),
-            request=request.model_dump(exclude={"scan"}),
-        )
+        named = request.scan if isinstance(request.scan, list) else [request.scan]
+        scans = [self.scan(session, scan) for scan in named]
+        number = self.jobs.submit(session.owner, order_of(request, session, scans))
         return self.job(session, number)
 
     def job(self, session: Session, job: str) -> JobReply:
@@ -259,15 +269,13 @@ class Service:
         )
 
 
-def command_of(name: str, request: InvertRequest) -> str:
-    """What to type to repeat an inversion."""
-    preset = request.sample.strip() in presets()
-    words = ["strainscope", "invert", name, "--sample", request.sample.strip() if preset else "sample.yaml"]
-    for option in ("axis", "intensity", "model_error", "draws", "starts", "splines"):
-        value = getattr(request, option)
-        if value is not None:
-            words += [f"--{option.replace('_', '-')}", str(value)]
-    return shlex.join([*words, "--seed", str(request.seed), "-o", "NEW_FOLDER"])
+@lru_cache(maxsize=256)
+def _understood(path: Path) -> list[dict[str, Any]] | str:
+    """What is understood, or why nothing is; either costs the reading of the file."""
+    try:
+        return file_documents(path)
+    except (ValueError, OSError) as error:
+        return str(error)
 
 
 def formats(settings: ServerSettings) -> dict[str, Any]:
@@ -275,6 +283,7 @@ def formats(settings: ServerSettings) -> dict[str, Any]:
     return {
         "scan_suffixes": list(SCAN_SUFFIXES),
         "largest_scan_bytes": settings.largest_upload_bytes,
+        "largest_cif_bytes": LARGEST_CIF_BYTES,
         "axes": list(UNITS),
         "intensities": ["counts", "normalised"],
         "samples": {name: preset_text(name) for name in presets()},

@@ -1,4 +1,4 @@
-"""Who is who: a session for each browser or program, its uploaded scans in a temporary folder that goes with it."""
+"""Who is who: a session for each browser or program, its uploaded files in a temporary folder that goes with it."""
 
 import re
 import secrets
@@ -10,18 +10,22 @@ import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from strainscope.web.settings import MB, SCAN_SUFFIXES, ServerSettings
+from strainscope.crystal import crystal_from_cif
+from strainscope.web.samples import Cifs
+from strainscope.web.settings import LARGEST_CIF_BYTES, MB, SCAN_SUFFIXES, ServerSettings
 from strainscope.web.store import owner_of
 
 LONGEST_NAME = 80
+# Names of CIFs are written on the disk, as reports show them: one plain word each, which is no path.
+CIF_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}\.cif")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """A scan that a client sent.
+    """A scan or a CIF that a client sent.
 
     Attributes:
-        id: Names it within its session.
+        id: Names it within its session; of a CIF its name.
         name: As the client calls it: letters for people, never a path.
         suffix: Its ending.
         path: Where the server keeps it.
@@ -43,15 +47,21 @@ class Session:
 
     Attributes:
         owner: By what the database knows it.
-        folder: Of its scans.
+        folder: Of its files.
         uploads: Its scans by their ids, in the order in which they came.
+        cifs: Its CIFs by their names.
         seen: When it last asked for something.
     """
 
     owner: str
     folder: Path
     uploads: dict[str, Upload] = field(default_factory=dict)
+    cifs: dict[str, Upload] = field(default_factory=dict)
     seen: float = field(default_factory=time.monotonic)
+
+    def cif_paths(self) -> Cifs:
+        """What samples may name, and where it is."""
+        return tuple((own.name, own.path) for own in list(self.cifs.values()))
 
 
 class Sessions:
@@ -93,8 +103,7 @@ class Sessions:
             raise ValueError(
                 f"{shown}: there are {len(session.uploads)} scans, as many as a session may have; remove one."
             )
-        if self._total() + len(content) > MB * self._settings.most_scans_mb:
-            raise ValueError(f"{shown}: the server has no room for more scans now; try again later.")
+        self._check_room(shown, content)
         number = secrets.token_urlsafe(9)
         session.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = session.folder / f"{secrets.token_hex(12)}{suffix}"
@@ -105,11 +114,48 @@ class Sessions:
         session.uploads[number] = upload
         return upload
 
-    def _total(self) -> int:
-        """Bytes of all scans."""
+    def keep_cif(self, session: Session, name: str, content: bytes) -> Upload:
+        """Keep a CIF; one of the same name is replaced.
+
+        Raises:
+            ValueError: a name that is no plain word, it is too large or no CIF of one crystal, or there are too many.
+        """
+        if not CIF_NAME.fullmatch(name):
+            raise ValueError(
+                f"{_last(name)[:LONGEST_NAME]}: CIFs are called by one word of at most 40 letters (a to z), digits, - "
+                "and _, then .cif; rename it."
+            )
+        if len(content) > LARGEST_CIF_BYTES:
+            raise ValueError(f"{name}: the CIF is larger than {LARGEST_CIF_BYTES / MB:g} MB, the limit.")
+        if len(session.cifs) >= self._settings.most_cifs and name not in session.cifs:
+            raise ValueError(
+                f"{name}: there are {len(session.cifs)} CIFs, as many as a session may have; remove one."
+            )
+        self._check_room(name, content)
+        crystal_from_cif(content.decode("utf-8", "replace"), name=Path(name).stem)
+        self.remove_cif(session, name)
+        folder = session.folder / secrets.token_hex(12)
+        folder.mkdir(mode=0o700, parents=True)
+        path = folder / name
+        path.write_bytes(content)
+        session.cifs[name] = Upload(id=name, name=name, suffix=path.suffix, path=path, size=len(content))
+        return session.cifs[name]
+
+    def remove_cif(self, session: Session, name: str) -> bool:
+        """Remove a CIF; whether there was one."""
+        found = session.cifs.pop(name, None)
+        if found is None:
+            return False
+        shutil.rmtree(found.path.parent, ignore_errors=True)
+        return True
+
+    def _check_room(self, name: str, content: bytes) -> None:
+        """Raise unless the server has room for another file."""
         with self._lock:
             known = list(self._known.values())
-        return sum(upload.size for session in known for upload in list(session.uploads.values()))
+        kept = [own for session in known for own in (*session.uploads.values(), *session.cifs.values())]
+        if sum(own.size for own in kept) + len(content) > MB * self._settings.most_scans_mb:
+            raise ValueError(f"{name}: the server has no room for more files now; try again later.")
 
     def remove(self, session: Session, upload: str) -> bool:
         """Remove a scan; whether there was one."""
@@ -120,7 +166,7 @@ class Sessions:
         return True
 
     def remove_idle(self) -> None:
-        """Remove the scans of clients that have not asked for anything for long."""
+        """Remove the files of clients that have not asked for anything for long."""
         limit = time.monotonic() - 3600 * self._settings.session_hours
         with self._lock:
             idle = [owner for owner, session in self._known.items() if session.seen < limit]
@@ -129,7 +175,7 @@ class Sessions:
             shutil.rmtree(session.folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Remove all scans."""
+        """Remove all files."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -139,14 +185,19 @@ def checked_name(name: str) -> tuple[str, str]:
     Raises:
         ValueError: it ends in something else.
     """
-    last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
-    shown = "".join(c if c.isprintable() and c not in '<>:"|?*' else "_" for c in last).strip(" .")
+    shown = _last(name)
     suffix = Path(shown).suffix.lower()
     if suffix not in SCAN_SUFFIXES:
         ending = f"ends in {suffix[:20]}" if suffix else "has no ending"
         word, known = shown[:LONGEST_NAME] or "the file", ", ".join(SCAN_SUFFIXES)
         raise ValueError(f"{word}: {ending}; scans end in {known}. Export it as text.")
     return f"{Path(shown).stem[:LONGEST_NAME]}{Path(shown).suffix}", suffix
+
+
+def _last(name: str) -> str:
+    """The last part of a client's path, in letters that can be shown."""
+    last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
+    return "".join(c if c.isprintable() and c not in '<>:"|?*' else "_" for c in last).strip(" .")
 
 
 def too_large(settings: ServerSettings) -> str:

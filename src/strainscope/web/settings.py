@@ -10,6 +10,7 @@ from strainscope.readers import INSTRUMENT_SUFFIXES
 # Endings of scans that are taken; what a file holds is decided by its content when it is read.
 SCAN_SUFFIXES = (".xy", ".dat", ".txt", ".csv", ".asc", *INSTRUMENT_SUFFIXES)
 LARGEST_SAMPLE_BYTES = 100_000
+LARGEST_CIF_BYTES = 2_000_000
 MB = 1_000_000
 SHORTEST_TOKEN = 16
 DATABASE = "web.sqlite"
@@ -27,7 +28,8 @@ class ServerSettings:
         workers: Processes that invert, one scan each at a time.
         largest_upload_mb: Of a scan.
         most_scans: Uploaded scans that a session may have at once.
-        most_scans_mb: Of the uploaded scans of all sessions.
+        most_scans_mb: Of the uploaded files of all sessions.
+        most_cifs: Uploaded CIFs that a session may have at once.
         most_waiting: Inversions that may wait, of all sessions.
         most_of_a_session: Inversions that a session may have waiting and running.
         most_results: Inversions of a session that are kept.
@@ -47,6 +49,7 @@ class ServerSettings:
     largest_upload_mb: float = 10.0
     most_scans: int = 50
     most_scans_mb: float = 2000.0
+    most_cifs: int = 10
     most_waiting: int = 32
     most_of_a_session: int = 12
     most_results: int = 200

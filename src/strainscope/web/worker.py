@@ -1,4 +1,4 @@
-"""What a process of its own does: inverts one scan after another and tells how far it is.
+"""What a process of its own does: does one inversion after another and tells how far it is.
 
 It may be killed at any time: whatever it was at is in the folder of its job, which the server removes.
 """
@@ -10,13 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from strainscope.series.job import Job
+from strainscope.web.messages import with_names
+
+if TYPE_CHECKING:
+    from strainscope.inversion import Result
+    from strainscope.inversion.proposal import Proposal
+    from strainscope.scan import Scan
 
 # Live curves go before inversions.
 NICENESS = 10
-RESULT = "result"
+RESULT, SAMPLE = "result", "sample.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,18 +30,20 @@ class Task:
     """An inversion that a worker is asked for.
 
     Attributes:
-        scan: A file that the server made.
-        name: Of the scan, as the client calls it; never a path.
-        job: How; its sample is a file that the server made, too.
+        folder: The job's own, with the sample, its CIFs and the scans; for whatever the worker writes.
+        scans: Files in it that the server named, one for each reflection of the sample.
+        names: Of the scans, as the client calls them; never paths.
+        cifs: Files in it that the sample names.
+        job: How; its sample is the file in the folder.
         command: What to type to repeat it.
-        folder: The job's own, for whatever the worker writes.
     """
 
-    scan: Path
-    name: str
+    folder: Path
+    scans: tuple[str, ...]
+    names: tuple[str, ...]
+    cifs: tuple[str, ...]
     job: Job
     command: str
-    folder: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,27 +102,37 @@ def _answer(task: Task, progress: Callable[[str, float], None]) -> Done | Failed
 def shown(message: str, task: Task) -> str:
     """A message in one line, with the client's names in place of the server's files."""
     line = " ".join(message.split())
-    return line.replace(str(task.scan), task.name).replace(task.job.sample, "sample")
+    return with_names(line, [*zip(task.names, task.scans, strict=True), ("sample", task.job.sample)])
 
 
 def inverted(task: Task, progress: Callable[[str, float], None]) -> Done:
-    """Invert a scan and make the files of its result, the same as the command line would.
+    """Invert scans and make the files of the result, the same as the command line would.
 
     Raises:
-        ValueError: the file is no scan of this kind.
-        OSError: it cannot be read.
+        ValueError: the files are no scans of this kind.
+        OSError: one cannot be read.
     """
     from strainscope.report import largest_strain_text, write_result
     from strainscope.series.job import invert_file
     from strainscope.web.corner import corner_pictures
 
-    result = invert_file(task.scan, task.job, progress=lambda stage, share: progress(stage, 0.98 * share))
-    result = replace(result, scan=replace(result.scan, name=Path(task.name).stem))
-    progress("writing report and figures", 0.99)
-    folder = task.folder / RESULT
-    write_result(result, folder, command=task.command)
-    files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-    files |= corner_pictures(result) | {"sample.yaml": Path(task.job.sample).read_bytes()}
+    # What a result says of its files is what the client said, not where the server keeps them.
+    with contextlib.chdir(task.folder):
+        proposal = _proposal(task.job)
+        first, *beside = map(Path, task.scans)
+        result = invert_file(
+            first,
+            task.job,
+            beside=beside,
+            proposal=proposal,
+            progress=lambda stage, share: progress(stage, 0.98 * share),
+        )
+        result = _named(result, task)
+        progress("writing report and figures", 0.99)
+        write_result(result, RESULT, command=task.command)
+        files = {path.name: path.read_bytes() for path in sorted(Path(RESULT).iterdir())}
+        files |= corner_pictures(result)
+        files |= {name: Path(name).read_bytes() for name in (SAMPLE, *task.cifs)}
     strain, low, high, depth = largest_strain_text(result.best)
     return Done(
         files=files,
@@ -128,3 +146,21 @@ def inverted(task: Task, progress: Callable[[str, float], None]) -> Done:
             "wall_s": result.wall_s,
         },
     )
+
+
+def _proposal(job: Job) -> "Proposal | None":
+    from strainscope.estimator.named import proposal_of
+
+    return None if job.estimator is None else proposal_of(job.estimator, job.described())
+
+
+def _named(result: "Result", task: Task) -> "Result":
+    """The result with its scans called after the client's files, as the command line calls them."""
+
+    def named(scan: "Scan", i: int) -> "Scan":
+        # What follows the file's name is the number of the scan in it.
+        number = scan.name.removeprefix(Path(task.scans[i]).stem)
+        return replace(scan, name=Path(task.names[i]).stem + number)
+
+    beside = [replace(own, scan=named(own.scan, i)) for i, own in enumerate(result.beside, start=1)]
+    return replace(result, scan=named(result.scan, 0), beside=tuple(beside))

@@ -60,7 +60,9 @@ def _build(service: Service, request: Request, settings: str, result: str) -> No
     session = service.sessions.of(request.state.secret)
     chosen, problem = _settings(service, session.owner, settings)
     desk = Desk(service=service, session=session, client=ui.context.client, settings=chosen)
-    desk.scan = next(reversed(session.uploads), None)
+    desk.fit_reflections()
+    if len(desk.labels) == 1:
+        desk.choices = [next(reversed(desk.scans()), None)]
     tabs = _header(desk)
     error = ui.element("div").classes("ss-error").props('role="alert" id="ss-error"')
     with error:
@@ -83,16 +85,17 @@ def _build(service: Service, request: Request, settings: str, result: str) -> No
         with ui.tab_panel("Result"):
             shown = ui.element("div").classes("ss-main")
             with shown:
-                ui.label("No result yet: press Invert.").classes("ss-soft")
+                ui.label("None is open: press Invert, or choose one under Series.").classes("ss-soft")
         with ui.tab_panel("Series"):
             series = SeriesView(desk)
     tabs.on_value_change(lambda event: series.refresh() if event.value == "Series" else None)
+    desk.on_ended = series.refresh
     tabs.on_value_change(lambda: ui.run_javascript("setTimeout(strainscope.shown, 100)"))
 
     def to_sliders(values: dict[str, float]) -> None:
         desk.settings.values = dict(values)
         tabs.set_value("Fit")
-        ui.run_javascript(f"strainscope.setValues({json.dumps(values)})")
+        ui.run_javascript(f"strainscope.setValues({json.dumps(desk.shown_values(values))})")
 
     async def show_job(job: str) -> None:
         shown.clear()
@@ -107,6 +110,7 @@ def _build(service: Service, request: Request, settings: str, result: str) -> No
 async def _first(desk: Desk, problem: str, result: str) -> None:
     """What is shown to somebody who just came."""
     await desk.load()
+    await desk.find_estimators()
     if problem:
         desk.on_error(problem)
     if result and desk.on_job is not None:
@@ -141,12 +145,12 @@ def _header(desk: Desk) -> ui.tabs:
         )
 
         async def turn() -> None:
-            if dark.value is None:
-                seen = await ui.run_javascript('document.body.classList.contains("body--dark")')
-                dark.set_value(not seen)
-            else:
-                dark.set_value(not dark.value)
+            dark.set_value(await ui.run_javascript("strainscope.turned()"))
 
+        async def as_before() -> None:
+            dark.set_value(await ui.run_javascript("strainscope.kept()"))
+
+        ui.timer(0.1, as_before, once=True)
         ui.button(icon="dark_mode", on_click=turn).props('flat dense aria-label="Dark or light" id="ss-dark"')
     return tabs
 
@@ -161,7 +165,7 @@ async def _link(desk: Desk) -> None:
         ui.textarea(value=link).props('readonly outlined dense aria-label="Link" id="ss-link"').style(
             "width: 30rem; max-width: 80vw"
         )
-        ui.label("It holds sample, sliders and options, not the scan.").classes("ss-soft")
+        ui.label("It holds sample, sliders and options, neither scans nor CIFs.").classes("ss-soft")
         ui.button("Close", on_click=dialog.close).props("flat no-caps")
     dialog.open()
 
@@ -169,10 +173,7 @@ async def _link(desk: Desk) -> None:
 def _moved(desk: Desk, values: object) -> None:
     """Note where the sliders were left."""
     if isinstance(values, dict):
-        desk.settings.values = {
-            str(name): float(value) for name, value in values.items() if isinstance(value, int | float)
-        }
-        desk.keep()
+        desk.moved({str(name): float(v) for name, v in values.items() if isinstance(v, int | float)})
 
 
 def _fit_tab(desk: Desk) -> None:

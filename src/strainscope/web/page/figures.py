@@ -52,27 +52,27 @@ def intensity_label(kind: str) -> str:
     return "Counts" if kind == "counts" else "Intensity"
 
 
-def fit_figure(document: dict[str, Any], fit: str) -> Figure:
+def fit_figure(document: dict[str, Any], fit: str, reflection: dict[str, Any] | None = None) -> Figure:
     """Measured against fitted, every mode, and the residuals of the best.
 
     Args:
         document: result.json.
         fit: fit.csv.
+        reflection: Of the further ones in the document, that of `fit`; None for the first.
     """
     rows = list(csv.DictReader(io.StringIO(fit)))
     angle, measured = ([float(row[key]) for row in rows] for key in ("angle", "measured"))
     residual = _plain([float(row["residual_log10"]) for row in rows])
     data = [_points(angle, [value if value > 0 else None for value in measured])]
-    for rank, mode in enumerate(document["modes"]):
-        data.append(_line(angle, mode["fitted"], _mode_name(document, rank)) | _look(rank))
+    scan = document["scan"] if reflection is None else reflection["scan"]
+    curves = [mode["fitted"] for mode in document["modes"]] if reflection is None else reflection["fitted"]
+    for rank, fitted in enumerate(curves):
+        data.append(_line(angle, fitted, _mode_name(document, rank)) | _look(rank))
     data.append(_points(angle, residual, on="y2", name="residual"))
     layout = _stacked(
-        angle_label(document["scan"]["axis"]),
-        intensity_label(document["scan"]["intensity_kind"]),
-        "Δ log₁₀",
-        logarithmic=True,
+        angle_label(scan["axis"]), intensity_label(scan["intensity_kind"]), "Δ log₁₀", logarithmic=True
     )
-    at = document["scan"]["substrate_angle"]
+    at = scan["substrate_angle"]
     if at is not None and angle and angle[0] < at < angle[-1]:
         line = {"color": plots.SUBSTRATE, "width": 1, "dash": "dash"}
         layout["shapes"] = [

@@ -9,12 +9,13 @@ from pydantic import ValidationError
 
 from strainscope.sample.messages import first_problem
 from strainscope.web.jobs import TooBusy
-from strainscope.web.page.desk import Desk
+from strainscope.web.page.desk import Choice, Desk
 from strainscope.web.requests import JobReply
 from strainscope.web.service import NotThere
 from strainscope.web.store import UNFINISHED
 
 POLL_S = 0.4
+_SEARCH = "the search"
 _OPTIONS = {
     "seed": ("Seed", "0"),
     "draws": ("Curves in the search", "8192"),
@@ -29,15 +30,18 @@ def invert_panel(desk: Desk) -> None:
     with ui.element("section").classes("ss-card").props('aria-label="Inversion"'):
         ui.html("<h2>3. Invert</h2>", sanitize=False)
         with ui.element("div").classes("ss-line"):
-            ui.button("Invert", icon="play_arrow", on_click=lambda: _start(desk, [desk.scan])).props(
+            ui.button("Invert", icon="play_arrow", on_click=lambda: _start(desk, [desk.choices])).props(
                 "no-caps unelevated id=ss-invert"
             )
-            every = ui.button("Invert all scans", on_click=lambda: _start(desk, list(desk.session.uploads)))
+            every = ui.button(
+                "Invert all scans", on_click=lambda: _start(desk, [[choice] for choice in desk.scans()])
+            )
             every.props("no-caps outline")
         running = ui.element("div").classes("ss-side").props('aria-live="polite"')
         with ui.expansion("Options").props("dense"):
             for name, (label, usual) in _OPTIONS.items():
                 _option(desk, name, label, usual)
+            _ways(desk)
 
     rows: dict[str, _Row] = {}
 
@@ -61,9 +65,10 @@ def invert_panel(desk: Desk) -> None:
                 rows.pop(job).remove()
             if job in jobs:
                 await _ended(desk, jobs[job])
+                desk.on_ended()
 
     def show_every() -> None:
-        every.set_visibility(len(desk.session.uploads) > 1)
+        every.set_visibility(len(desk.choices) == 1 and len(desk.scans()) > 1)
 
     ui.timer(POLL_S, refresh)
     desk.on_scans.append(show_every)
@@ -120,14 +125,44 @@ def _option(desk: Desk, name: str, label: str, usual: str) -> None:
     own.on("change", changed)
 
 
-async def _start(desk: Desk, scans: list[str | None]) -> None:
+def _ways(desk: Desk) -> None:
+    """What proposes profiles, and how the draws are made."""
+    proposer = ui.select({"": _SEARCH}, label="Profiles are proposed by", value="").props("dense options-dense")
+    proposer.style("width: 100%")
+    gold = ui.checkbox("Check by nested sampling: minutes, not seconds", value=desk.settings.gold).props("dense")
+    said = ui.label().classes("ss-soft")
+
+    def show() -> None:
+        own = desk.settings
+        if own.estimator not in (None, *desk.estimators):
+            ui.notify(f"{own.estimator} does not serve this sample: the search proposes again.")
+            own.estimator = None
+        proposer.set_options(
+            {"": _SEARCH} | {name: f"the network {name}" for name in desk.estimators},
+            value=own.estimator or "",
+        )
+        proposer.set_visibility(bool(desk.estimators))
+        gold.set_enabled("gold" not in desk.lacks)
+        said.set_text(" ".join(f"{line.rstrip('.')}." for line in desk.lacks.values()))
+
+    def chosen() -> None:
+        desk.settings.estimator, desk.settings.gold = proposer.value or None, bool(gold.value)
+
+    for own in (proposer, gold):
+        own.on_value_change(chosen)
+    desk.on_estimators = show
+
+
+async def _start(desk: Desk, asked: list[list[Choice | None]]) -> None:
     desk.clear_error()
-    for scan in scans:
-        if scan is None:
-            desk.fail(ValueError("there is no scan yet; drop one, or use the example."))
+    for choices in asked:
+        missing = [label for label, own in zip(desk.labels, choices, strict=True) if own is None]
+        if missing:
+            which = "" if len(choices) == 1 else f" of {', '.join(missing)}"
+            desk.fail(ValueError(f"there is no scan{which} yet; drop one, or use the example."))
             return
         try:
-            request = desk.inversion(scan)
+            request = desk.inversion([own for own in choices if own is not None])
             job = await desk.service.aside(partial(desk.service.invert, desk.session, request))
         except ValidationError as error:
             desk.fail(ValueError(first_problem(error)))
@@ -136,7 +171,7 @@ async def _start(desk: Desk, scans: list[str | None]) -> None:
             desk.fail(error)
             return
         desk.watched.add(job.job)
-        desk.job = job.job if len(scans) == 1 else None
+        desk.job = job.job if len(asked) == 1 else None
     desk.keep()
 
 

@@ -23,6 +23,8 @@ class DeskSettings:
         axis, intensity: What the scan's columns are; None for what the sample says.
         values: Of the sliders, by parameter.
         options: Of the inversion, those of OPTIONS that were set.
+        estimator: What proposes in place of the search; None for the search.
+        gold: Whether nested sampling is asked for.
     """
 
     sample: str = "ggg444"
@@ -30,6 +32,8 @@ class DeskSettings:
     intensity: str | None = None
     values: dict[str, float] = field(default_factory=dict)
     options: dict[str, float] = field(default_factory=dict)
+    estimator: str | None = None
+    gold: bool = False
 
 
 def settings_text(settings: DeskSettings) -> str:
@@ -73,6 +77,8 @@ def checked_settings(data: Any) -> DeskSettings:  # noqa: ANN401 (whatever JSON 
         or found.intensity not in (None, *INTENSITIES)
         or not all(isinstance(name, str) and type(value) in (int, float) for name, value in numbers)
         or set(found.options) - set(OPTIONS)
+        or not isinstance(found.estimator, str | None)
+        or not isinstance(found.gold, bool)
     ):
         raise ValueError("no settings")
     return found

@@ -2,7 +2,8 @@
 
 import html
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from nicegui import ui
@@ -18,6 +19,7 @@ BADGES = {"reliable": ("good", "✓"), "check": ("fair", "!"), "do not use": ("b
 _DOWNLOADS = (
     ("report.html", "Report"),
     ("result.json", "JSON"),
+    ("result.nxs", "NeXus"),
     ("profile.csv", "Profile CSV"),
     ("fit.csv", "Fit CSV"),
     ("fit.svg", "Fit SVG"),
@@ -41,20 +43,25 @@ def show_result(desk: Desk, job: str, to_sliders: Callable[[dict[str, float]], N
     try:
         reply = desk.service.job(desk.session, job)
         document = json.loads(desk.service.file(desk.session, job, "result.json"))
-        fit = desk.service.file(desk.session, job, "fit.csv").decode()
+        beside = [own["label"] for own in document["reflections"]]
+        names = ["fit.csv", *(f"fit_{label}.csv" for label in beside)]
+        fits = [desk.service.file(desk.session, job, name).decode() for name in names]
     except NotThere as error:
         desk.fail(error)
         return
     _verdict(document)
     _facts(document)
     _downloads(reply)
-    with ui.element("section").classes("ss-card").props('aria-label="Fit"'):
-        ui.html("<h2>Measured and fitted</h2>", sanitize=False)
-        ui.plotly(fit_figure(document, fit)).classes("ss-chart")
-        best = {name: own["value"] for name, own in document["parameters"].items()}
-        with ui.element("div").classes("ss-line"):
-            put = ui.button("Put the best values on the sliders", on_click=lambda: to_sliders(best))
-            put.props("flat no-caps dense")
+    best = {name: own["value"] for name, own in document["parameters"].items()}
+    for fit, own in zip(fits, [None, *document["reflections"]], strict=True):
+        scan = (own or document)["scan"]["name"]
+        with ui.element("section").classes("ss-card").props(f'aria-label="Fit of {scan}"'):
+            ui.html(f"<h2>Measured and fitted: {html.escape(scan)}</h2>", sanitize=False)
+            ui.plotly(fit_figure(document, fit, own)).classes("ss-chart")
+            if own is None:
+                with ui.element("div").classes("ss-line"):
+                    put = ui.button("Put the best values on the sliders", on_click=lambda: to_sliders(best))
+                    put.props("flat no-caps dense")
     with ui.element("section").classes("ss-card").props('aria-label="Profile"'):
         ui.html("<h2>Strain and disorder with depth</h2>", sanitize=False)
         ui.plotly(bands_figure(document)).classes("ss-chart")
@@ -103,11 +110,23 @@ def _downloads(reply: JobReply) -> None:
     links = [
         f'<a {"class=ss-first " if name == "report.html" else ""}href="{_place(reply.job, name)}?download=true" '
         f"download>{words}</a>"
-        for name, words in _DOWNLOADS
-        if name in reply.files
+        for name, words in _downloaded(reply.files)
     ]
     links.insert(1, f'<a href="/api/jobs/{reply.job}/archive" download>Everything (ZIP)</a>')
     ui.html(f'<div class="ss-downloads">{"".join(links)}</div>', sanitize=False)
+
+
+def _downloaded(files: Sequence[str]) -> list[tuple[str, str]]:
+    """Files and what they are called: those of every result, of further reflections, CIFs."""
+    known = dict(_DOWNLOADS)
+    named = [(name, words) for name, words in _DOWNLOADS if name in files]
+    for name in files:
+        path = PurePath(name)
+        if name not in known and path.suffix == ".cif":
+            named.append((name, name))
+        elif name not in known:
+            named.append((name, f"Fit {path.stem.removeprefix('fit_')} {path.suffix[1:].upper()}"))
+    return named
 
 
 def _place(job: str, name: str) -> str:

@@ -11,7 +11,6 @@ from nicegui import ui
 from strainscope.crystal import builtin_crystals
 from strainscope.sample import preset_text, presets
 from strainscope.web.page.desk import Desk
-from strainscope.web.samples import read_sample
 
 OWN = "own"
 _NEW_FILM = {"crystal": "YIG", "thickness_A": 10000.0, "mismatch": 0.001}
@@ -22,6 +21,14 @@ def sample_panel(desk: Desk) -> None:
     with ui.element("section").classes("ss-card").props('aria-label="Sample"'):
         ui.html("<h2>2. Sample</h2>", sanitize=False)
         preset = ui.select({}, label="Sample").props("dense options-dense")
+        ui.html(
+            '<label class="ss-choose">or load a <b>sample file (.yaml), and CIFs</b> that it names'
+            '<input type="file" id="ss-sample-file" multiple accept=".yaml,.yml,.cif"></label>',
+            sanitize=False,
+        )
+        ui.run_javascript('strainscope.choose("ss-sample-file")')
+        ui.on("strainscope_sample", lambda event: loaded(str(event.args)))
+        ui.on("strainscope_cifs", lambda: desk.take_sample(desk.settings.sample))
         fields = ui.element("div").classes("ss-side")
         with ui.expansion("Sample file (YAML)").props("dense"):
             text = (
@@ -44,11 +51,13 @@ def sample_panel(desk: Desk) -> None:
             desk.settings.values = {}
             await desk.take_sample(preset.value)
 
+    async def loaded(sample: str) -> None:
+        desk.settings.values = {}
+        await desk.take_sample(sample)
+
     def show() -> None:
         own = desk.settings.sample in presets()
-        options = {
-            name: f"{name}: {_title(name)}" for name in presets() if "reflections:" not in preset_text(name)
-        }
+        options = {name: f"{name}: {_title(name)}" for name in presets()}
         preset.set_options(
             options | ({} if own else {OWN: "your own, as below"}), value=desk.settings.sample if own else OWN
         )
@@ -73,12 +82,14 @@ def _fields(desk: Desk) -> None:
     if not data:
         return
     with ui.element("div").classes("ss-line"):
-        crystal = ui.select(list(builtin_crystals()), label="Crystal", value=_known(data.get("crystal")))
-        crystal.on_value_change(lambda event: desk.change(crystal=event.value, lattice_A=None))
-        indices = " ".join(map(str, data.get("reflection") or []))
-        reflection = _input("Reflection", indices, lambda value: desk.change(reflection=_indices(value)))
-        for own in (crystal, reflection):
-            own.classes("ss-even").props("dense options-dense")
+        crystal = _crystal(desk, "Crystal", data)
+        crystal.on_value_change(lambda event: desk.change(**_source(desk, event.value), lattice_A=None))
+        if len(desk.labels) > 1:
+            ui.label(f"Reflections {', '.join(desk.labels)}").classes("ss-even")
+        else:
+            indices = " ".join(map(str, data.get("reflection") or []))
+            reflection = _input("Reflection", indices, lambda value: desk.change(reflection=_indices(value)))
+            reflection.classes("ss-even").props("dense options-dense")
     with ui.element("div").classes("ss-line"):
         lattice = data.get("lattice_A")
         single = lattice if isinstance(lattice, int | float) else ""
@@ -90,26 +101,50 @@ def _fields(desk: Desk) -> None:
             "Wavelength (Å or line)", wavelength, lambda value: desk.change(wavelength=_number(value))
         ).classes("ss-even")
     _films(desk, [film for film in data.get("films") or [] if isinstance(film, dict)])
+    for name in desk.session.cifs:
+        _cif(desk, name)
     _told(desk)
 
 
+def _crystal(desk: Desk, label: str, data: dict[str, Any]) -> ui.select:
+    """The built-in crystals and the session's CIFs."""
+    known = [*builtin_crystals(), *desk.session.cifs]
+    value = data.get("cif", data.get("crystal"))
+    own = ui.select(known, label=label, value=value if value in known else None)
+    return own.classes("ss-even").props("dense options-dense")
+
+
+def _source(desk: Desk, crystal: str) -> dict[str, str | None]:
+    """The keys of a crystal that was chosen; None for the one to leave out."""
+    return {"cif": crystal, "crystal": None} if crystal in desk.session.cifs else {"crystal": crystal, "cif": None}
+
+
+def _cif(desk: Desk, name: str) -> None:
+    async def removed() -> None:
+        desk.service.sessions.remove_cif(desk.session, name)
+        await desk.take_sample(desk.settings.sample)
+
+    with ui.element("div").classes("ss-line"):
+        ui.label(name).classes("ss-soft ss-even")
+        ui.button(icon="delete", on_click=removed).props(f'flat dense aria-label="Remove {name}"')
+
+
 def _told(desk: Desk) -> None:
-    """What the reflection is like, so that a wrong crystal is seen."""
-    try:
-        own = read_sample(desk.settings.sample).substrate
-    except (ValueError, OSError) as error:
-        desk.fail(error)
-        return
-    angle, strain = math.degrees(own.bragg_angle), own.strain_per_arcsec
-    words = f"θB {angle:.3f}°, d {own.d_spacing:.4f} Å, one arcsec is a strain of {strain:.2e}"
-    ui.label(words).classes("ss-soft")
+    """What each reflection is like, so that a wrong crystal is seen."""
+    described = desk.described()
+    for seen in described.by_reflection() if described else ():
+        own = seen.substrate
+        angle, strain = math.degrees(own.bragg_angle), own.strain_per_arcsec
+        which = f"{seen.label}: " if len(desk.labels) > 1 else ""
+        words = f"{which}θB {angle:.3f}°, d {own.d_spacing:.4f} Å, one arcsec is a strain of {strain:.2e}"
+        ui.label(words).classes("ss-soft")
 
 
 def _films(desk: Desk, films: list[dict[str, Any]]) -> None:
-    async def changed(i: int, key: str, value: object) -> None:
-        films[i] = {**films[i], key: value}
-        if key == "mismatch":
-            films[i].pop("perpendicular_lattice_A", None)
+    async def changed(i: int, **keys: object) -> None:
+        if "mismatch" in keys:
+            keys["perpendicular_lattice_A"] = None
+        films[i] = {key: value for key, value in {**films[i], **keys}.items() if value is not None}
         await desk.change(films=films)
 
     async def removed(i: int) -> None:
@@ -117,34 +152,32 @@ def _films(desk: Desk, films: list[dict[str, Any]]) -> None:
         await desk.change(films=films or None)
 
     for i, film in enumerate(films):
-        _film(i, film, partial(changed, i), partial(removed, i))
+        _film(desk, i, film, partial(changed, i), partial(removed, i))
     ui.button("Add a film on top", on_click=lambda: desk.change(films=[dict(_NEW_FILM), *films])).props(
         "flat no-caps dense"
     )
 
 
 def _film(
+    desk: Desk,
     i: int,
     film: dict[str, Any],
-    changed: Callable[[str, object], Awaitable[None]],
+    changed: Callable[..., Awaitable[None]],
     removed: Callable[[], Awaitable[None]],
 ) -> None:
     """Inputs for one film; lengths in nm, mismatch in %."""
     thickness, mismatch = film.get("thickness_A"), film.get("mismatch")
     with ui.element("div").classes("ss-line"):
-        crystal = ui.select(
-            list(builtin_crystals()), label=f"Film {i + 1}", value=_known(film.get("crystal"))
-        )
-        crystal.on_value_change(lambda event: changed("crystal", event.value))
-        crystal.classes("ss-even").props("dense options-dense")
+        crystal = _crystal(desk, f"Film {i + 1}", film)
+        crystal.on_value_change(lambda event: changed(**_source(desk, event.value)))
         remove = ui.button(icon="delete", on_click=removed)
         remove.props(f'flat dense aria-label="Remove film {i + 1}"')
     with ui.element("div").classes("ss-line"):
         shown = f"{thickness / 10:g}" if isinstance(thickness, int | float) else ""
-        own = _input("Thickness (nm)", shown, lambda value: changed("thickness_A", _scaled(value, 10)))
+        own = _input("Thickness (nm)", shown, lambda value: changed(thickness_A=_scaled(value, 10)))
         own.classes("ss-even")
         shown = f"{100 * mismatch:g}" if isinstance(mismatch, int | float) else ""
-        own = _input("Mismatch (%)", shown, lambda value: changed("mismatch", _scaled(value, 0.01)))
+        own = _input("Mismatch (%)", shown, lambda value: changed(mismatch=_scaled(value, 0.01)))
         by_lattice = film.get("perpendicular_lattice_A")
         own.classes("ss-even").props(f'placeholder="by lattice, {by_lattice} Å"' if by_lattice else "")
 
@@ -159,10 +192,6 @@ def _input(label: str, value: str, changed: Callable[[str], Awaitable[None]]) ->
 
     own.on("change", left)
     return own
-
-
-def _known(name: object) -> str | None:
-    return next((own for own in builtin_crystals() if own == name), None)
 
 
 def _indices(text: str) -> list[Any]:

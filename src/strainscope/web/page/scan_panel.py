@@ -1,9 +1,17 @@
 """Where a scan comes from, and what its columns are."""
 
-from nicegui import ui
+import html
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
+from nicegui import ui
+from nicegui.events import ValueChangeEventArguments
+
+from strainscope.readers import document_heading, document_lines
 from strainscope.scan import AXES, INTENSITIES
-from strainscope.web.page.desk import Desk
+from strainscope.web.messages import without_options
+from strainscope.web.page.desk import Choice, Desk
 from strainscope.web.service import EXAMPLE, EXAMPLE_INTENSITY, EXAMPLE_SAMPLE
 from strainscope.web.settings import SCAN_SUFFIXES
 
@@ -13,7 +21,7 @@ _AXIS_WORDS = {
     "two-theta-deg": "2θ (degrees)",
 }
 _INTENSITY_WORDS = {"counts": "counts (whole photons)", "normalised": "normalised (anything else)"}
-_OPEN = "as the sample says"
+_OPEN, _FILE = "as the sample says", "as the file says"
 
 
 def scan_panel(desk: Desk) -> None:
@@ -27,36 +35,43 @@ def scan_panel(desk: Desk) -> None:
             f'<br><span class="ss-soft">{" ".join(SCAN_SUFFIXES)}, at most {limit:g} MB</span></label>',
             sanitize=False,
         )
-        ui.run_javascript('strainscope.drop("ss-drop", "ss-file")')
-        ui.on("strainscope_uploaded", lambda event: _uploaded(desk, event.args))
         with ui.element("div").classes("ss-line"):
             ui.button("Use the example", on_click=lambda: _example(desk)).props("outline no-caps dense")
             ui.button("Simulate one", on_click=lambda: _simulated(desk)).props(
                 "outline no-caps dense"
             ).tooltip("A scan of the sample below, with counting noise where it counts")
-        with ui.element("div").classes("ss-line"):
-            chosen = ui.select({}, label="Scan", on_change=lambda event: _chosen(desk, event.value))
-            chosen.classes("ss-even").props("dense options-dense")
-            removing = ui.button(icon="delete", on_click=lambda: _removed(desk)).props(
-                'flat dense aria-label="Remove this scan"'
-            )
-        axis = ui.select(_words(AXES, _AXIS_WORDS, None), label="First column", value="")
-        intensity = ui.select(_words(INTENSITIES, _INTENSITY_WORDS, None), label="Second column", value="")
+        ui.run_javascript('strainscope.drop("ss-drop", "ss-file")')
+        ui.on("strainscope_uploaded", lambda event: desk.take_scans(event.args))
+        chosen = _Chosen(desk)
+        axis = ui.select({}, label="First column")
+        intensity = ui.select({}, label="Second column")
         for select in (axis, intensity):
             select.props("dense options-dense")
+        with ui.expansion("What the file says", value=True).props("dense") as read:
+            facts = ui.html("", sanitize=False)
 
     def show_scans() -> None:
-        chosen.set_options({own.id: own.name for own in desk.session.uploads.values()}, value=desk.scan)
-        for own in (chosen, removing):
-            own.set_visibility(bool(desk.session.uploads))
+        chosen.show()
+        document = _document(desk)
+        read.set_visibility(document is not None)
+        if document is not None:
+            facts.set_content(_facts(document))
+        show_columns()
 
     def show_columns() -> None:
-        said = desk.data().get("scan") or {}
+        said, document, own = desk.data().get("scan") or {}, _document(desk), desk.settings
         said = said if isinstance(said, dict) else {}
-        axis.set_options(_words(AXES, _AXIS_WORDS, said.get("axis")), value=desk.settings.axis or "")
-        intensity.set_options(
-            _words(INTENSITIES, _INTENSITY_WORDS, said.get("intensity")), value=desk.settings.intensity or ""
-        )
+        recorded = document is not None and _recorded(document)
+        if document is not None and recorded:
+            # What was chosen stays among them, and what is wrong with it is said.
+            known = [*document["usable_axes"], *([own.axis] if own.axis else [])]
+            usual = next(iter(document["usable_axes"]), None)
+            axis.set_options(_words(known, _AXIS_WORDS, usual, _FILE), value=own.axis or "")
+        else:
+            axis.set_options(_words(AXES, _AXIS_WORDS, said.get("axis"), _OPEN), value=own.axis or "")
+        words = _words(INTENSITIES, _INTENSITY_WORDS, said.get("intensity"), _OPEN)
+        intensity.set_options(words, value=own.intensity or "")
+        intensity.set_visibility(not recorded)
 
     async def columns_chosen() -> None:
         own = desk.settings
@@ -68,47 +83,118 @@ def scan_panel(desk: Desk) -> None:
     for select in (axis, intensity):
         select.on_value_change(columns_chosen)
     desk.on_scans.append(show_scans)
-    desk.on_sample.append(show_columns)
-    show_columns()
     show_scans()
 
 
-def _words(known: tuple[str, ...], words: dict[str, str], said: str | None) -> dict[str, str]:
-    """What may be chosen, the sample's own word first."""
-    own = f"{_OPEN}: {words[said]}" if said in words else "choose"
+class _Chosen:
+    """The scan of each reflection, and which of these is looked at.
+
+    Args:
+        desk: Of the visitor.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._box = ui.element("div").classes("ss-side")
+        self._built: object = None
+        self._selects: list[ui.select] = []
+        self._seen: ui.radio | None = None
+
+    def show(self) -> None:
+        """Show what is chosen now; inputs stay the same elements where they can, so that they keep the focus."""
+        desk, scans = self._desk, self._desk.scans()
+        if self._built != (desk.labels, scans):
+            self._built = (list(desk.labels), scans)
+            self._box.clear()
+            self._selects, self._seen = [], None
+            with self._box:
+                self._build(scans)
+        for select, choice in zip(self._selects, desk.choices, strict=True):
+            select.set_value(choice)
+        if self._seen is not None:
+            self._seen.set_value(desk.seen)
+        self._box.set_visibility(bool(scans))
+
+    def _build(self, scans: dict[Choice, str]) -> None:
+        desk, several = self._desk, len(self._desk.labels) > 1
+        for i, label in enumerate(desk.labels):
+            words = f" of {label}" if several else ""
+            with ui.element("div").classes("ss-line"):
+                own = ui.select(scans, label=f"Scan{words}", value=desk.choices[i])
+                own.classes("ss-even").props("dense options-dense")
+                own.on_value_change(partial(self._chose, i))
+                remove = ui.button(icon="delete", on_click=partial(self._remove, i))
+                remove.props(f'flat dense aria-label="Remove this file{words}"')
+            self._selects.append(own)
+        if several:
+            self._seen = ui.radio(dict(enumerate(desk.labels)), value=desk.seen)
+            self._seen.props('inline dense aria-label="Curve and sliders of"')
+            self._seen.on_value_change(self._look)
+
+    async def _chose(self, i: int, event: ValueChangeEventArguments[Any]) -> None:
+        if event.value != self._desk.choices[i]:
+            self._desk.choices[i] = event.value
+            await self._desk.look(i)
+
+    async def _look(self, event: ValueChangeEventArguments[Any]) -> None:
+        if event.value != self._desk.seen:
+            await self._desk.look(event.value)
+
+    async def _remove(self, i: int) -> None:
+        desk, choice = self._desk, self._desk.choices[i]
+        if choice is not None:
+            desk.service.sessions.remove(desk.session, choice.scan)
+        if len(desk.labels) == 1:
+            desk.choices = [next(iter(desk.scans()), None)]
+        await desk.look(i)
+
+
+def _document(desk: Desk) -> dict[str, Any] | None:
+    """What is understood of the scan that is looked at."""
+    choice = desk.choice
+    documents = [] if choice is None else desk.documents(choice.scan)
+    return documents[(choice.number if choice and choice.number else 1) - 1] if documents else None
+
+
+def _recorded(document: dict[str, Any]) -> bool:
+    """Whether an instrument's file says what it holds."""
+    return "usable_axes" in document
+
+
+def _facts(document: dict[str, Any]) -> str:
+    lines = [("format", document["format"])]
+    if _recorded(document):
+        lines.append(("scan", document_heading(document)))
+    lines += document_lines(document)
+    if not _recorded(document):
+        kind = "whole numbers, so they may be counts" if document["whole_numbers"] else "no whole numbers"
+        lines.append(("note", f"the intensities are {kind}; what the columns are is not in the file"))
+    rows = (f"<dt>{html.escape(words)}</dt><dd>{html.escape(value)}</dd>" for words, value in lines)
+    return f'<dl class="ss-read">{without_options("".join(rows))}</dl>'
+
+
+def _words(known: Iterable[str], words: dict[str, str], said: str | None, who: str) -> dict[str, str]:
+    """What may be chosen, what sample or file say first."""
+    own = f"{who}: {words[said]}" if said in words else "choose"
     return {"": own} | {word: words[word] for word in known}
-
-
-async def _uploaded(desk: Desk, scans: list[str]) -> None:
-    await desk.look_at(scans[-1])
 
 
 async def _example(desk: Desk) -> None:
     desk.clear_error()
     scan = desk.service.example(desk.session)
     desk.settings.axis, desk.settings.intensity = None, EXAMPLE_INTENSITY
-    desk.scan = scan.id
+    desk.choices, desk.seen = [Choice(scan.id)], 0
     await desk.take_sample(EXAMPLE_SAMPLE)
-    await desk.look_at(scan.id)
     ui.notify(f"{EXAMPLE}: a simulated measurement with counting noise, not a measured one.")
 
 
 async def _simulated(desk: Desk) -> None:
     try:
         request = desk.request()
-        scan = await desk.service.aside(lambda: desk.service.simulated(desk.session, request))
+        scans = await desk.service.aside(lambda: desk.service.simulated(desk.session, request))
     except ValueError as error:
         desk.fail(error)
         return
-    await desk.look_at(scan.id)
-
-
-async def _chosen(desk: Desk, scan: str | None) -> None:
-    if scan is not None and scan != desk.scan:
-        await desk.look_at(scan)
-
-
-async def _removed(desk: Desk) -> None:
-    if desk.scan is not None:
-        desk.service.sessions.remove(desk.session, desk.scan)
-    await desk.look_at(next(iter(desk.session.uploads), None))
+    # They belong together.
+    desk.choices = [None] * len(scans)
+    await desk.take_scans([scan.id for scan in scans])

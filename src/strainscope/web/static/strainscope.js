@@ -1,7 +1,7 @@
 // The part of the page that has to be quick: uploads, sliders, the curve that follows them, colours of light and dark.
 "use strict";
 window.strainscope = (() => {
-  const SIMULATE = "/api/simulate", SCANS = "/api/scans", STEPS = 1000, REST_MS = 150;
+  const SIMULATE = "/api/simulate", SCANS = "/api/scans", CIFS = "/api/cifs", LARGEST_SAMPLE = 100_000, STEPS = 1000, REST_MS = 150;
   const state = { ask: null, scan: null, parameters: [], values: {}, measured: null, ids: {}, moved: 0, fresh: true };
   // Times from a move of a slider to the drawn curve [ms], and what the server itself needed.
   const latencies = [], serverTimes = [];
@@ -20,23 +20,42 @@ window.strainscope = (() => {
 
   // Uploads -------------------------------------------------------------------------------------------------------
 
+  async function sent(place, file) {
+    const form = new FormData();
+    form.append("file", file);
+    return answer(await fetch(place, { method: "POST", body: form }));
+  }
+
+  // CIFs go first, as the sample names them; the sample next, as it says what scans are.
   async function upload(files) {
-    const taken = [];
-    for (const file of files) {
-      const form = new FormData();
-      form.append("file", file);
-      try {
-        taken.push((await answer(await fetch(SCANS, { method: "POST", body: form }))).scan);
-      } catch (error) {
-        say(`${file.name}: ${error.message}`.replace(`${file.name}: ${file.name}: `, `${file.name}: `));
+    const of = (pattern) => files.filter((file) => pattern.test(file.name));
+    const cifs = of(/\.cif$/i), samples = of(/\.ya?ml$/i), scans = files.filter((f) => !cifs.includes(f) && !samples.includes(f));
+    const taken = { cifs: [], scans: [] };
+    const each = async (own, take) => {
+      for (const file of own) {
+        try { await take(file); } catch (error) {
+          say(`${file.name}: ${error.message}`.replace(`${file.name}: ${file.name}: `, `${file.name}: `));
+        }
       }
-    }
-    if (taken.length) emitEvent("strainscope_uploaded", taken);
+    };
+    await each(cifs, async (file) => taken.cifs.push((await sent(CIFS, file)).name));
+    if (taken.cifs.length && !samples.length) emitEvent("strainscope_cifs", taken.cifs);
+    await each(samples.slice(-1), async (file) => {
+      if (file.size > LARGEST_SAMPLE) throw new Error(`is larger than ${LARGEST_SAMPLE / 1000} kB, the limit of sample files.`);
+      emitEvent("strainscope_sample", await file.text());
+    });
+    await each(scans, async (file) => taken.scans.push((await sent(SCANS, file)).scan));
+    if (taken.scans.length) emitEvent("strainscope_uploaded", taken.scans);
+  }
+
+  function choose(input) {
+    const chosen = byId(input);
+    chosen.addEventListener("change", () => { upload([...chosen.files]); chosen.value = ""; });
   }
 
   function drop(zone, input) {
-    const area = byId(zone), chosen = byId(input);
-    chosen.addEventListener("change", () => { upload([...chosen.files]); chosen.value = ""; });
+    const area = byId(zone);
+    choose(input);
     // Anywhere on the page: a file that misses the area must not replace the page.
     for (const kind of ["dragenter", "dragover"]) {
       document.addEventListener(kind, (e) => { e.preventDefault(); area.classList.add("ss-over"); });
@@ -190,17 +209,19 @@ window.strainscope = (() => {
     pending = given;
     if (!byId(given.ids.sliders)) return;
     pending = null;
-    const [own] = await Promise.all([ready(given.ids.curve), ready(given.ids.profile)]);
+    const [own, beside] = await Promise.all([ready(given.ids.curve), ready(given.ids.profile)]);
     Object.assign(state, { parameters: given.parameters, values: { ...given.values }, measured: given.measured, ids: given.ids });
     const seen = given.measured.intensity.map((v) => (v > 0 ? v : null)), angle = given.measured.angle;
-    if (given.ask.scan !== state.scan) {
+    const { ask } = given, scan = [ask.scan, ask.number, ask.axis].join(" ");
+    if (scan !== state.scan) {
       own.Plotly.restyle(own.$el, { x: [angle, angle, angle], y: [seen, [], []] }, [0, 1, 2]);
-      state.scan = given.ask.scan;
+      state.scan = scan;
     }
     own.Plotly.relayout(own.$el, {
       "xaxis.title.text": given.measured.label, "xaxis.autorange": true, "yaxis.autorange": true, "yaxis2.autorange": true,
       "yaxis.title.text": given.measured.words,
     });
+    beside.Plotly.relayout(beside.$el, { "yaxis2.title.text": given.factor });
     const box = byId(given.ids.sliders);
     box.replaceChildren(...given.parameters.map(slider));
     state.ask = given.ask;
@@ -244,6 +265,15 @@ window.strainscope = (() => {
 
   // Light and dark ------------------------------------------------------------------------------------------------
 
+  // The browser keeps what was chosen; without a choice the page follows the system.
+  const KEPT = "strainscope-dark";
+  const kept = () => JSON.parse(localStorage.getItem(KEPT));
+  function turned() {
+    const wanted = !dark();
+    localStorage.setItem(KEPT, JSON.stringify(wanted));
+    return wanted;
+  }
+
   const BEST = { light: "#0072B2", dark: "#56B4E9" }, POINTS = { light: "#6b6b6b", dark: "#b0b6bd" };
 
   function theme() {
@@ -281,5 +311,5 @@ window.strainscope = (() => {
     try { await navigator.clipboard.writeText(text); return true; } catch { return false; }
   }
 
-  return { upload, drop, load, hold, setValues, shown, theme, copy, latencies, serverTimes, state, idle: () => !busy && !dirty };
+  return { drop, choose, load, hold, setValues, shown, theme, turned, kept, copy, latencies, serverTimes, state, idle: () => !busy && !dirty };
 })();
