@@ -161,7 +161,9 @@ def _descents(
     starts = np.concatenate(
         [
             target.place(
-                proposed_starts(problem, scan, scans.proposal, draws=2048, starts=PROPOSED, rng=rng)
+                proposed_starts(
+                    problem, scan, scans.proposal, draws=2048, starts=PROPOSED, spread=1, rng=rng
+                ).starts
             ),
             *_variants(target, own, rng),
         ]
