@@ -39,7 +39,7 @@ _DRAWS = PosteriorSettings()
 # Draws that an estimator is asked for, and starts among them.
 _PROPOSED, _PROPOSED_STARTS = 2048, 32
 # Ways into the posterior's bulk, at most.
-_SPREAD = 24
+_SPREAD = 12
 
 
 def _silent(stage: str, share: float) -> None:
