@@ -362,6 +362,7 @@ def test_the_example_of_the_readme_sets_every_parameter_of_the_profile(strainsco
         (("--set", "Dmax1=nan"), "Dmax1 = nan; it must be finite"),
         (("--set", "D01=0.02", "--set", "Dmax1=0.01"), "cannot hold with D01 = 0.02, Dmax1 = 0.01"),
         (("--step", 0), "step = 0 arcsec; it must be > 0 arcsec"),
+        (("--device", "gpu"), "device = 'gpu'; known are auto, cpu, cuda."),
         (("--step", "nan"), "step = nan arcsec"),
         (("--plot", "p.jpg"), "--plot p.jpg: the name must end in .png, .svg, .pdf"),
         (("-o", "p.png", "--plot", "p.png"), "p.png: is named twice"),

@@ -25,6 +25,7 @@ from strainscope.dataset.plan import checked, plan_text
 from strainscope.dataset.reader import ShuffledReader
 from strainscope.dataset.simulate import Simulator
 from strainscope.dataset.store import Dataset, rounded
+from strainscope.diffraction import chosen_device
 
 SIZE = 36_000  # three shards, the last one short
 
@@ -179,6 +180,26 @@ def test_a_damaged_description_is_not_mended_by_another_plan(folder, made):
         with pytest.raises(ValueError, match="zarr.json is damaged, and .* this plan; use its own plan"):
             generate(checked(settings(**change), source="plan"), path, resume=True, workers=1)
         assert files(path) == before
+
+
+def test_a_dataset_is_of_one_device(folder, made, monkeypatch):
+    """The last digits of its curves are those of what simulated it."""
+    path = folder / "device.zarr"
+    shutil.copytree(made, path)
+    before = files(path)
+    monkeypatch.setattr("strainscope.dataset.generate.chosen_device", lambda name: name)
+    with pytest.raises(ValueError, match=r"device\.zarr: was simulated by .*tolerance, and this .*on a GPU.* --device"):
+        generate(checked(settings(), source="plan"), path, resume=True, device="cuda")
+    assert files(path) == before
+
+
+@pytest.mark.skipif(chosen_device("auto") == "cuda", reason="there is a GPU")
+def test_a_gpu_that_is_not_there(plan_file, folder):
+    done = command("generate", plan_file, "-o", folder / "none.zarr", "--device", "cuda")
+    assert done.returncode == 2
+    assert done.stderr.startswith("strainscope: error: device = 'cuda': n")
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "none.zarr").exists()
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.3])

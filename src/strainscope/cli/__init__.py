@@ -23,7 +23,7 @@ from strainscope.cli import series as series_commands
 from strainscope.cli import web as web_commands
 from strainscope.cli.completion import axis_names, intensity_names, sample_names
 from strainscope.cli.files import PICTURES, check_new, check_picture, put
-from strainscope.cli.options import SampleOption
+from strainscope.cli.options import DeviceOption, SampleOption
 
 if TYPE_CHECKING:
     from strainscope.inversion import Result
@@ -289,6 +289,7 @@ def simulate(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write; by default stdout.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw it into this .png, .svg or .pdf, too.")] = None,
     figure_width: WidthOption = "double",
+    device: DeviceOption = "cpu",
     force: ForceOption = False,
 ) -> None:
     """Simulate a scan of a sample, or of what an inversion found, also at another reflection.
@@ -296,10 +297,12 @@ def simulate(
     Parameters that neither --set nor the sample file gives are taken as usual (instrument) or as the middle of
     their priors (profile); stderr says which.
     """
+    from strainscope.diffraction import use_device
     from strainscope.report import width_in
     from strainscope.sample import is_result, load_sample, read_result, values_at
     from strainscope.scan import UNITS
 
+    use_device(device)
     indices = None if reflection is None else tuple(_indices("--reflection", reflection))
     found, known = (load_sample(sample), {}) if not is_result(sample) else read_result(sample)
     described = (found if indices is None else found.at_reflection(indices)).with_options(axis=axis)

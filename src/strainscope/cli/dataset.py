@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from strainscope.cli.options import DeviceOption
+
 if TYPE_CHECKING:
     from strainscope.dataset.evenness import Evenness
     from strainscope.dataset.peaks import PeakVerification
@@ -48,6 +50,7 @@ def generate(
     size: SizeOption = None,
     seed: SeedOption = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a processor.")] = None,
+    device: DeviceOption = "cpu",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,7 +61,7 @@ def generate(
     plan = load_plan(plan_name, size=size, seed=seed)
     began = time.perf_counter()
     with progress_bar("simulating") as progress:
-        made = run(plan, out, resume=resume, workers=workers, progress=progress)
+        made = run(plan, out, resume=resume, workers=workers, device=device, progress=progress)
     wall = time.perf_counter() - began
     stored = sum(place.stat().st_size for place in out.rglob("*") if place.is_file())
     document = {

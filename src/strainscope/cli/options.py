@@ -17,3 +17,6 @@ IntensityOption = Annotated[
     str | None,
     typer.Option(autocompletion=intensity_names, help="Second column: counts or normalised."),
 ]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="Where curves are simulated: cpu, cuda, or auto (cuda if there is a GPU).")
+]

@@ -21,6 +21,7 @@ from strainscope.dataset.alone import alone
 from strainscope.dataset.plan import Plan
 from strainscope.dataset.simulate import BLOCK, Curves, Simulator
 from strainscope.dataset.store import DamagedRootError, DatasetWriter, Layout, read_attributes, rounded
+from strainscope.diffraction import chosen_device, use_device
 from strainscope.diffraction.engine import use_threads, worker_count
 
 Progress = Callable[[int, int], None]
@@ -35,6 +36,7 @@ def generate(
     *,
     resume: bool = False,
     workers: int | None = None,
+    device: str = "cpu",
     progress: Progress = lambda done, total: None,
 ) -> int:
     """Write a dataset, or what is missing of it.
@@ -44,6 +46,7 @@ def generate(
         path: Of the Zarr store.
         resume: Go on with one that is there: shards whose checksums do not hold are made again.
         workers: Processes; by default one a processor.
+        device: Where curves are simulated: "cpu", "cuda" or "auto".
         progress: Called with the samples done and their total.
 
     Returns:
@@ -51,10 +54,10 @@ def generate(
 
     Raises:
         FileExistsError: the path exists and `resume` is off.
-        ValueError: what is there is something else, or of another plan or version.
+        ValueError: what is there is something else, or of another plan, version or device; no such device.
         OSError: no room on the disk, or it cannot be written.
     """
-    layout = Layout(plan=plan)
+    layout = Layout(plan=plan, device=chosen_device(device))
     writer = DatasetWriter(path, layout)
     _check_target(path, layout, resume)
     with alone(path):
@@ -77,7 +80,7 @@ def generate(
             writer.discard(shard)
         made = 0
         try:
-            for first, last in _simulated(plan, path, missing, workers or worker_count()):
+            for first, last in _simulated(layout, path, missing, workers or worker_count()):
                 made += last - first
                 progress(done + made, plan.size)
         except OSError as error:
@@ -118,6 +121,11 @@ def _check_target(path: Path, layout: Layout, resume: bool) -> None:
             f"{path}: was begun by strainscope {attributes['version']}, this is {expected['version']}; their curves "
             "may differ. Go on with that version, or generate it anew elsewhere."
         )
+    if attributes["engine"] != expected["engine"]:
+        raise ValueError(
+            f"{path}: was simulated by {attributes['engine']}, and this would be by {expected['engine']}: the last "
+            "digits differ. Name the other --device, or another place."
+        )
     different = next(
         (f"{part}.{key}" if part != key else key)
         for part in expected
@@ -150,7 +158,7 @@ def _check_same_data(path: Path, layout: Layout) -> None:
     last = min(last, first + BLOCK)
     values = layout.plan.draws.values(first, last)
     context = multiprocessing.get_context("spawn")
-    arguments = (layout.plan.model_dump_json(), str(path), context.Event())
+    arguments = (layout.plan.model_dump_json(), layout.device, str(path), context.Event())
     # In a worker, as the dataset was made: with other threads the last bits may differ.
     with ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=arguments) as pool:
         curves = pool.submit(_block, first // BLOCK).result()
@@ -179,18 +187,17 @@ def _check_room(path: Path, layout: Layout, missing: list[int]) -> None:
         )
 
 
-def _simulated(plan: Plan, path: Path, shards: list[int], workers: int) -> Iterator[tuple[int, int]]:
+def _simulated(layout: Layout, path: Path, shards: list[int], workers: int) -> Iterator[tuple[int, int]]:
     """Spans of samples, each when its shard is on the disk."""
     if not shards:
         return
-    layout = Layout(plan=plan)
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     pool = ProcessPoolExecutor(
         min(workers, len(shards)),
         mp_context=context,
         initializer=_begin,
-        initargs=(plan.model_dump_json(), str(path), stop),
+        initargs=(layout.plan.model_dump_json(), layout.device, str(path), stop),
     )
     try:
         # Workers start at the first submission.
@@ -239,7 +246,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
 _own: dict[str, Any] = {}
 
 
-def _begin(document: str, path: str, stop: Any) -> None:  # noqa: ANN401 (an event of that context)
+def _begin(document: str, device: str, path: str, stop: Any) -> None:  # noqa: ANN401 (an event of that context)
     """In a worker: leave Ctrl-C to the parent, end with it, use one thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -251,9 +258,11 @@ def _begin(document: str, path: str, stop: Any) -> None:  # noqa: ANN401 (an eve
 
         threading.Thread(target=end_with_parent, daemon=True).start()
     use_threads(1)
+    use_device(device)
     threadpool_limits(1)
     plan = Plan.model_validate_json(document)
-    _own.update(stop=stop, simulator=Simulator(plan), writer=DatasetWriter(Path(path), Layout(plan=plan)))
+    writer = DatasetWriter(Path(path), Layout(plan=plan, device=device))
+    _own.update(stop=stop, simulator=Simulator(plan), writer=writer)
 
 
 def _block(block: int) -> Curves:

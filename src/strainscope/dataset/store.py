@@ -36,9 +36,11 @@ class Layout:
 
     Attributes:
         plan: What the data are.
+        device: "cpu" or "cuda": what simulates the curves.
     """
 
     plan: Plan
+    device: str = "cpu"
 
     @cached_property
     def rows(self) -> int:
@@ -58,10 +60,11 @@ class Layout:
     def attributes(self, *, complete: bool) -> dict[str, Any]:
         """What the root says of the data."""
         identity = self.plan.identity()
+        where = ", on a GPU" if self.device == "cuda" else ""
         own = {
             "format": FORMAT,
             "version": version("strainscope"),
-            "engine": "fourth-order Magnus, float32, sublayers by tolerance",
+            "engine": f"fourth-order Magnus, float32, sublayers by tolerance{where}",
             "tolerance_rms_log10": self.plan.tolerance,
             "parameters": list(self.plan.names),
             "held": self.plan.held,

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from strainscope.diffraction import engine as _engine
 from strainscope.diffraction import reference as _reference
+from strainscope.diffraction.device import DEVICES, chosen_device, use_device
 from strainscope.diffraction.diffuse import diffuse_scattering
 from strainscope.diffraction.polynomials import DType
 from strainscope.diffraction.stack import (
@@ -32,10 +33,12 @@ from strainscope.diffraction.sublayers import (
 
 __all__ = [
     "BRAGG_LAWS",
+    "DEVICES",
     "Layer",
     "Stack",
     "Sublayers",
     "choose_sublayers",
+    "chosen_device",
     "coefficients",
     "diffuse_scattering",
     "jacobian",
@@ -43,6 +46,7 @@ __all__ = [
     "rocking_curve",
     "stack_from_reflections",
     "uniform_sublayers",
+    "use_device",
 ]
 
 Floats = NDArray[np.float64]
@@ -57,6 +61,7 @@ def rocking_curve(
     engine: str = "fast",
     dtype: DType = np.float64,
     bragg_law: str = "exact",
+    device: str | None = None,
 ) -> NDArray[Any]:
     """Reflectivity for sigma and pi polarization [1], shape (*, 2, angle).
 
@@ -67,10 +72,13 @@ def rocking_curve(
         engine: "fast", or "reference" (slow, complex128, exact law only).
         dtype: np.float32 or np.float64, of the fast engine.
         bragg_law: "exact", or "linear" in angle and strain, to reproduce other programs.
+        device: "cpu", "cuda" or "auto" (cuda where there is a device), of the fast engine; by default what
+            `use_device` said, else cpu.
 
     Raises:
-        ValueError: an angle outside (0, 90)°, an unknown engine or law, sublayers too thick for the angular
-            range (they would reflect as a superlattice of their own), or sublayers thicker than their film.
+        ValueError: an angle outside (0, 90)°, an unknown engine, law or device, "cuda" without a device,
+            sublayers too thick for the angular range (they would reflect as a superlattice of their own), or
+            sublayers thicker than their film.
 
     References:
         Takagi, J. Phys. Soc. Jpn 26 (1969) 1239, doi:10.1143/JPSJ.26.1239
@@ -80,8 +88,10 @@ def rocking_curve(
         raise ValueError(f"engine = {engine!r}; known are {', '.join(ENGINES)}.")
     if dtype not in (np.float32, np.float64):
         raise ValueError(f"dtype = {dtype!r}; the fast engine works in numpy.float32 or numpy.float64.")
+    if engine == "reference" and device not in (None, "cpu"):
+        raise ValueError(f"device = {device!r}; the reference engine runs on the cpu only.")
     batch = _as_batch(sublayers)
-    tables = _engine.angle_tables(theta, stack, dtype=dtype, bragg_law=bragg_law)
+    tables = _engine.angle_tables(theta, stack, dtype=dtype, bragg_law=bragg_law, device=device)
     _check_sublayers(tables, batch)
     if engine == "reference":
         if bragg_law != "exact":
@@ -94,7 +104,12 @@ def rocking_curve(
 
 
 def jacobian(
-    theta: ArrayLike, stack: Stack, sublayers: Sublayers, *, bragg_law: str = "exact"
+    theta: ArrayLike,
+    stack: Stack,
+    sublayers: Sublayers,
+    *,
+    bragg_law: str = "exact",
+    device: str | None = None,
 ) -> tuple[Floats, Floats, Floats]:
     """Reflectivity and its exact derivatives in the strain and in E of every sublayer.
 
@@ -106,6 +121,7 @@ def jacobian(
         stack: Films on a substrate.
         sublayers: One set, arrays of shape (sublayer,).
         bragg_law: "exact" or "linear".
+        device: As `rocking_curve`.
 
     Returns:
         Reflectivity (2, angle), ∂R/∂strain and ∂R/∂E, each (2, sublayer, angle).
@@ -116,7 +132,7 @@ def jacobian(
         raise ValueError(
             f"sublayers has shape {sublayers.thickness.shape}; jacobian takes one set, (sublayer,)."
         )
-    tables = _engine.angle_tables(theta, stack, dtype=np.float64, bragg_law=bragg_law)
+    tables = _engine.angle_tables(theta, stack, dtype=np.float64, bragg_law=bragg_law, device=device)
     _check_sublayers(tables, batch)
     n = batch.thickness.shape[1]
     identity = np.repeat(np.eye(n)[:, None, :], 2, axis=1)

@@ -1,4 +1,7 @@
-"""Runs the fast kernels: prepares their angle tables once, then streams curves through them in blocks."""
+"""Runs the fast kernels: prepares their angle tables once, then streams curves through them in blocks.
+
+On a GPU `cuda_engine` does so, which is imported where tables are made for one.
+"""
 
 import os
 from collections.abc import Callable, Sequence
@@ -11,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.diffraction import fast, sensitivity
+from strainscope.diffraction.device import chosen_device
 from strainscope.diffraction.polynomials import DType, constants, polynomials
 from strainscope.diffraction.stack import Coefficients, Stack, coefficients
 from strainscope.diffraction.sublayers import Sublayers
@@ -38,6 +42,7 @@ class AngleTables:
         coefficient: Re P, Re Q, Im P, Re S², Im S² by layer, shape (layer, 5, angle).
         ratio: (S r) of a layer over that of the layer above, shape (layer, 2, angle); 1 for the top one.
         perfect: What `fast.perfect_base` needs of the perfect layers.
+        device: "cpu" or "cuda": where their curves are simulated.
     """
 
     stack: Stack
@@ -47,10 +52,17 @@ class AngleTables:
     coefficient: NDArray[Any]
     ratio: NDArray[Any]
     perfect: tuple[NDArray[Any], ...]
+    device: str = "cpu"
 
 
-def angle_tables(theta: Floats, stack: Stack, *, dtype: DType, bragg_law: str = "exact") -> AngleTables:
-    """Tables for `reflectivities` and `reflectivity_jacobian` at angles theta [rad], shape (angle,)."""
+def angle_tables(
+    theta: Floats, stack: Stack, *, dtype: DType, bragg_law: str = "exact", device: str | None = None
+) -> AngleTables:
+    """Tables for `reflectivities` and `reflectivity_jacobian` at angles theta [rad], shape (angle,).
+
+    The device is one of `device.DEVICES`, or the process's own; see `device.chosen_device`.
+    """
+    device = chosen_device(device)
     exact = coefficients(theta, stack, bragg_law=bragg_law)
     squared = exact.coupling**2
     coefficient = np.stack(
@@ -80,6 +92,7 @@ def angle_tables(theta: Floats, stack: Stack, *, dtype: DType, bragg_law: str = 
         coefficient=np.ascontiguousarray(coefficient, dtype=dtype),
         ratio=np.stack([ratio.real, ratio.imag], axis=1).astype(dtype),
         perfect=(thickness, root, -2 / (detuning + root), coupling_squared, ratio),
+        device=device,
     )
 
 
@@ -156,6 +169,10 @@ def reflectivities(
         sublayers: Arrays of shape (curve, sublayer).
         out: Written to, if given.
     """
+    if tables.device == "cuda":
+        from strainscope.diffraction import cuda_engine
+
+        return cuda_engine.reflectivities(tables, sublayers, out)
     n_curve, n_cell = sublayers.thickness.shape
     shape = (n_curve, 2, tables.coefficient.shape[2])
     result = np.empty(shape, dtype=tables.dtype) if out is None else out
@@ -197,6 +214,10 @@ def reflectivity_jacobian(
     Returns:
         Reflectivity (curve, 2, angle) and its derivative (curve, 2, parameter, angle).
     """
+    if tables.device == "cuda":
+        from strainscope.diffraction import cuda_engine
+
+        return cuda_engine.reflectivity_jacobian(tables, sublayers, d_strain, d_debye_waller)
     n_curve, n_cell = sublayers.thickness.shape
     n_layer, _, n_angle = tables.coefficient.shape
     n_parameter = d_strain.shape[-1]
@@ -211,6 +232,7 @@ def reflectivity_jacobian(
             np.empty((4, n_parameter)),
             cell,
             np.zeros((len(cell), 4, n_parameter), dtype=tables.dtype),
+            np.empty(len(cell), dtype=np.int64),
             run,
             base,
             exact_base,

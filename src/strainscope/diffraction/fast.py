@@ -31,7 +31,7 @@ ROWS = 13
 
 
 @njit(inline="always")
-def _horner(polynomial, x):  # type: ignore[no-untyped-def]
+def horner(polynomial, x):  # type: ignore[no-untyped-def]
     total = polynomial[len(polynomial) - 1]
     for i in range(len(polynomial) - 2, -1, -1):
         total = total * x + polynomial[i]
@@ -47,11 +47,11 @@ def _cell(p_, q_, absorption, d_re, d_im, cell, k, polynomials, one, half):  # t
     y = cell[k, 2] * absorption
     hc = cell[k, 4] * p_ + cell[k, 5] * q_
     square = phi * phi
-    sinc = _horner(sinc_of, square)
-    sinc_change = y * phi * _horner(slope_of, square)
-    rho = phi * (he * he) * _horner(rho_of, square)
+    sinc = horner(sinc_of, square)
+    sinc_change = y * phi * horner(slope_of, square)
+    rho = phi * (he * he) * horner(rho_of, square)
     decay = (half * y - one) * y + one
-    c = _horner(cosine_of, square) * decay
+    c = horner(cosine_of, square) * decay
     s = phi * sinc * decay
     g_re = c * sinc - s * sinc_change
     g_im = c * sinc_change + s * sinc
@@ -83,7 +83,7 @@ def _fold(u_re, u_im, x_re, x_im, h21_re, h21_im, e_re, e_im, t_re, t_im):  # ty
 
 
 @njit(inline="always", fastmath=True, error_model="numpy")
-def _fold_both(state, angle_data, cell, k, pi_squared, polynomials, one, half):  # type: ignore[no-untyped-def]
+def fold_both(state, angle_data, cell, k, pi_squared, polynomials, one, half):  # type: ignore[no-untyped-def]
     """One cell on the amplitudes of both polarizations, which share its trigonometry."""
     p_, q_, absorption, d_re, d_im = angle_data
     su, sv, sx, sy, pu, pv, px, py = state
@@ -104,6 +104,18 @@ def _fold_both(state, angle_data, cell, k, pi_squared, polynomials, one, half): 
         p_im + pi_squared * z_im,
     )
     return su, sv, sx, sy, pu, pv, px, py
+
+
+@njit(inline="always", fastmath=True, error_model="numpy")
+def ratio_squared(u_re, u_im, x_re, x_im):  # type: ignore[no-untyped-def]
+    """|x/u|²."""
+    return (x_re * x_re + x_im * x_im) / (u_re * u_re + u_im * u_im)
+
+
+@njit(inline="always", fastmath=True, error_model="numpy")
+def times(c, d, re, im):  # type: ignore[no-untyped-def]
+    """(c + i d) (re + i im)."""
+    return c * re - d * im, c * im + d * re
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
@@ -165,6 +177,24 @@ def pack_cells(thickness, strain, debye_waller, layer, linear, cell, run):  # ty
     return n_run
 
 
+@njit(inline="always", error_model="numpy")
+def perfect_part(thickness, layer, layer_thickness, i):  # type: ignore[no-untyped-def]
+    """Thickness of layer i below its cells [Å]; 0 where they fill it, but for rounding."""
+    perfect = layer_thickness[i]
+    for k in range(len(thickness)):
+        if layer[k] == i:
+            perfect -= thickness[k]
+    return perfect if perfect > 1e-9 * layer_thickness[i] else 0.0
+
+
+@njit(inline="always", error_model="numpy")
+def through_perfect(x, root, fixed, squared, thickness):  # type: ignore[no-untyped-def]
+    """Amplitude above a perfect layer from that below it, at one angle; see `perfect_base`."""
+    k = squared * fixed
+    m = (x - fixed) / (1 - k * x) * cmath.exp(1j * root * thickness)
+    return (m + fixed) / (1 + k * m)
+
+
 @njit(nogil=True, error_model="numpy", cache=True)
 def perfect_base(thickness, layer, layer_thickness, root, fixed, squared, ratio, deepest, base):  # type: ignore[no-untyped-def]
     r"""Amplitude x = X/(C S r) below the deepest cell: the substrate and what is left perfect of the films.
@@ -186,19 +216,18 @@ def perfect_base(thickness, layer, layer_thickness, root, fixed, squared, ratio,
             base[2 * polarization, j] = fixed[last, polarization, j].real
             base[2 * polarization + 1, j] = fixed[last, polarization, j].imag
     for i in range(last - 1, deepest - 1, -1):
-        perfect = layer_thickness[i]
-        for k in range(len(thickness)):
-            if layer[k] == i:
-                perfect -= thickness[k]
-        present = perfect > 1e-9 * layer_thickness[i]
+        perfect = perfect_part(thickness, layer, layer_thickness, i)
         for polarization in range(2):
             for j in range(root.shape[2]):
                 x = complex(base[2 * polarization, j], base[2 * polarization + 1, j]) * ratio[i + 1, j]
-                if present:
-                    x1 = fixed[i, polarization, j]
-                    k_ = squared[i, polarization, j] * x1
-                    m = (x - x1) / (1 - k_ * x) * cmath.exp(1j * root[i, polarization, j] * perfect)
-                    x = (m + x1) / (1 + k_ * m)
+                if perfect > 0:
+                    x = through_perfect(
+                        x,
+                        root[i, polarization, j],
+                        fixed[i, polarization, j],
+                        squared[i, polarization, j],
+                        perfect,
+                    )
                 base[2 * polarization, j] = x.real
                 base[2 * polarization + 1, j] = x.imag
 
@@ -245,10 +274,9 @@ def fold_cells(coefficient, ratio, base, cell, run, n_run, pi_factor, polynomial
                     c = ratio[below, 0, first + j]
                     d = ratio[below, 1, first + j]
                     for row in (7, 11):
-                        re = s[row * BLOCK + j]
-                        im = s[(row + 1) * BLOCK + j]
-                        s[row * BLOCK + j] = c * re - d * im
-                        s[(row + 1) * BLOCK + j] = c * im + d * re
+                        re, im = times(c, d, s[row * BLOCK + j], s[(row + 1) * BLOCK + j])
+                        s[row * BLOCK + j] = re
+                        s[(row + 1) * BLOCK + j] = im
             for k in range(run[i, 1], run[i, 2], 2):
                 for j in range(width):
                     data = (s[j], s[BLOCK + j], s[2 * BLOCK + j], s[3 * BLOCK + j], s[4 * BLOCK + j])
@@ -262,8 +290,8 @@ def fold_cells(coefficient, ratio, base, cell, run, n_run, pi_factor, polynomial
                         s[11 * BLOCK + j],
                         s[12 * BLOCK + j],
                     )
-                    state = _fold_both(state, data, cell, k, pi_squared, polynomials, one, half)
-                    state = _fold_both(state, data, cell, k + 1, pi_squared, polynomials, one, half)
+                    state = fold_both(state, data, cell, k, pi_squared, polynomials, one, half)
+                    state = fold_both(state, data, cell, k + 1, pi_squared, polynomials, one, half)
                     s[5 * BLOCK + j] = state[0]
                     s[6 * BLOCK + j] = state[1]
                     s[7 * BLOCK + j] = state[2]
@@ -274,12 +302,12 @@ def fold_cells(coefficient, ratio, base, cell, run, n_run, pi_factor, polynomial
                     s[12 * BLOCK + j] = state[7]
         for j in range(count):
             modulus = math.sqrt(s[3 * BLOCK + j] ** 2 + s[4 * BLOCK + j] ** 2)
-            u2 = s[5 * BLOCK + j] ** 2 + s[6 * BLOCK + j] ** 2
-            x2 = s[7 * BLOCK + j] ** 2 + s[8 * BLOCK + j] ** 2
-            out[0, first + j] = modulus * x2 / u2
-            u2 = s[9 * BLOCK + j] ** 2 + s[10 * BLOCK + j] ** 2
-            x2 = s[11 * BLOCK + j] ** 2 + s[12 * BLOCK + j] ** 2
-            out[1, first + j] = pi_squared * modulus * x2 / u2
+            out[0, first + j] = modulus * ratio_squared(
+                s[5 * BLOCK + j], s[6 * BLOCK + j], s[7 * BLOCK + j], s[8 * BLOCK + j]
+            )
+            out[1, first + j] = (pi_squared * modulus) * ratio_squared(
+                s[9 * BLOCK + j], s[10 * BLOCK + j], s[11 * BLOCK + j], s[12 * BLOCK + j]
+            )
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
