@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -46,16 +47,18 @@ def connected(address: str) -> Iterator[None]:
         ray.init(address=address, log_to_driver=False, configure_logging=False)
     except ConnectionError:
         raise OSError(
-            f"--ray {address}: no Ray cluster runs here; {_START}, or give its HOST:PORT."
+            f"--ray {address}: no Ray cluster runs here; give its HOST:PORT, or {_START}"
             if address == "auto"
-            else f"--ray {address}: no Ray cluster answers; {_START} there, or give another HOST:PORT."
+            else f"--ray {address}: no Ray cluster answers; give another HOST:PORT, or on that machine {_START}"
         ) from None
     except RuntimeError as error:
         # Of Ray itself or Python; it names both.
         raise ValueError(f"--ray {address}: {' '.join(str(error).split())}") from None
     try:
         if not any(_processors(node) for node in ray.nodes()):
-            raise OSError(f"--ray {address}: the cluster has no processors; add nodes with: ray start --address")
+            raise OSError(
+                f"--ray {address}: the cluster has no processors; add a node with: ray start --address HOST:PORT"
+            )
         on_nodes(own_versions)
         yield
     finally:
@@ -75,8 +78,8 @@ def _check_answers(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_SOCKET_S).close()
     except OSError as error:
         raise OSError(
-            f"--ray {address}: no Ray cluster answers ({error.strerror or error}); {_START} there, or give another "
-            "HOST:PORT."
+            f"--ray {address}: no Ray cluster answers ({error.strerror or error}); give another HOST:PORT, or on that "
+            f"machine {_START}"
         ) from None
     health = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
     try:
@@ -84,7 +87,9 @@ def _check_answers(address: str) -> None:
     except subprocess.TimeoutExpired:
         found = 1
     if found != 0:
-        raise OSError(f"--ray {address}: something listens there, but no Ray cluster of this version; {_START}.")
+        raise OSError(
+            f"--ray {address}: something may listen there, but no Ray cluster answers; on that machine {_START}"
+        )
 
 
 def on_nodes(function: Callable[..., Any], *arguments: Any) -> None:  # noqa: ANN401
@@ -92,7 +97,7 @@ def on_nodes(function: Callable[..., Any], *arguments: Any) -> None:  # noqa: AN
 
     Args:
         function: Of a module's top level.
-        arguments: Its own; plain data.
+        arguments: Its own; they can be pickled.
 
     Raises:
         ValueError: a node has other versions or lacks a package; it is named. What the function raises there.
@@ -104,7 +109,7 @@ def on_nodes(function: Callable[..., Any], *arguments: Any) -> None:  # noqa: AN
     asked = {}
     for node in filter(_processors, ray.nodes()):
         there = unit.options(scheduling_strategy=by_node(node["NodeID"], soft=False))
-        asked[there.remote(function.__module__, function.__name__, *arguments)] = node_name(node)
+        asked[there.remote(function.__module__, function.__name__, *map(pickle.dumps, arguments))] = node_name(node)
     ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=_NODE_S)
     for reference in ready:
         try:

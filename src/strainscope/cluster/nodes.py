@@ -39,15 +39,16 @@ def unit_for(expected: dict[str, str], folder: str) -> Callable[..., Any]:
         folder: Where relative paths begin.
 
     Returns:
-        Called with the name of a module, that of a function in it, and its arguments, it gives "unlike" and what
-        differs ("strainscope is not installed"), "failed" and the error, or "done" and what the function returns.
+        Called with the name of a module, that of a function in it, and its arguments pickled, it gives "unlike" and
+        what differs, "failed" and the error, or "done" and what the function returns.
     """
 
     # Defined in here it travels by its code, not by the name of a module that may not be there.
-    def unit(module: str, name: str, *arguments: Any) -> tuple[str, Any]:  # noqa: ANN401
+    def unit(module: str, name: str, *arguments: bytes) -> tuple[str, Any]:
         import contextlib
         import importlib
         import os
+        import pickle
         import platform
         import sys
         from importlib.metadata import PackageNotFoundError, version
@@ -65,7 +66,7 @@ def unit_for(expected: dict[str, str], folder: str) -> Callable[..., Any]:
         with contextlib.suppress(OSError):
             os.chdir(folder)
         try:
-            return "done", getattr(importlib.import_module(module), name)(*arguments)
+            return "done", getattr(importlib.import_module(module), name)(*map(pickle.loads, arguments))
         except ModuleNotFoundError as error:
             return "unlike", f"node {platform.node()} of the cluster cannot import {error.name}"
         except (ValueError, OSError) as error:

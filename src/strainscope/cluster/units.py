@@ -1,6 +1,7 @@
 """Units of work on a cluster: each is done once, or again where its worker or node died."""
 
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -26,8 +27,8 @@ def done_units(function: Callable[..., Any], shared: Any, units: Sequence[Any]) 
 
     Args:
         function: Of a module's top level.
-        shared: Plain data that all units have.
-        units: Plain data.
+        shared: What all units have; it can be pickled, as can the units.
+        units: Each one's own.
 
     Yields:
         Number of a unit, and what the function returned, or LOST; as they are done.
@@ -38,7 +39,7 @@ def done_units(function: Callable[..., Any], shared: Any, units: Sequence[Any]) 
     """
     ray = ray_module()
     remote = ray.remote(num_cpus=1, max_retries=0)(unit_for(own_versions(), os.getcwd()))
-    held = ray.put(shared)
+    held = ray.put(pickle.dumps(shared))
     waiting = list(range(len(units)))[::-1]
     tries = [0] * len(units)
     pending: dict[Any, int] = {}
@@ -52,7 +53,7 @@ def done_units(function: Callable[..., Any], shared: Any, units: Sequence[Any]) 
                 raise OSError(f"the cluster has had no processors for {_PATIENCE_S:g} s")
             while waiting and len(pending) < _AHEAD * max(processors, 1):
                 number = waiting.pop()
-                task = remote.remote(function.__module__, function.__name__, held, units[number])
+                task = remote.remote(function.__module__, function.__name__, held, pickle.dumps(units[number]))
                 pending[task] = number
             for reference in ray.wait(list(pending), num_returns=1, timeout=_LOOK_S)[0]:
                 number = pending.pop(reference)

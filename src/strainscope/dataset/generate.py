@@ -15,9 +15,9 @@ from typing import Any
 
 from numcodecs import Blosc
 
-from strainscope.cluster import connected
+from strainscope.cluster import check_shared, connected
 from strainscope.dataset.alone import alone
-from strainscope.dataset.on_nodes import check_shared, simulated_on_nodes
+from strainscope.dataset.on_nodes import simulated_on_nodes
 from strainscope.dataset.plan import Plan
 from strainscope.dataset.shard import ShardMaker
 from strainscope.dataset.simulate import BLOCK, Curves, Simulator

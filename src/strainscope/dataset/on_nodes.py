@@ -1,52 +1,12 @@
 """Shards made by the nodes of a cluster, which write them where all can: nothing passes through this machine."""
 
-import platform
-import uuid
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from strainscope.cluster import LOST, done_units, on_nodes
+from strainscope.cluster import LOST, done_units
 from strainscope.dataset.shard import ShardMaker
 from strainscope.dataset.store import Layout
-
-
-def check_shared(path: Path) -> None:
-    """Raise unless every node of the connected cluster can write in a folder, and it is this one.
-
-    Args:
-        path: The folder; removed where it is empty and a node cannot.
-
-    Raises:
-        OSError: a node does not see it, or cannot write there.
-    """
-    place = path.absolute() / f"{uuid.uuid4().hex}.partial"
-    try:
-        place.write_bytes(b"")
-        on_nodes(_try, str(place))
-    except BaseException:
-        place.unlink(missing_ok=True)
-        if not any(path.iterdir()):
-            path.rmdir()
-        raise
-    place.unlink(missing_ok=True)
-
-
-def _try(place: str) -> None:
-    """On a node: write beside a file that has to be there."""
-    there, own = Path(place), Path(f"{place}.{uuid.uuid4().hex}.partial")
-    if not there.is_file():
-        raise OSError(
-            f"{there.parent}: node {platform.node()} of the cluster does not see it; name a folder that all nodes see."
-        )
-    try:
-        own.write_bytes(b"")
-        own.unlink()
-    except OSError as error:
-        raise OSError(
-            f"{there.parent}: node {platform.node()} of the cluster cannot write there ({error.strerror or error}); "
-            "mend that, or name another folder that all nodes share."
-        ) from None
 
 
 def simulated_on_nodes(layout: Layout, path: Path, shards: list[int]) -> Iterator[tuple[int, int]]:

@@ -4,18 +4,25 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
+from strainscope.cluster import LOST, check_shared, connected, done_units
 from strainscope.diffraction.engine import use_threads, worker_count
 from strainscope.inversion.proposal import Proposal
 from strainscope.readers import is_instrument_file
 from strainscope.report import write_result
+from strainscope.report.folder import TEMPORARY
 from strainscope.sample import Sample
 from strainscope.series.job import Job, invert_file
 from strainscope.series.listing import result_names
@@ -48,6 +55,7 @@ def run_series(
     *,
     resume: bool = False,
     load_proposal: Callable[[str, Sample], Proposal] | None = None,
+    ray: str | None = None,
     progress: Callable[[Outcome, int], None] = lambda outcome, done: None,
 ) -> list[Outcome]:
     """Invert scans, one a processor at a time; each exactly as alone.
@@ -58,14 +66,30 @@ def run_series(
         out: Folder that gets a result for each scan.
         resume: Keep the results that are there, as far as scan, settings and version are the same.
         load_proposal: Loads what the jobs' `estimator` names; has to be a module's function.
+        ray: Address of a Ray cluster whose nodes invert, "auto" or HOST:PORT; None for this machine.
         progress: Called with each outcome and how many there are by then.
 
     Raises:
         FileExistsError: the folder exists, and it is not to be gone on with.
-        ValueError: the settings do not hold for any scan.
+        ValueError: the settings do not hold for any scan; a node of the cluster has other versions.
+        OSError: no cluster, or a node cannot read or write what all nodes have to.
     """
     jobs[0].settings()
     state = _State(out, resume)
+    with nullcontext() if ray is None else connected(ray):
+        return _run(scans, jobs, out, state, load_proposal, ray is not None, progress)
+
+
+def _run(
+    scans: Sequence[Path],
+    jobs: Sequence[Job],
+    out: Path,
+    state: "_State",
+    load_proposal: Callable[[str, Sample], Proposal] | None,
+    on_nodes: bool,
+    progress: Callable[[Outcome, int], None],
+) -> list[Outcome]:
+    """As :func:`run_series`, with the cluster connected where there is one."""
     folders = [out / SCANS / name for name in result_names(scans)]
     outcomes: dict[int, Outcome] = {}
     waiting: list[int] = []
@@ -75,10 +99,14 @@ def run_series(
             outcomes[i] = Outcome(file=path, folder=folder, reason=None, again=True)
         else:
             waiting.append(i)
+    if on_nodes and waiting:
+        out.mkdir(parents=True, exist_ok=True)
+        check_shared(out, [*scans[:1], *(path for job in dict.fromkeys(jobs) for path in job.files())])
     former = state.begin([folders[i].name for i in waiting])
     for done, outcome in enumerate(list(outcomes.values()), start=1):
         progress(outcome, done)
-    for i, reason in _invert([(scans[i], folders[i], jobs[i]) for i in waiting], load_proposal):
+    tasks = [(scans[i], folders[i], jobs[i]) for i in waiting]
+    for i, reason in (_invert_on_nodes if on_nodes else _invert)(tasks, load_proposal):
         number = waiting[i]
         failed = reason is not None
         outcomes[number] = Outcome(
@@ -126,6 +154,35 @@ def _invert(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _invert_on_nodes(
+    tasks: Sequence[tuple[Path, Path, Job]],
+    load_proposal: Callable[[str, Sample], Proposal] | None,
+) -> Iterator[tuple[int, str | None]]:
+    """As :func:`_invert`, on the connected cluster; each node writes what it finds."""
+    if not tasks:
+        return
+    for i, reason in done_units(_on_node, (tasks[0][2], load_proposal), tasks):
+        if reason is LOST:
+            reason = f"{tasks[i][0]}: its workers were killed again and again, perhaps for want of memory."
+        yield i, reason
+    # What a worker that died had begun to write.
+    for begun in tasks[0][1].parent.glob(f"{TEMPORARY}*"):
+        shutil.rmtree(begun, ignore_errors=True)
+
+
+def _on_node(
+    shared: tuple[Job, Callable[[str, Sample], Proposal] | None], task: tuple[Path, Path, Job]
+) -> str | None:
+    _begin_once(*shared)
+    return _in_worker(*task)
+
+
+@cache
+def _begin_once(job: Job, load_proposal: Callable[[str, Sample], Proposal] | None) -> None:
+    threadpool_limits(1)
+    _begin(job, load_proposal)
 
 
 _proposal: list[Proposal | None] = []
