@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -29,6 +30,8 @@ from strainscope.series.listing import result_names
 
 STATE = "series.json"
 SCANS = "scans"
+# Between two writings of the state, at least so many times what one takes.
+_WRITING = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,16 +109,19 @@ def _run(
     for done, outcome in enumerate(list(outcomes.values()), start=1):
         progress(outcome, done)
     tasks = [(scans[i], folders[i], jobs[i]) for i in waiting]
-    for i, reason in (_invert_on_nodes if on_nodes else _invert)(tasks, load_proposal):
-        number = waiting[i]
-        failed = reason is not None
-        outcomes[number] = Outcome(
-            file=scans[number], folder=None if failed else folders[number], reason=reason
-        )
-        name = folders[number].name
-        # Where nothing new was written an earlier result is still whole.
-        state.done(name, former.get(name) if failed else keys[number])
-        progress(outcomes[number], len(outcomes))
+    try:
+        for i, reason in (_invert_on_nodes if on_nodes else _invert)(tasks, load_proposal):
+            number = waiting[i]
+            failed = reason is not None
+            outcomes[number] = Outcome(
+                file=scans[number], folder=None if failed else folders[number], reason=reason
+            )
+            name = folders[number].name
+            # Where nothing new was written an earlier result is still whole.
+            state.done(name, former.get(name) if failed else keys[number])
+            progress(outcomes[number], len(outcomes))
+    finally:
+        state.write()
     return [outcomes[i] for i in range(len(scans))]
 
 
@@ -249,6 +255,7 @@ class _State:
     def __init__(self, out: Path, resume: bool) -> None:
         self._out, self._path = out, out / STATE
         self.keys: dict[str, str] = {}
+        self._next = 0.0
         if out.exists() and not resume:
             raise FileExistsError(f"{out}: exists; name another folder, or go on with it by --resume.")
         if resume and not self._path.exists():
@@ -264,19 +271,25 @@ class _State:
         """
         (self._out / SCANS).mkdir(parents=True, exist_ok=True)
         former = {name: self.keys.pop(name) for name in anew if name in self.keys}
-        self._write()
+        self.write()
         return former
 
     def done(self, name: str, key: str | None) -> None:
-        """Note a result that is whole."""
+        """Note a result that is whole; the file follows as soon as may be."""
         if key is not None:
             self.keys[name] = key
-            self._write()
+            # It holds all names each time: with a million of them it would otherwise take all the time there is.
+            if time.monotonic() >= self._next:
+                self.write()
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Put what is noted on the disk."""
+        began = time.monotonic()
         fresh = self._path.with_suffix(".new")
         fresh.write_text(json.dumps({"results": self.keys}, indent=1), encoding="utf-8")
         os.replace(fresh, self._path)
+        ended = time.monotonic()
+        self._next = ended + _WRITING * (ended - began)
 
 
 def _read_state(path: Path) -> dict[str, str]:
