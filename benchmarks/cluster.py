@@ -5,6 +5,7 @@ efficiency from one worker to two means something where two processors are idle 
 """
 
 import json
+import operator
 import os
 import tempfile
 import time
@@ -18,16 +19,11 @@ from strainscope.dataset.store import Dataset
 from strainscope.diffraction.engine import worker_count
 from strainscope.sample import load_sample
 from strainscope.series import Job
-from strainscope.series.run import _fingerprint
+from strainscope.series.run import _fingerprint, _settings_with_files
 
 PLAN, WARM, SIZE = "balanced-1m", 16_384, 6 * 16_384
 EMPTY_UNITS = 2_000
 MEMORY = 80 * 2**20
-
-
-def nothing(shared: None, unit: int) -> int:
-    """A unit without work."""
-    return unit
 
 
 def rate(folder: Path, name: str, ray: str | None) -> float:
@@ -58,10 +54,11 @@ def series_figures(folder: Path) -> dict[str, float]:
     path = folder / "s.xy"
     path.write_text("\n".join(f"{x} {y}" for x, y in zip(scan.angle, scan.intensity, strict=True)))
     job = Job(sample="ggg444", axis="delta-theta-arcsec", intensity="counts")
+    about = _settings_with_files(job)
     began = time.perf_counter()
-    for _ in range(20):
-        key = _fingerprint(path, job)
-    fingerprint = (time.perf_counter() - began) / 20
+    for _ in range(200):
+        key = _fingerprint(path, job, about)
+    fingerprint = (time.perf_counter() - began) / 200
     keys = {f"scan-{number:07d}": key for number in range(10**6)}
     began = time.perf_counter()
     text = json.dumps({"results": keys}, indent=1)
@@ -90,9 +87,9 @@ def run() -> dict[str, float]:
             cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
             figures["one"] = rate(folder, "one", cluster.address)
             with connected(cluster.address):
-                list(done_units(nothing, None, range(100)))
+                list(done_units(operator.is_, None, range(100)))
                 began = time.perf_counter()
-                list(done_units(nothing, None, range(EMPTY_UNITS)))
+                list(done_units(operator.is_, None, range(EMPTY_UNITS)))
                 figures["empty_units_a_second"] = EMPTY_UNITS / (time.perf_counter() - began)
             if figures["processors"] > 1:
                 cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
@@ -119,7 +116,8 @@ def report(figures: dict[str, float]) -> None:
         print(f"  a cluster, two workers           {figures['two']:8,.0f} curves/s, efficiency {efficiency:.2f}")
     else:
         print("  a cluster, two workers           not measured: one processor may be used")
-    print(f"units without work: {figures['empty_units_a_second']:,.0f} a second; {figures['bytes_a_curve']:,.0f} bytes a curve")
+    print(f"units without work: {figures['empty_units_a_second']:,.0f} a second")
+    print(f"a curve: {figures['bytes_a_curve']:,.0f} bytes")
     print(
         f"series: {figures['fingerprint_ms']:.1f} ms a scan before anything is inverted; the state of a million scans "
         f"{figures['state_of_a_million_mb']:.0f} MB, {figures['state_of_a_million_s']:.1f} s to write"

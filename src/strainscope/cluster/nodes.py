@@ -43,6 +43,8 @@ def unit_for(expected: dict[str, str], folder: str) -> Callable[..., Any]:
         what differs, "failed" and the error, or "done" and what the function returns.
     """
 
+    checked: list[bool] = []  # once for each worker, which keeps the function
+
     # Defined in here it travels by its code, not by the name of a module that may not be there.
     def unit(module: str, name: str, *arguments: bytes) -> tuple[str, Any]:
         import contextlib
@@ -53,7 +55,7 @@ def unit_for(expected: dict[str, str], folder: str) -> Callable[..., Any]:
         import sys
         from importlib.metadata import PackageNotFoundError, version
 
-        for package, wanted in expected.items():
+        for package, wanted in expected.items() if not checked else ():
             try:
                 own = ".".join(map(str, sys.version_info[:3])) if package == "Python" else version(package)
             except PackageNotFoundError:
@@ -62,6 +64,7 @@ def unit_for(expected: dict[str, str], folder: str) -> Callable[..., Any]:
                 has = f"has {package} {own}" if own else f"has no {package}"
                 here = f"this machine has {wanted}" if wanted else "this machine has none"
                 return "unlike", f"node {platform.node()} of the cluster {has}, and {here}"
+        checked.append(True)
         # Where the folder is not there, a relative path will not be, and is named by who reads it.
         with contextlib.suppress(OSError):
             os.chdir(folder)

@@ -43,13 +43,15 @@ def done_units(function: Callable[..., Any], shared: Any, units: Sequence[Any]) 
     waiting = list(range(len(units)))[::-1]
     tries = [0] * len(units)
     pending: dict[Any, int] = {}
-    alive = time.monotonic()
+    alive, looked, processors = time.monotonic(), -_LOOK_S, 0.0
     try:
         while waiting or pending:
-            processors = ray.cluster_resources().get("CPU", 0)
+            now = time.monotonic()
+            if now - looked >= _LOOK_S:
+                processors, looked = ray.cluster_resources().get("CPU", 0.0), now
             if processors:
-                alive = time.monotonic()
-            elif time.monotonic() - alive > _PATIENCE_S:
+                alive = now
+            elif now - alive > _PATIENCE_S:
                 raise OSError(f"the cluster has had no processors for {_PATIENCE_S:g} s")
             while waiting and len(pending) < _AHEAD * max(processors, 1):
                 number = waiting.pop()

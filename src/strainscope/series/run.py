@@ -96,7 +96,8 @@ def _run(
     folders = [out / SCANS / name for name in result_names(scans)]
     outcomes: dict[int, Outcome] = {}
     waiting: list[int] = []
-    keys = [_fingerprint(path, job) for path, job in zip(scans, jobs, strict=True)]
+    about = {job: _settings_with_files(job) for job in dict.fromkeys(jobs)}
+    keys = [_fingerprint(path, job, about[job]) for path, job in zip(scans, jobs, strict=True)]
     for i, (path, folder) in enumerate(zip(scans, folders, strict=True)):
         if state.keys.get(folder.name) == keys[i] is not None and _is_whole(folder / "result.json"):
             outcomes[i] = Outcome(file=path, folder=folder, reason=None, again=True)
@@ -221,7 +222,15 @@ def _one(path: Path, folder: Path, job: Job, proposal: Proposal | None) -> str |
     return None
 
 
-def _fingerprint(path: Path, job: Job) -> str | None:
+def _settings_with_files(job: Job) -> dict[str, Any]:
+    """Settings of the sample as the job has it, and digests of the files that they and the estimator name."""
+    settings = job.described().settings()
+    named = [*_texts(settings), *([job.estimator] if job.estimator else [])]
+    files = [hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in named if Path(p).is_file()]
+    return {"sample": settings, "files": files}
+
+
+def _fingerprint(path: Path, job: Job, about_job: dict[str, Any]) -> str | None:
     """Of all that decides a result; None for a scan that cannot be read."""
     try:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -230,10 +239,7 @@ def _fingerprint(path: Path, job: Job) -> str | None:
     # Axis and intensity are the sample's settings by now, wherever they were said; an instrument's file asks for its
     # axis by itself.
     about = asdict(replace(job, axis=job.axis if is_instrument_file(path) else None, intensity=None))
-    settings = job.described().settings()
-    named = [*_texts(settings), *([job.estimator] if job.estimator else [])]
-    about |= {"scan": content, "sample": settings, "version": metadata.version("strainscope")}
-    about |= {"files": [hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in named if Path(p).is_file()]}
+    about |= {"scan": content, "version": metadata.version("strainscope")} | about_job
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
 
 
