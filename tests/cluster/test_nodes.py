@@ -240,6 +240,28 @@ def test_a_unit_tells_of_what_is_missing():
     assert (kind, type(error)) == ("failed", ValueError)
 
 
+def test_a_unit_loads_on_a_node_without_the_package(tmp_path):
+    """As Ray sends it; the node is a process that finds no strainscope."""
+    from ray import cloudpickle
+
+    place = tmp_path / "unit"
+    place.write_bytes(cloudpickle.dumps(unit_for(own_versions(), "/")))
+    code = (
+        "import importlib.metadata as metadata, pickle, sys\n"
+        "sys.modules['strainscope'] = None\n"
+        "def version(name, found=metadata.version):\n"
+        "    if name == 'strainscope':\n"
+        "        raise metadata.PackageNotFoundError(name)\n"
+        "    return found(name)\n"
+        "metadata.version = version\n"
+        f"kind, said = pickle.loads(open({str(place)!r}, 'rb').read())('strainscope.cluster.nodes', 'own_versions')\n"
+        "print(kind, said)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.startswith("unlike node "), done.stderr
+    assert f"has no strainscope, and this machine has {own_versions()['strainscope']}" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("address", "words"),
     [
