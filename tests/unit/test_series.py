@@ -402,7 +402,7 @@ def test_another_estimator_of_the_same_name_makes_results_anew(scans, tmp_path):
     prints = []
     for content in (b"a", b"b", b"b"):
         weights.write_bytes(content)
-        prints.append(module._fingerprint(scans / "dose0.xy", job))
+        prints.append(module._fingerprint(scans / "dose0.xy", job, module._settings_with_files(job)))
     assert prints[0] != prints[1] == prints[2]
 
 

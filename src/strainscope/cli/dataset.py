@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strainscope.cli.options import DeviceOption
+from strainscope.cli.options import DeviceOption, RayOption
 
 if TYPE_CHECKING:
     from strainscope.dataset.evenness import Evenness
@@ -51,6 +51,7 @@ def generate(
     seed: SeedOption = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a processor.")] = None,
     device: DeviceOption = "cpu",
+    ray: RayOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -61,7 +62,7 @@ def generate(
     plan = load_plan(plan_name, size=size, seed=seed)
     began = time.perf_counter()
     with progress_bar("simulating") as progress:
-        made = run(plan, out, resume=resume, workers=workers, device=device, progress=progress)
+        made = run(plan, out, resume=resume, workers=workers, device=device, ray=ray, progress=progress)
     wall = time.perf_counter() - began
     stored = sum(place.stat().st_size for place in out.rglob("*") if place.is_file())
     document = {

@@ -20,3 +20,9 @@ IntensityOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option("--device", help="Where curves are simulated: cpu, cuda, or auto (cuda if there is a GPU).")
 ]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray", metavar="ADDRESS", help="Ray cluster whose nodes do it: auto, or HOST:PORT; else this machine."
+    ),
+]

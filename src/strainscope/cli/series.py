@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from strainscope.cli.options import IntensityOption, SampleOption, ScanAxisOption
+from strainscope.cli.options import IntensityOption, RayOption, SampleOption, ScanAxisOption
 
 if TYPE_CHECKING:
     from strainscope.series import Outcome
@@ -42,6 +42,7 @@ def batch(
     instrument: Annotated[
         Path | None, typer.Option(help="File of `strainscope calibrate`, for all scans.")
     ] = None,
+    ray: RayOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the series in the folder.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
@@ -93,7 +94,7 @@ def batch(
 
     try:
         outcomes = series.run_series(
-            scans, jobs, out, resume=resume, load_proposal=proposal_of, progress=tell
+            scans, jobs, out, resume=resume, load_proposal=proposal_of, ray=ray, progress=tell
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"; go on by the same command with --resume: {out}") from None

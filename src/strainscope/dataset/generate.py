@@ -13,16 +13,17 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numcodecs import Blosc
-from threadpoolctl import threadpool_limits
 
+from strainscope.cluster import check_shared, connected
 from strainscope.dataset.alone import alone
+from strainscope.dataset.on_nodes import simulated_on_nodes
 from strainscope.dataset.plan import Plan
+from strainscope.dataset.shard import ShardMaker
 from strainscope.dataset.simulate import BLOCK, Curves, Simulator
 from strainscope.dataset.store import DamagedRootError, DatasetWriter, Layout, read_attributes, rounded
 from strainscope.diffraction import chosen_device, use_device
-from strainscope.diffraction.engine import use_threads, worker_count
+from strainscope.diffraction.engine import worker_count
 
 Progress = Callable[[int, int], None]
 
@@ -37,6 +38,7 @@ def generate(
     resume: bool = False,
     workers: int | None = None,
     device: str = "cpu",
+    ray: str | None = None,
     progress: Progress = lambda done, total: None,
 ) -> int:
     """Write a dataset, or what is missing of it.
@@ -47,6 +49,7 @@ def generate(
         resume: Go on with one that is there: shards whose checksums do not hold are made again.
         workers: Processes; by default one a processor.
         device: Where curves are simulated: "cpu", "cuda" or "auto".
+        ray: Address of a Ray cluster whose nodes simulate, "auto" or HOST:PORT; None for this machine.
         progress: Called with the samples done and their total.
 
     Returns:
@@ -54,13 +57,19 @@ def generate(
 
     Raises:
         FileExistsError: the path exists and `resume` is off.
-        ValueError: what is there is something else, or of another plan, version or device; no such device.
-        OSError: no room on the disk, or it cannot be written.
+        ValueError: what is there is something else, or of another plan, version or device; no such device; a node of
+            the cluster has other versions.
+        OSError: no room on the disk, or it cannot be written; no cluster.
     """
+    if ray is not None and (device != "cpu" or workers is not None):
+        given = f"--device {device}" if device != "cpu" else f"--workers {workers}"
+        raise ValueError(f"{given}: is for this machine; leave it out with --ray, which takes the nodes' processors.")
     layout = Layout(plan=plan, device=chosen_device(device))
     writer = DatasetWriter(path, layout)
     _check_target(path, layout, resume)
-    with alone(path):
+    with contextlib.nullcontext() if ray is None else connected(ray), alone(path):
+        if ray is not None:
+            check_shared(path)
         if (path / "zarr.json").exists():
             try:
                 read_attributes(path)
@@ -80,7 +89,12 @@ def generate(
             writer.discard(shard)
         made = 0
         try:
-            for first, last in _simulated(layout, path, missing, workers or worker_count()):
+            spans = (
+                _simulated(layout, path, missing, workers or worker_count())
+                if ray is None
+                else simulated_on_nodes(layout, path, missing)
+            )
+            for first, last in spans:
                 made += last - first
                 progress(done + made, plan.size)
         except OSError as error:
@@ -257,27 +271,17 @@ def _begin(document: str, device: str, path: str, stop: Any) -> None:  # noqa: A
             os._exit(1)
 
         threading.Thread(target=end_with_parent, daemon=True).start()
-    use_threads(1)
     use_device(device)
-    threadpool_limits(1)
-    plan = Plan.model_validate_json(document)
-    writer = DatasetWriter(Path(path), Layout(plan=plan, device=device))
-    _own.update(stop=stop, simulator=Simulator(plan), writer=writer)
+    _own.update(stop=stop, maker=ShardMaker(document, device, path))
 
 
 def _block(block: int) -> Curves:
     """In a worker: the curves of a block."""
-    curves: Curves = _own["simulator"].curves(block)
-    return curves
+    maker: ShardMaker = _own["maker"]
+    return maker.simulator.curves(block)
 
 
 def _make(shard: int) -> None:
     """In a worker: simulate a shard and write it."""
-    simulator, writer = _own["simulator"], _own["writer"]
-    first, last = writer.layout.span(shard)
-    curves = []
-    for block in range(first // BLOCK, -(-last // BLOCK)):
-        if _own["stop"].is_set():
-            return
-        curves.append(simulator.curves(block))
-    writer.write(shard, simulator.plan.draws.values(first, last), np.concatenate(curves))
+    maker: ShardMaker = _own["maker"]
+    maker.make(shard, stopped=_own["stop"].is_set)

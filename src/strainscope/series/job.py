@@ -72,6 +72,11 @@ class Job:
             described = with_instrument(described, path)
         return described.with_options(axis=self.axis, intensity=self.intensity, model_error=self.model_error)
 
+    def files(self) -> list[Path]:
+        """Files that the sample, the estimator and the instruments are read from, those that are files."""
+        named = (self.sample, self.estimator, *self.instruments)
+        return [Path(name) for name in named if name is not None and Path(name).is_file()]
+
     def check_columns(self, scans: Sequence[Path]) -> None:
         """Raise unless it is said what the columns of those scans are that are text.
 

@@ -44,10 +44,12 @@ def find_scans(places: Sequence[Path]) -> list[Path]:
 def result_names(scans: Sequence[Path]) -> list[str]:
     """A folder's name for each scan: its own without the ending, with a number where two are alike."""
     names: list[str] = []
+    taken: set[str] = set()
     for path in scans:
         stem, number = path.stem, 2
-        while stem.lower() in (name.lower() for name in names):
+        while stem.lower() in taken:
             stem, number = f"{path.stem}-{number}", number + 1
+        taken.add(stem.lower())
         names.append(stem)
     return names
 

@@ -4,24 +4,34 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
+from strainscope.cluster import LOST, check_shared, connected, done_units
 from strainscope.diffraction.engine import use_threads, worker_count
 from strainscope.inversion.proposal import Proposal
 from strainscope.readers import is_instrument_file
 from strainscope.report import write_result
+from strainscope.report.folder import TEMPORARY
 from strainscope.sample import Sample
 from strainscope.series.job import Job, invert_file
 from strainscope.series.listing import result_names
 
 STATE = "series.json"
 SCANS = "scans"
+# Between two writings of the state, at least so many times what one takes.
+_WRITING = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +58,7 @@ def run_series(
     *,
     resume: bool = False,
     load_proposal: Callable[[str, Sample], Proposal] | None = None,
+    ray: str | None = None,
     progress: Callable[[Outcome, int], None] = lambda outcome, done: None,
 ) -> list[Outcome]:
     """Invert scans, one a processor at a time; each exactly as alone.
@@ -58,36 +69,60 @@ def run_series(
         out: Folder that gets a result for each scan.
         resume: Keep the results that are there, as far as scan, settings and version are the same.
         load_proposal: Loads what the jobs' `estimator` names; has to be a module's function.
+        ray: Address of a Ray cluster whose nodes invert, "auto" or HOST:PORT; None for this machine.
         progress: Called with each outcome and how many there are by then.
 
     Raises:
         FileExistsError: the folder exists, and it is not to be gone on with.
-        ValueError: the settings do not hold for any scan.
+        ValueError: the settings do not hold for any scan; a node of the cluster has other versions.
+        OSError: no cluster, or a node cannot read or write what all nodes have to.
     """
     jobs[0].settings()
     state = _State(out, resume)
+    with nullcontext() if ray is None else connected(ray):
+        return _run(scans, jobs, out, state, load_proposal, ray is not None, progress)
+
+
+def _run(
+    scans: Sequence[Path],
+    jobs: Sequence[Job],
+    out: Path,
+    state: "_State",
+    load_proposal: Callable[[str, Sample], Proposal] | None,
+    on_nodes: bool,
+    progress: Callable[[Outcome, int], None],
+) -> list[Outcome]:
+    """As :func:`run_series`, with the cluster connected where there is one."""
     folders = [out / SCANS / name for name in result_names(scans)]
     outcomes: dict[int, Outcome] = {}
     waiting: list[int] = []
-    keys = [_fingerprint(path, job) for path, job in zip(scans, jobs, strict=True)]
+    about = {job: _settings_with_files(job) for job in dict.fromkeys(jobs)}
+    keys = [_fingerprint(path, job, about[job]) for path, job in zip(scans, jobs, strict=True)]
     for i, (path, folder) in enumerate(zip(scans, folders, strict=True)):
         if state.keys.get(folder.name) == keys[i] is not None and _is_whole(folder / "result.json"):
             outcomes[i] = Outcome(file=path, folder=folder, reason=None, again=True)
         else:
             waiting.append(i)
+    if on_nodes and waiting:
+        out.mkdir(parents=True, exist_ok=True)
+        check_shared(out, [*scans[:1], *(path for job in dict.fromkeys(jobs) for path in job.files())])
     former = state.begin([folders[i].name for i in waiting])
     for done, outcome in enumerate(list(outcomes.values()), start=1):
         progress(outcome, done)
-    for i, reason in _invert([(scans[i], folders[i], jobs[i]) for i in waiting], load_proposal):
-        number = waiting[i]
-        failed = reason is not None
-        outcomes[number] = Outcome(
-            file=scans[number], folder=None if failed else folders[number], reason=reason
-        )
-        name = folders[number].name
-        # Where nothing new was written an earlier result is still whole.
-        state.done(name, former.get(name) if failed else keys[number])
-        progress(outcomes[number], len(outcomes))
+    tasks = [(scans[i], folders[i], jobs[i]) for i in waiting]
+    try:
+        for i, reason in (_invert_on_nodes if on_nodes else _invert)(tasks, load_proposal):
+            number = waiting[i]
+            failed = reason is not None
+            outcomes[number] = Outcome(
+                file=scans[number], folder=None if failed else folders[number], reason=reason
+            )
+            name = folders[number].name
+            # Where nothing new was written an earlier result is still whole.
+            state.done(name, former.get(name) if failed else keys[number])
+            progress(outcomes[number], len(outcomes))
+    finally:
+        state.write()
     return [outcomes[i] for i in range(len(scans))]
 
 
@@ -128,6 +163,35 @@ def _invert(
             raise
 
 
+def _invert_on_nodes(
+    tasks: Sequence[tuple[Path, Path, Job]],
+    load_proposal: Callable[[str, Sample], Proposal] | None,
+) -> Iterator[tuple[int, str | None]]:
+    """As :func:`_invert`, on the connected cluster; each node writes what it finds."""
+    if not tasks:
+        return
+    for i, reason in done_units(_on_node, (tasks[0][2], load_proposal), tasks):
+        if reason is LOST:
+            reason = f"{tasks[i][0]}: its workers were killed again and again, perhaps for want of memory."
+        yield i, reason
+    # What a worker that died had begun to write.
+    for begun in tasks[0][1].parent.glob(f"{TEMPORARY}*"):
+        shutil.rmtree(begun, ignore_errors=True)
+
+
+def _on_node(
+    shared: tuple[Job, Callable[[str, Sample], Proposal] | None], task: tuple[Path, Path, Job]
+) -> str | None:
+    _begin_once(*shared)
+    return _in_worker(*task)
+
+
+@cache
+def _begin_once(job: Job, load_proposal: Callable[[str, Sample], Proposal] | None) -> None:
+    threadpool_limits(1)
+    _begin(job, load_proposal)
+
+
 _proposal: list[Proposal | None] = []
 
 
@@ -158,7 +222,15 @@ def _one(path: Path, folder: Path, job: Job, proposal: Proposal | None) -> str |
     return None
 
 
-def _fingerprint(path: Path, job: Job) -> str | None:
+def _settings_with_files(job: Job) -> dict[str, Any]:
+    """Settings of the sample as the job has it, and digests of the files that they and the estimator name."""
+    settings = job.described().settings()
+    named = [*_texts(settings), *([job.estimator] if job.estimator else [])]
+    files = [hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in named if Path(p).is_file()]
+    return {"sample": settings, "files": files}
+
+
+def _fingerprint(path: Path, job: Job, about_job: dict[str, Any]) -> str | None:
     """Of all that decides a result; None for a scan that cannot be read."""
     try:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -167,10 +239,7 @@ def _fingerprint(path: Path, job: Job) -> str | None:
     # Axis and intensity are the sample's settings by now, wherever they were said; an instrument's file asks for its
     # axis by itself.
     about = asdict(replace(job, axis=job.axis if is_instrument_file(path) else None, intensity=None))
-    settings = job.described().settings()
-    named = [*_texts(settings), *([job.estimator] if job.estimator else [])]
-    about |= {"scan": content, "sample": settings, "version": metadata.version("strainscope")}
-    about |= {"files": [hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in named if Path(p).is_file()]}
+    about |= {"scan": content, "version": metadata.version("strainscope")} | about_job
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -192,6 +261,7 @@ class _State:
     def __init__(self, out: Path, resume: bool) -> None:
         self._out, self._path = out, out / STATE
         self.keys: dict[str, str] = {}
+        self._next = 0.0
         if out.exists() and not resume:
             raise FileExistsError(f"{out}: exists; name another folder, or go on with it by --resume.")
         if resume and not self._path.exists():
@@ -207,19 +277,25 @@ class _State:
         """
         (self._out / SCANS).mkdir(parents=True, exist_ok=True)
         former = {name: self.keys.pop(name) for name in anew if name in self.keys}
-        self._write()
+        self.write()
         return former
 
     def done(self, name: str, key: str | None) -> None:
-        """Note a result that is whole."""
+        """Note a result that is whole; the file follows as soon as may be."""
         if key is not None:
             self.keys[name] = key
-            self._write()
+            # It holds all names each time: with a million of them it would otherwise take all the time there is.
+            if time.monotonic() >= self._next:
+                self.write()
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Put what is noted on the disk."""
+        began = time.monotonic()
         fresh = self._path.with_suffix(".new")
         fresh.write_text(json.dumps({"results": self.keys}, indent=1), encoding="utf-8")
         os.replace(fresh, self._path)
+        ended = time.monotonic()
+        self._next = ended + _WRITING * (ended - began)
 
 
 def _read_state(path: Path) -> dict[str, str]:
