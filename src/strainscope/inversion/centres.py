@@ -105,6 +105,10 @@ class Centres:
         matrix, split = self._matrix[centre], of_features.shape[1]
         return np.asarray(matrix[..., :split] @ of_features + matrix[..., split:])
 
+    def steep(self, centre: NDArray[np.int64], z: Floats) -> Floats:
+        """ln |det g'| (n,) of some centres' (n,) straightened coordinates at places (n, d)."""
+        return np.asarray(np.linalg.slogdet(self._slopes(centre, self._of.slopes(z)))[1])
+
     def straight(self, places: Described) -> Floats:
         """The first centre's straightened coordinates (n, d) of places (n, d)."""
         return np.asarray(self._constant[0] + places.both @ self._matrix[0].T)

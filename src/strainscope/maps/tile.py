@@ -1,0 +1,281 @@
+"""One tile of a map: starts from a few pixels, solutions passed between neighbours, moments, verdicts.
+
+A tile depends on its own scans, the problem and the library alone, so that a map is the same in whatever order and by
+however many processes its tiles are worked on. A neighbour's solution is a start like any other: the exact posterior
+density decides whether it is taken.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2 as chi2_distribution
+
+from strainscope.inversion.modes import alike
+from strainscope.inversion.verdict import RIVAL_WEIGHT
+from strainscope.maps.climb import Summits, climb
+from strainscope.maps.judgement import Doubts, doubts_of
+from strainscope.maps.library import Library
+from strainscope.maps.pixels import Pixels
+from strainscope.maps.posterior import Moments, moments
+
+Floats = NDArray[np.float64]
+Whole = NDArray[np.intp]
+
+# Pixels this far apart get starts of their own; of each so many, steps of all, and of those that are among the best.
+_APART, _STARTS, _FIRST_STEPS, _GO_ON, _STEPS = 4, 4, 6, 2, 14
+# A proposal is worth a climb if it is better by this in -2 ln p.
+_BETTER = 2.0
+_ROUNDS = 4
+# Chance of so large a misfit below which a pixel gets starts of its own.
+_LEAST_CHANCE = 1e-4
+# Two ends of a climb are worth comparing as long as one is not worse than this in -2 ln p.
+_RIVAL = 12.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TilePixels:
+    """Scans of a tile.
+
+    Attributes:
+        pixels: Their posteriors.
+        place: Row and column of each in the map, shape (pixel, 2).
+        peak_arcsec: Position of the peak of each, shape (pixel,).
+        log10_height: log10 of its intensity, shape (pixel,).
+    """
+
+    pixels: Pixels
+    place: NDArray[np.intp]
+    peak_arcsec: Floats
+    log10_height: Floats
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TileResult:
+    """What is known of each pixel of a tile, in the order of its pixels.
+
+    Attributes:
+        moments: Of the parameters.
+        doubts: About each pixel.
+        chi2: Plain sum of squared residuals at the best place, shape (pixel,).
+        points: Values that were fitted, shape (pixel,).
+        jacobians: That were computed, of all pixels together.
+    """
+
+    moments: Moments
+    doubts: Doubts
+    chi2: Floats
+    points: Whole
+    jacobians: int
+
+
+def invert_tile(tile: TilePixels, library: Library) -> TileResult:
+    """Invert the scans of a tile."""
+    state = _State(tile, library)
+    state.anchor()
+    state.spread()
+    for _ in range(_ROUNDS):
+        if not state.exchange():
+            break
+    if state.rescue():
+        for _ in range(_ROUNDS):
+            if not state.exchange():
+                break
+    return state.result()
+
+
+class _State:
+    """Where the pixels of a tile have got to."""
+
+    def __init__(self, tile: TilePixels, library: Library) -> None:
+        self._tile, self._library, self.pixels = tile, library, tile.pixels
+        n, d = len(self.pixels), self.pixels.dimension
+        self.z, self.misfit = np.zeros((n, d)), np.full(n, np.inf)
+        self.ended = np.zeros(n, dtype=np.bool_)
+        self.jacobians = 0
+        self._rivals: dict[int, Floats] = {}
+        row, column = tile.place.T
+        near = (np.abs(row[:, None] - row) <= 1) & (np.abs(column[:, None] - column) <= 1)
+        self._neighbours = [np.flatnonzero(near[i] & (np.arange(n) != i)) for i in range(n)]
+        # Those that have changed since their neighbours last saw them.
+        self._news = np.zeros(n, dtype=np.bool_)
+        self._anchors = self._chosen()
+
+    def _chosen(self) -> Whole:
+        """Pixels that get starts of their own: one in every square, that nearest to its middle."""
+        first = self._tile.place.min(axis=0)
+        square, inside = np.divmod(self._tile.place - first, _APART)
+        away = ((inside - (_APART - 1) / 2) ** 2).sum(axis=1)
+        chosen: dict[tuple[int, int], int] = {}
+        for i in np.argsort(away, kind="stable"):
+            chosen.setdefault((int(square[i, 0]), int(square[i, 1])), int(i))
+        return np.array(sorted(chosen.values()), dtype=np.intp)
+
+    def anchor(self) -> None:
+        """Climbs from the library's starts at some pixels, and between them."""
+        self._from_library(self._anchors)
+        for _ in range(_ROUNDS):
+            if not self._propose(self._anchors, [self._anchors] * len(self._anchors)):
+                break
+
+    def spread(self) -> None:
+        """The others begin at the best of what the nearest of these came to."""
+        others = np.setdiff1d(np.arange(len(self.pixels)), self._anchors)
+        place = self._tile.place
+        apart = ((place[others][:, None] - place[self._anchors]) ** 2).sum(axis=-1)
+        nearest = self._anchors[np.argsort(apart, axis=1, kind="stable")[:, :4]]
+        self._propose(others, list(nearest))
+
+    def exchange(self) -> bool:
+        """Every pixel looks at what its neighbours have come to; whether any takes it up."""
+        news, self._news = self._news, np.zeros_like(self._news)
+        offered = [own[news[own]] for own in self._neighbours]
+        rows = np.array([i for i, own in enumerate(offered) if len(own)], dtype=np.intp)
+        return self._propose(rows, [offered[i] for i in rows]) > 0
+
+    def rescue(self) -> bool:
+        """Pixels that nothing explains so far get starts of their own; whether any of them is better off."""
+        rows = np.setdiff1d(np.flatnonzero(~self._explained()), self._anchors)
+        before = self.misfit[rows].copy()
+        self._from_library(rows)
+        return bool((self.misfit[rows] < before - _BETTER).any())
+
+    def _explained(self) -> NDArray[np.bool_]:
+        degrees = np.maximum(self.pixels.points - self.pixels.dimension, 1)
+        chance = chi2_distribution.sf(self.misfit - (self.z**2).sum(axis=1), degrees)
+        return (chance > _LEAST_CHANCE) & self.ended
+
+    def _from_library(self, rows: Whole) -> None:
+        starts, owner = [], []
+        own = self.pixels.likelihood
+        for i in rows:
+            found = self._library.starts(
+                own.intensity[i],
+                own.seen[i],
+                peak_arcsec=float(self._tile.peak_arcsec[i]),
+                log10_height=float(self._tile.log10_height[i]),
+                number=_STARTS,
+            )
+            starts.append(self.pixels.place(found))
+            owner += [i] * len(found)
+        if not starts:
+            return
+        of = np.array(owner, dtype=np.intp)
+        first = self._climb(np.concatenate(starts), of, _FIRST_STEPS)
+        chosen = np.concatenate(
+            [own[np.argsort(first.misfit[own], kind="stable")[:_GO_ON]] for own in _by_owner(of, rows)]
+        )
+        then = self._climb(first.z[chosen], of[chosen], _STEPS)
+        self._take(of[chosen], then)
+        self._note_rivals(of[chosen], then)
+
+    def _propose(self, rows: Whole, offered: list[Whole]) -> int:
+        """Let pixels (n,) begin at what others came to, if the exact density there is higher than where they are.
+
+        Returns:
+            How many pixels came to a better place.
+        """
+        if not len(rows):
+            return 0
+        of = np.repeat(np.arange(len(rows)), [len(own) for own in offered])
+        givers = np.concatenate(offered)
+        known = np.isfinite(self.misfit[givers])
+        of, givers = of[known], givers[known]
+        candidates = self._adapted(self.z[givers], givers, rows[of])
+        reached = self.pixels.misfit(candidates, rows[of])
+        starts, chosen = [], []
+        for k, own in enumerate(_by_owner(of, np.arange(len(rows)))):
+            if not len(own):
+                continue
+            best = own[np.argmin(reached[own])]
+            if reached[best] < self.misfit[rows[k]] - _BETTER:
+                starts.append(candidates[best])
+                chosen.append(rows[k])
+        if not chosen:
+            return 0
+        which = np.array(chosen, dtype=np.intp)
+        found = self._climb(np.array(starts), which, _STEPS)
+        return self._take(which, found)
+
+    def _adapted(self, z: Floats, givers: Whole, takers: Whole) -> Floats:
+        """Places (n, d) of some pixels, with offset and scale moved as the peaks of others are to theirs."""
+        values = self.pixels.values(z)
+        problem = self.pixels.problem
+        where = problem.model.experiment.slices["scale"].start
+        free = {int(k) for k in problem.prior.free}
+        changes = (self._tile.peak_arcsec, self._tile.log10_height)
+        for column, of in zip((where, where + 1), changes, strict=True):
+            if column in free:
+                values[:, column] += of[takers] - of[givers]
+        moved = self.pixels.place(values)
+        # The numbers of the others are as they were, where rounding to the bounds would move them.
+        same = np.isin(problem.prior.free, [where, where + 1], invert=True)
+        return np.where(same, z, moved)
+
+    def _climb(self, start: Floats, rows: Whole, steps: int) -> Summits:
+        found = climb(self.pixels, start, rows, steps=steps)
+        self.jacobians += found.jacobians
+        return found
+
+    def _take(self, rows: Whole, found: Summits) -> int:
+        """Keep what is better than what there was; for how many pixels it is."""
+        taken: set[int] = set()
+        for k in np.argsort(found.misfit, kind="stable"):
+            i = int(rows[k])
+            if found.misfit[k] < self.misfit[i] and i not in taken:
+                if found.misfit[k] < self.misfit[i] - _BETTER:
+                    taken.add(i)
+                    self._news[i] = True
+                self.z[i], self.misfit[i], self.ended[i] = found.z[k], found.misfit[k], found.ended[k]
+        return len(taken)
+
+    def _note_rivals(self, rows: Whole, found: Summits) -> None:
+        """Other ends of climbs at a pixel that are nearly as good as the best, and other profiles."""
+        experiment = self.pixels.problem.model.experiment
+        for own in _by_owner(rows, np.unique(rows)):
+            good = own[found.misfit[own] < found.misfit[own].min() + _RIVAL]
+            kinds = alike(experiment, self.pixels.values(found.z[good]), found.misfit[good])
+            if len(kinds) > 1:
+                self._rivals[int(rows[own[0]])] = found.z[good[kinds[1][0]]]
+
+    def _rival_share(self, own: Moments) -> Floats:
+        """Share of the posterior that another profile has, where one is known of the pixel or its nearest anchor."""
+        share = np.zeros(len(self.pixels))
+        if not self._rivals:
+            return share
+        place, givers = self._tile.place, np.array(sorted(self._rivals), dtype=np.intp)
+        apart = np.abs(place[:, None] - place[givers]).max(axis=-1)
+        nearest = givers[np.argmin(apart, axis=1)]
+        rows = np.flatnonzero(apart.min(axis=1) < _APART)
+        start = self._adapted(np.array([self._rivals[int(i)] for i in nearest[rows]]), nearest[rows], rows)
+        found = self._climb(start, rows, _STEPS)
+        experiment = self.pixels.problem.model.experiment
+        for k, i in enumerate(rows):
+            both = self.pixels.values(np.stack([self.z[i], found.z[k]]))
+            if found.misfit[k] > self.misfit[i] + _RIVAL or len(alike(experiment, both, np.arange(2.0))) == 1:
+                continue
+            other = moments(self.pixels, found.z[[k]], rows[[k]])
+            share[i] = 1 / (1 + np.exp(np.clip(own.log_weight[i] - other.log_weight[0], -50, 50)))
+        return share
+
+    def result(self) -> TileResult:
+        """Moments and doubts of every pixel."""
+        everyone = np.arange(len(self.pixels))
+        found = moments(self.pixels, self.z, everyone)
+        share = self._rival_share(found)
+        chi2 = self.pixels.chi2(found.best, everyone)
+        doubts = doubts_of(
+            self.pixels,
+            found,
+            chi2=chi2,
+            ended=self.ended,
+            rival=share > RIVAL_WEIGHT,
+        )
+        return TileResult(
+            moments=found, doubts=doubts, chi2=chi2, points=self.pixels.points, jacobians=self.jacobians
+        )
+
+
+def _by_owner(of: Whole, owners: Whole) -> list[Whole]:
+    """Where each of some owners occurs."""
+    return [np.flatnonzero(of == i) for i in owners]
