@@ -1,24 +1,36 @@
-"""Maxima of many pixels' posteriors at once, by damped Gauss-Newton steps (Levenberg-Marquardt)."""
+"""Maxima of many pixels' posteriors at once.
+
+From each place two kinds of steps are tried: along the curve on which residuals that are linear in strain and E over
+depth fall evenly (`Centres`), and straight ones, damped more or less (Levenberg and Marquardt's).
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from strainscope.inversion.centres import Centres
+from strainscope.inversion.target import Features, Target
 from strainscope.inversion.warp import FARTHEST
 from strainscope.maps.pixels import Pixels
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.intp]
 
-# Damping at first, factors that are tried at once, and how it changes; beyond the last a climb has come to nothing.
-_FIRST, _TRIED = 1e-2, np.array([0.0, 0.1, 1.0, 10.0])
+# Shares of the way along the curve; damping of straight steps at first, factors that are tried at once, and how it
+# changes; beyond the last a climb has come to nothing.
+_SHARES = np.array([1.0])
+_FIRST, _TRIED = 1e-2, np.array([0.1, 10.0])
 _LOSS, _LEAST, _MOST = 100.0, 1e-6, 1e7
 # Places stay this far inside of where numbers end.
 _INSIDE = 0.9 * FARTHEST
 # A step ends a climb that would gain less than this in -2 ln p: the place is then right to a fifth of a
 # standard deviation before the step, and to far less after it.
 CLOSE = 0.05
+# So near to what it promised a step has kept it.
+_KEPT = 0.3
+# Places that are worked on together.
+_TOGETHER = 64
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,14 +40,12 @@ class Summits:
     Attributes:
         z: Places, shape (climb, d).
         misfit: -2 ln p there, shape (climb,).
-        square: Half its second derivative, as Gauss and Newton take it, shape (climb, d, d).
         ended: Whether the climb came to its end, shape (climb,).
         jacobians: That were computed, of all climbs together.
     """
 
     z: Floats
     misfit: Floats
-    square: Floats
     ended: NDArray[np.bool_]
     jacobians: int
 
@@ -55,39 +65,60 @@ def climb(pixels: Pixels, start: Floats, rows: Whole, *, steps: int, close: floa
     """
     number, d = start.shape
     z = np.clip(start, -_INSIDE, _INSIDE)
+    if not number:
+        return Summits(z=z, misfit=np.empty(0), ended=np.empty(0, dtype=np.bool_), jacobians=0)
+    of = Target(pixels.problem).features(np.median(z, axis=0))
     misfit = pixels.misfit(z, rows)
-    square = np.broadcast_to(np.eye(d), (number, d, d)).copy()
     damping = np.full(number, _FIRST)
     ended = np.zeros(number, dtype=np.bool_)
     going, jacobians = np.arange(number), 0
     for _ in range(steps):
-        around = pixels.curvature(z[going], rows[going])
+        newton, gain, tried = _steps(pixels, of, z[going], rows[going], damping[going])
         jacobians += len(going)
-        square[going] = around.square
-        newton = np.linalg.solve(around.square, around.slope[..., None])[..., 0]
-        near = (newton * around.slope).sum(axis=1) < close
-        z[going[near]] = np.clip(z[going[near]] - newton[near], -_INSIDE, _INSIDE)
+        near = gain < close
+        z[going[near]] = newton[near]
         ended[going[near]] = True
-        going, kept = going[~near], ~near
+        going, tried = going[~near], tried[~near]
         if not len(going):
             break
-        diagonal = np.einsum("nkk->nk", around.square[kept])
-        extra = (damping[going, None] * _TRIED)[..., None] * diagonal[:, None]
-        matrices = around.square[kept][:, None] + extra[..., None] * np.eye(d)
-        strides = np.linalg.solve(matrices, around.slope[kept][:, None, :, None])[..., 0]
-        tried = np.clip(z[going][:, None] - strides, -_INSIDE, _INSIDE)
-        reached = pixels.misfit(tried.reshape(-1, d), np.repeat(rows[going], len(_TRIED)))
+        reached = pixels.misfit(tried.reshape(-1, d), np.repeat(rows[going], tried.shape[1]))
         reached = reached.reshape(len(going), -1)
         reached = np.where(np.isfinite(reached), reached, np.inf)
         best = np.argmin(reached, axis=1)
         lower = reached[np.arange(len(going)), best]
-        better = lower < misfit[going]
+        fallen = misfit[going] - lower
+        better = fallen > 0
         moved = going[better]
         z[moved], misfit[moved] = tried[np.arange(len(going)), best][better], lower[better]
-        factor = np.where(better, np.maximum(_TRIED[best], 0.1), _LOSS)
+        # Curved steps say nothing of the damping.
+        straight = np.argmin(reached[:, len(_SHARES) :], axis=1)
+        factor = np.where(better, _TRIED[straight], _LOSS)
         damping[going] = np.maximum(damping[going] * factor, _LEAST)
-        going = going[damping[going] <= _MOST]
+        # A step that gained what it promised has come to where nothing is left to gain.
+        arrived = better & (np.abs(gain[~near] - fallen) < _KEPT)
+        ended[going[arrived]] = True
+        going = going[(damping[going] <= _MOST) & ~arrived]
         if not len(going):
             break
-    misfit = pixels.misfit(z, rows)
-    return Summits(z=z, misfit=misfit, square=square, ended=ended, jacobians=jacobians)
+    return Summits(z=z, misfit=pixels.misfit(z, rows), ended=ended, jacobians=jacobians)
+
+
+def _steps(
+    pixels: Pixels, of: Features, z: Floats, rows: Whole, damping: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Where Gauss-Newton steps lead (n, d), their gain in -2 ln p (n,), and places worth trying (n, step, d)."""
+    d, parts = z.shape[1], []
+    for first in range(0, len(z), _TOGETHER):
+        part = slice(first, first + _TOGETHER)
+        centres = Centres(pixels.target(rows[part]), of, z[part])
+        slope = np.einsum("kji,kj->ki", centres.triangle, centres.start)
+        square = np.einsum("kji,kjl->kil", centres.triangle, centres.triangle)
+        diagonal = np.einsum("nkk->nk", square)
+        extra = (damping[part, None] * _TRIED)[..., None] * diagonal[:, None]
+        matrices = square[:, None] + extra[..., None] * np.eye(d)
+        straight = z[part][:, None] - np.linalg.solve(matrices, slope[:, None, :, None])[..., 0]
+        newton = z[part] - np.linalg.solve(centres.triangle, centres.start[..., None])[..., 0]
+        tried = np.concatenate([centres.downhill(_SHARES), straight], axis=1)
+        parts.append((newton, (centres.start**2).sum(axis=1), tried))
+    newton, gain, tried = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return np.clip(newton, -_INSIDE, _INSIDE), gain, np.clip(tried, -_INSIDE, _INSIDE)

@@ -23,7 +23,9 @@ Floats = NDArray[np.float64]
 Whole = NDArray[np.intp]
 
 # Pixels this far apart get starts of their own; of each so many, steps of all, and of those that are among the best.
-_APART, _STARTS, _FIRST_STEPS, _GO_ON, _STEPS = 4, 4, 6, 2, 14
+_APART, _STARTS, _FIRST_STEPS, _GO_ON, _STEPS = 4, 4, 5, 2, 14
+# Steps from what neighbours propose: a climb that takes more began too far off, and gets another start.
+_FEW_STEPS = 6
 # A proposal is worth a climb if it is better by this in -2 ln p.
 _BETTER = 2.0
 _ROUNDS = 4
@@ -115,23 +117,35 @@ class _State:
         """Climbs from the library's starts at some pixels, and between them."""
         self._from_library(self._anchors)
         for _ in range(_ROUNDS):
-            if not self._propose(self._anchors, [self._anchors] * len(self._anchors)):
+            lost = self._anchors[~self._explained()[self._anchors]]
+            good = np.setdiff1d(self._anchors, lost)
+            if not len(lost) or not len(good) or not self._propose(lost, self._nearest(lost, good)):
                 break
 
     def spread(self) -> None:
         """The others begin at the best of what the nearest of these came to."""
+        good = self._anchors[self._explained()[self._anchors]]
         others = np.setdiff1d(np.arange(len(self.pixels)), self._anchors)
+        if len(good):
+            self._propose(others, self._nearest(others, good))
+
+    def _nearest(self, rows: Whole, givers: Whole) -> list[Whole]:
+        """The few givers that are nearest to each of some pixels."""
         place = self._tile.place
-        apart = ((place[others][:, None] - place[self._anchors]) ** 2).sum(axis=-1)
-        nearest = self._anchors[np.argsort(apart, axis=1, kind="stable")[:, :4]]
-        self._propose(others, list(nearest))
+        apart = ((place[rows][:, None] - place[givers]) ** 2).sum(axis=-1)
+        return list(givers[np.argsort(apart, axis=1, kind="stable")[:, :4]])
 
     def exchange(self) -> bool:
         """Every pixel looks at what its neighbours have come to; whether any takes it up."""
         news, self._news = self._news, np.zeros_like(self._news)
-        offered = [own[news[own]] for own in self._neighbours]
+        good = self._explained()
+        # What nothing explains so far looks at every neighbour, and goes on from where it is if none offers better.
+        offered = [
+            own[good[own]] if not good[i] else own[news[own] & good[own]]
+            for i, own in enumerate(self._neighbours)
+        ]
         rows = np.array([i for i, own in enumerate(offered) if len(own)], dtype=np.intp)
-        return self._propose(rows, [offered[i] for i in rows]) > 0
+        return self._propose(rows, [offered[i] for i in rows], going_on=~good[rows]) > 0
 
     def rescue(self) -> bool:
         """Pixels that nothing explains so far get starts of their own; whether any of them is better off."""
@@ -169,8 +183,15 @@ class _State:
         self._take(of[chosen], then)
         self._note_rivals(of[chosen], then)
 
-    def _propose(self, rows: Whole, offered: list[Whole]) -> int:
+    def _propose(
+        self, rows: Whole, offered: list[Whole], *, going_on: NDArray[np.bool_] | None = None
+    ) -> int:
         """Let pixels (n,) begin at what others came to, if the exact density there is higher than where they are.
+
+        Args:
+            rows: The pixels.
+            offered: Whose places each of them looks at.
+            going_on: Which of them climb on from their own places if none of these is better, shape (n,).
 
         Returns:
             How many pixels came to a better place.
@@ -182,6 +203,9 @@ class _State:
         known = np.isfinite(self.misfit[givers])
         of, givers = of[known], givers[known]
         candidates = self._adapted(self.z[givers], givers, rows[of])
+        # What lies between several is nearer than any of them where the map is smooth.
+        between, owners = self._between(candidates, givers, of, rows)
+        candidates, of = np.concatenate([candidates, between]), np.concatenate([of, owners])
         reached = self.pixels.misfit(candidates, rows[of])
         starts, chosen = [], []
         for k, own in enumerate(_by_owner(of, np.arange(len(rows)))):
@@ -190,12 +214,28 @@ class _State:
             best = own[np.argmin(reached[own])]
             if reached[best] < self.misfit[rows[k]] - _BETTER:
                 starts.append(candidates[best])
-                chosen.append(rows[k])
+            elif going_on is not None and going_on[k]:
+                starts.append(self.z[rows[k]])
+            else:
+                continue
+            chosen.append(rows[k])
         if not chosen:
             return 0
         which = np.array(chosen, dtype=np.intp)
-        found = self._climb(np.array(starts), which, _STEPS)
-        return self._take(which, found)
+        settled = int(self.ended[which].sum())
+        found = self._climb(np.array(starts), which, _FEW_STEPS)
+        return self._take(which, found) + int(self.ended[which].sum()) - settled
+
+    def _between(self, candidates: Floats, givers: Whole, of: Whole, rows: Whole) -> tuple[Floats, Whole]:
+        """Means (n, d) of what several givers propose to a pixel, the nearer ones with more weight, and whose."""
+        place = self._tile.place
+        weight = 1 / np.maximum(((place[givers] - place[rows[of]]) ** 2).sum(axis=1), 0.5)
+        weight *= self._explained()[givers]
+        total = np.bincount(of, weights=weight, minlength=len(rows))
+        several = np.flatnonzero(np.bincount(of[weight > 0], minlength=len(rows)) > 1)
+        sums = np.zeros((len(rows), candidates.shape[1]))
+        np.add.at(sums, of, weight[:, None] * candidates)
+        return sums[several] / total[several, None], several
 
     def _adapted(self, z: Floats, givers: Whole, takers: Whole) -> Floats:
         """Places (n, d) of some pixels, with offset and scale moved as the peaks of others are to theirs."""
@@ -223,7 +263,7 @@ class _State:
         for k in np.argsort(found.misfit, kind="stable"):
             i = int(rows[k])
             if found.misfit[k] < self.misfit[i] and i not in taken:
-                if found.misfit[k] < self.misfit[i] - _BETTER:
+                if found.misfit[k] < self.misfit[i] - _BETTER or found.ended[k] > self.ended[i]:
                     taken.add(i)
                     self._news[i] = True
                 self.z[i], self.misfit[i], self.ended[i] = found.z[k], found.misfit[k], found.ended[k]
