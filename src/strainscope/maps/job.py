@@ -13,7 +13,7 @@ from strainscope.maps.stack import Stack
 from strainscope.sample import Sample, load_sample, with_instrument
 
 # Pixels of a tile at most, down and across.
-TILE_ROWS, TILE_COLUMNS = 8, 64
+TILE_ROWS, TILE_COLUMNS = 10, 50
 DRAWS = 8192
 _HASHED_AT_ONCE = 1 << 24
 

@@ -28,8 +28,12 @@ FILE = "map.nxs"
 
 def write_map(
     out: Path, stack: Stack, sample: Sample, ready: Prepared, tiles: list[Tile], folder: Path
-) -> None:
-    """Write the maps into a folder, from the tiles in another one; the same tiles make the same file."""
+) -> dict[str, int]:
+    """Write the maps into a folder, from the tiles in another one; the same tiles make the same file.
+
+    Returns:
+        How many pixels have each verdict.
+    """
     import h5py
 
     fresh = out / f"{FILE}.new"
@@ -37,8 +41,10 @@ def write_map(
         maps = _Maps(root, stack, sample, ready)
         for tile, found in _tiles(tiles, folder):
             maps.fill(tile, found)
+        levels = root["entry/verdict/level"][()]
     os.replace(fresh, out / FILE)
     write_pictures(out / FILE, out)
+    return {name: int((levels == i).sum()) for i, name in enumerate(LEVELS)}
 
 
 def _tiles(tiles: list[Tile], folder: Path) -> Iterator[tuple[Tile, dict[str, NDArray[Any]]]]:

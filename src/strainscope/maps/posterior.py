@@ -29,6 +29,8 @@ Whole = NDArray[np.intp]
 
 # Draws of each pixel at first, at least; cross-polytopes of the second round, for pixels of few effective draws.
 _LEAST, _MORE = 20, 2
+# Share of the variance that too few draws are taken to hide, at most.
+_MOST_LOST = 0.3
 # Effective draws, as a share of those drawn, below which the second round comes, and below which they are few.
 _SHARE, FEWEST = 0.35, 5.0
 DERIVED = (
@@ -175,7 +177,12 @@ def _shares(log_weight: Floats) -> tuple[Floats, Floats]:
 
 
 def _weighted(values: Floats, share: Floats, effective: Floats) -> tuple[Floats, Floats]:
-    """Mean and standard deviation (n, k) of weighted values (n, draw, k), the latter as of so many free draws."""
+    """Mean and standard deviation (n, k) of weighted values (n, draw, k).
+
+    With equal weights both are exact for a normal distribution. What fewer effective draws leave open of the mean is
+    added to the variance, as is what they take from it.
+    """
     mean = (share[..., None] * values).sum(axis=1)
     variance = (share[..., None] * (values - mean[:, None]) ** 2).sum(axis=1)
-    return mean, np.sqrt(variance / (1 - 1 / np.maximum(effective, 1.5))[:, None])
+    lost = np.clip(1 / np.maximum(effective, 1.0) - 1 / values.shape[1], 0.0, _MOST_LOST)
+    return mean, np.sqrt(variance / (1 - 2 * lost)[:, None])

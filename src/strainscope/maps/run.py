@@ -37,6 +37,7 @@ class MapOutcome:
         tiles: In all.
         core_s: Processor time of the tiles that were inverted [s].
         jacobians: That these took.
+        verdicts: Pixels of each level, by name.
     """
 
     survey: Survey
@@ -44,6 +45,7 @@ class MapOutcome:
     tiles: int
     core_s: float
     jacobians: int
+    verdicts: dict[str, int]
 
 
 def _silent(stage: str, share: float) -> None:
@@ -83,9 +85,17 @@ def invert_map(
         core_s += own_s
         jacobians += own
         progress("inverting", done / len(tiles))
-    write_map(out, stack, sample, ready, tiles, out / TILES)
-    progress("written", 1.0)
-    return MapOutcome(survey=survey, kept=kept, tiles=len(tiles), core_s=core_s, jacobians=jacobians)
+    progress("writing", 0.0)
+    verdicts = write_map(out, stack, sample, ready, tiles, out / TILES)
+    progress("writing", 1.0)
+    return MapOutcome(
+        survey=survey,
+        kept=kept,
+        tiles=len(tiles),
+        core_s=core_s,
+        jacobians=jacobians,
+        verdicts=verdicts,
+    )
 
 
 def _check_folder(out: Path, key: str, resume: bool) -> None:

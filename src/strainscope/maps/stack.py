@@ -175,10 +175,11 @@ def _stack(path: Path, file: Any, dataset: str | None, axis: str | None, intensi
         raise ValueError(f"{shape[0]} x {shape[1]} pixels; there must be 1 to {MOST_PIXELS:,}.")
     unit = _text(angles.attrs.get("units")).casefold()
     kind, factor = _axis(angle_name, unit, axis)
-    if intensity is not None and intensity not in INTENSITIES:
-        raise ValueError(f"--intensity {intensity}: must be one of {', '.join(INTENSITIES)}.")
+    intensity = intensity or _text(found.attrs.get("kind")) or None
     if intensity is None and found.dtype.kind == "f":
         raise ValueError("it is not said what the intensities are; give --intensity counts or normalised.")
+    if intensity is not None and intensity not in INTENSITIES:
+        raise ValueError(f"--intensity {intensity}: must be one of {', '.join(INTENSITIES)}.")
     errors = next((n for n in (f"{name.rpartition('/')[2]}_errors", *_ERRORS) if n in group), None)
     if errors is not None and group[errors].shape != found.shape:
         raise ValueError(f"{errors} has the shape {group[errors].shape}, the intensities have {found.shape}.")

@@ -23,9 +23,13 @@ Floats = NDArray[np.float64]
 Whole = NDArray[np.intp]
 
 # Pixels this far apart get starts of their own; of each so many, steps of all, and of those that are among the best.
-_APART, _STARTS, _FIRST_STEPS, _GO_ON, _STEPS = 4, 4, 5, 2, 14
+_APART, _STARTS, _FIRST_STEPS, _GO_ON, _STEPS = 5, 4, 5, 2, 14
 # Steps from what neighbours propose: a climb that takes more began too far off, and gets another start.
 _FEW_STEPS = 6
+# Solved pixels that one begins from.
+_GIVERS = 6
+# Of the squares of distances, what keeps planes through few neighbours from tilting.
+_LEVEL = 0.05
 # A proposal is worth a climb if it is better by this in -2 ln p.
 _BETTER = 2.0
 _ROUNDS = 4
@@ -124,16 +128,19 @@ class _State:
 
     def spread(self) -> None:
         """The others begin at the best of what the nearest of these came to."""
-        good = self._anchors[self._explained()[self._anchors]]
         others = np.setdiff1d(np.arange(len(self.pixels)), self._anchors)
-        if len(good):
-            self._propose(others, self._nearest(others, good))
+        # Every other pixel of every other row first: the rest then lie between near ones.
+        first = (self._tile.place[others] % 2 == 0).all(axis=1)
+        for rows in (others[first], others[~first]):
+            good = np.flatnonzero(self._explained())
+            if len(good):
+                self._propose(rows, self._nearest(rows, good))
 
     def _nearest(self, rows: Whole, givers: Whole) -> list[Whole]:
         """The few givers that are nearest to each of some pixels."""
         place = self._tile.place
         apart = ((place[rows][:, None] - place[givers]) ** 2).sum(axis=-1)
-        return list(givers[np.argsort(apart, axis=1, kind="stable")[:, :4]])
+        return list(givers[np.argsort(apart, axis=1, kind="stable")[:, :_GIVERS]])
 
     def exchange(self) -> bool:
         """Every pixel looks at what its neighbours have come to; whether any takes it up."""
@@ -227,15 +234,23 @@ class _State:
         return self._take(which, found) + int(self.ended[which].sum()) - settled
 
     def _between(self, candidates: Floats, givers: Whole, of: Whole, rows: Whole) -> tuple[Floats, Whole]:
-        """Means (n, d) of what several givers propose to a pixel, the nearer ones with more weight, and whose."""
-        place = self._tile.place
-        weight = 1 / np.maximum(((place[givers] - place[rows[of]]) ** 2).sum(axis=1), 0.5)
-        weight *= self._explained()[givers]
-        total = np.bincount(of, weights=weight, minlength=len(rows))
-        several = np.flatnonzero(np.bincount(of[weight > 0], minlength=len(rows)) > 1)
-        sums = np.zeros((len(rows), candidates.shape[1]))
-        np.add.at(sums, of, weight[:, None] * candidates)
-        return sums[several] / total[several, None], several
+        """Places (n, d) on planes through what several givers propose to a pixel, the nearer first, and whose."""
+        good = self._explained()
+        places, owners = [], []
+        for k, own in enumerate(_by_owner(of, np.arange(len(rows)))):
+            own = own[good[givers[own]]]
+            if len(own) < 2:
+                continue
+            away = (self._tile.place[givers[own]] - self._tile.place[rows[k]]).astype(np.float64)
+            square = (away**2).sum(axis=1)
+            weight = 1 / np.maximum(square, 0.5)
+            columns = np.concatenate([np.ones((len(own), 1)), away], axis=1)
+            normal = (columns * weight[:, None]).T @ columns
+            normal += np.diag([0.0, 1.0, 1.0]) * _LEVEL * (weight * square).sum()
+            plane = np.linalg.solve(normal, (columns * weight[:, None]).T @ candidates[own])
+            places.append(plane[0])
+            owners.append(k)
+        return np.array(places).reshape(-1, candidates.shape[1]), np.array(owners, dtype=np.intp)
 
     def _adapted(self, z: Floats, givers: Whole, takers: Whole) -> Floats:
         """Places (n, d) of some pixels, with offset and scale moved as the peaks of others are to theirs."""
