@@ -29,8 +29,8 @@ def places_by_shape(scans: Sequence[Path], shape: tuple[int, int]) -> NDArray[np
     """
     if shape[0] * shape[1] != len(scans):
         raise ValueError(
-            f"--shape {shape[0]} {shape[1]}: makes {shape[0] * shape[1]} places, but there are {len(scans)} scans; where "
-            "some are missing, give a --table with file, y and x."
+            f"--shape {shape[0]} {shape[1]}: makes {shape[0] * shape[1]} places, but there are {len(scans)} scans; "
+            "where some are missing, give a --table with file, y and x."
         )
     return np.stack(np.divmod(np.arange(len(scans)), shape[1]), axis=1)
 
@@ -47,12 +47,12 @@ def places_by_table(scans: Sequence[Path], table: Path) -> tuple[NDArray[np.intp
     if missing:
         raise ValueError(f"{table}: no column {', '.join(missing)}; a map's table has file, y and x.")
     where: dict[str, tuple[float, float]] = {}
-    for number, row in enumerate(reader, start=2):
+    for number, line in enumerate(reader, start=2):
         try:
-            place = (float(row["y"]), float(row["x"]))
+            place = (float(line["y"]), float(line["x"]))
         except (TypeError, ValueError):
             raise ValueError(f"{table}: line {number}: y and x must be numbers.") from None
-        name = Path((row["file"] or "").strip()).name
+        name = Path((line["file"] or "").strip()).name
         if name in where:
             raise ValueError(f"{table}: line {number} is a second row for {name}; give every scan one.")
         where[name] = place
@@ -142,8 +142,8 @@ def _check_alike(path: Path, scan: Scan, other: Path, first: Scan) -> None:
         raise ValueError(f"{path}: axis or intensities are of another kind than those of {other.name}.")
     if len(scan.angle) != len(first.angle):
         raise ValueError(
-            f"{path}: has {len(scan.angle)} points, {other.name} has {len(first.angle)}; the scans of a map have the same "
-            "angles. For others: strainscope batch."
+            f"{path}: has {len(scan.angle)} points, {other.name} has {len(first.angle)}; the scans of a map have the "
+            "same angles. For others: strainscope batch."
         )
     away = np.abs(scan.angle - first.angle)
     worst = int(np.argmax(away))

@@ -32,7 +32,7 @@ _ON_BOUND = 2.5
 _DETERMINED = 0.5
 
 REASONS = (
-    ("misses", "the best fit misses the scan: sample, axis or reflection may be wrong, or the pixel is of something else"),
+    ("misses", "the best fit misses the scan: the sample may be wrong, or the pixel is of something else"),
     ("misfit", "the fit leaves more than the noise and the model error"),
     ("rival", "another profile explains the scan nearly as well"),
     ("bound", "a parameter of the profile lies on a bound"),

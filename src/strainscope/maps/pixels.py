@@ -118,7 +118,7 @@ class Pixels:
     @property
     def points(self) -> Whole:
         """Points with a value, shape (pixel,)."""
-        return self.likelihood.seen.sum(axis=1)
+        return np.asarray(self.likelihood.seen.sum(axis=1), dtype=np.intp)
 
     def values(self, z: Floats) -> Floats:
         """Values of all parameters (n, parameter) of places (n, d)."""
@@ -143,7 +143,8 @@ class Pixels:
 
     def misfit(self, z: Floats, rows: Whole) -> Floats:
         """-2 ln p (n,), up to a constant of each pixel, at places (n, d) of pixels (n,)."""
-        return self._summed(z, rows, shortened=bool(self.problem.model_error)) + (z**2).sum(axis=1)
+        found = self._summed(z, rows, shortened=bool(self.problem.model_error))
+        return np.asarray(found + (z**2).sum(axis=1))
 
     def chi2(self, z: Floats, rows: Whole) -> Floats:
         """Plain sum of squares of the scan's residuals (n,) at places (n, d) of pixels (n,)."""

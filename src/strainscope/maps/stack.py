@@ -231,8 +231,8 @@ def _order(group: Any, found: Any) -> tuple[str, tuple[int, int, int]]:  # noqa:
             return named[0], (y, x, place)
     if len(angles) != 1:
         raise ValueError(
-            f"beside {found.name} there are {len(angles)} columns of angles ({', '.join(angles) or 'none'}); there must "
-            "be one, named delta_theta, omega, two_theta or angle."
+            f"beside {found.name} there are {len(angles)} columns of angles ({', '.join(angles) or 'none'}); there "
+            "must be one, named delta_theta, omega, two_theta or angle."
         )
     length = rows[angles[0]].shape[0]
     fitting = [i for i in range(3) if found.shape[i] == length]

@@ -11,7 +11,6 @@ from strainscope.inversion.features import Features, read_features
 from strainscope.inversion.likelihood import counts_per_unit
 from strainscope.inversion.problem import Problem, prepare
 from strainscope.maps.stack import Stack
-from strainscope.prior import Prior
 from strainscope.sample import Sample
 from strainscope.scan import MIN_POINTS, Scan
 
@@ -97,7 +96,9 @@ def look_through(stack: Stack, sample: Sample, progress: Callable[[float], None]
     points = np.concatenate(known) - (found > 0)[~frames].sum()
     missing = int((~pixels).sum())
     if missing:
-        notes.append(f"{missing} of {pixels.size} pixels have no scan: fewer than {MIN_POINTS} values, or none above 0.")
+        notes.append(
+            f"{missing} of {pixels.size} pixels have no scan: fewer than {MIN_POINTS} values, or none above 0."
+        )
     partly = int((pixels & (points < frames.sum())).sum())
     if partly:
         notes.append(f"{partly} pixels lack values at some angles; they are fitted without them.")
@@ -164,7 +165,8 @@ def prepared(stack: Stack, sample: Sample, survey: Survey, *, model_error: float
     # The pixel in the middle of those with every value.
     among = np.flatnonzero(whole) if whole.any() else np.arange(len(places))
     reference = int(among[np.argsort(height[among], kind="stable")[len(among) // 2]])
-    scan = scan_of(stack, *places[reference], survey.frames)
+    y, x = places[reference]
+    scan = scan_of(stack, int(y), int(x), survey.frames)
     try:
         sample.check_scan(scan)
     except ValueError as error:
@@ -204,7 +206,7 @@ def _prepare(scan: Scan, sample: Sample, bounds: dict[str, tuple[float, float]],
 def _with_counts(problem: Problem, stack: Stack, places: NDArray[np.intp], frames: Flags) -> Problem:
     """With the counts of one unit of intensity that the scatter of some pixels tells."""
     chosen = places[np.unique(np.linspace(0, len(places) - 1, _TELLING).astype(int))]
-    found = [counts_per_unit(scan_of(stack, y, x, frames)) for y, x in chosen]
+    found = [counts_per_unit(scan_of(stack, int(y), int(x), frames)) for y, x in chosen]
     seen = [own for own in found if own is not None]
     (own,) = problem.measurements
     if not seen:
@@ -234,8 +236,3 @@ def peaks_of(survey: Survey) -> tuple[Floats, Floats]:
     peak[survey.pixels] = [own.peak_arcsec for own in survey.features]
     height[survey.pixels] = np.log10([own.peak_intensity for own in survey.features])
     return peak, height
-
-
-def prior_of(prepared: Prepared) -> Prior:
-    """That of all pixels."""
-    return prepared.problem.prior
