@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from strainscope.maps.job import Tile
 from strainscope.maps.judgement import LEVELS, REASONS
+from strainscope.maps.page import write_page
 from strainscope.maps.pictures import write_pictures
 from strainscope.maps.posterior import DERIVED
 from strainscope.maps.stack import Stack
@@ -44,6 +45,7 @@ def write_map(
         levels = root["entry/verdict/level"][()]
     os.replace(fresh, out / FILE)
     write_pictures(out / FILE, out)
+    write_page(out, stack, ready, file=FILE)
     return {name: int((levels == i).sum()) for i, name in enumerate(LEVELS)}
 
 
