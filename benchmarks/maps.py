@@ -1,6 +1,6 @@
 """A map inverted: how many scans a second, and whether pixels hold the truth as often as their standard deviations say.
 
-The map is of an implanted garnet, reflection 444, 201 angles, 1e5 counts at the peak, in a calibrated instrument.
+The map is of an implanted garnet, reflection 444, 251 angles, 1e5 counts at the peak, in a calibrated instrument.
 Strain, depth, disorder, the beam's intensity and the tilt of the sample vary smoothly over it, the background does from
 pixel to pixel. Every field is Gaussian with variance 1 in the coordinates of the prior, so that each pixel's truth is a
 draw of the prior of the inversion. L2 and Rp2, the shape of the second Gaussian, are held, as after a full inversion of
@@ -45,7 +45,7 @@ diffuse: false
 model_error: 0
 resolution: {family: monochromator-curve, fwhm_range_arcsec: [10, 80]}
 fit:
-  Dmax1: {bounds: [0.004, 0.012]}
+  Dmax1: {bounds: [0.004, 0.010]}
   D01: {bounds: [0.0005, 0.006]}
   L1: {bounds: [3000, 6000]}
   Rp1: {bounds: [1500, 3500]}
@@ -56,9 +56,9 @@ fit:
   n: {bounds: [0.5, 4]}
   fwhm_arcsec: {value: 20, held: true}
   lorentz_fraction: {value: 0.1, held: true}
-  log10_background: {bounds: [-0.5, 1.0]}
+  log10_background: {bounds: [0, 1]}
 """
-COUNTS, SPAN, STEP = 1e5, (-1000.0, 200.0), 6.0
+COUNTS, SPAN, STEP = 1e5, (-1300.0, 200.0), 6.0
 # Fields are smooth over so many pixels; the tilt [arcsec] and the beam [decades] vary by so much (1 sd).
 SMOOTH, TILT, BEAM = 8.0, 4.0, 0.03
 SHARES = (0.6827, 0.9545, 0.9973)
@@ -76,7 +76,7 @@ def field(side: int, rng: np.random.Generator) -> np.ndarray:
 def problem_of(sample: Sample) -> tuple[Problem, np.ndarray]:
     """The problem of a typical pixel, and its values."""
     typical = {"Dmax1": 0.008, "D01": 0.003, "L1": 4500, "Rp1": 2500, "D02": 0.002, "K": 0.3, "n": 2}
-    values = sample.simulated_values(typical | {"log10_background": 0.3}, counts=COUNTS)
+    values = sample.simulated_values(typical | {"log10_background": 0.5}, counts=COUNTS)
     scan, values = sample.simulate(values, counts=COUNTS, span=SPAN, step=STEP)
     problem = prepare(
         scan,

@@ -29,6 +29,10 @@ _INSIDE = 0.9 * FARTHEST
 CLOSE = 0.05
 # So near to what it promised a step has kept it.
 _KEPT = 0.3
+# Where no more than this is promised a climb has come to its end, whether the step keeps it or not.
+_LITTLE = 1.0
+# The same where less than `_KEPT` is gained of this.
+_CREEPING = 6.0
 # Places that are worked on together.
 _TOGETHER = 64
 
@@ -94,8 +98,11 @@ def climb(pixels: Pixels, start: Floats, rows: Whole, *, steps: int, close: floa
         straight = np.argmin(reached[:, len(_SHARES) :], axis=1)
         factor = np.where(better, _TRIED[straight], _LOSS)
         damping[going] = np.maximum(damping[going] * factor, _LEAST)
-        # A step that gained what it promised has come to where nothing is left to gain.
-        arrived = better & (np.abs(gain[~near] - fallen) < _KEPT)
+        # A step that gained what it promised has come to where nothing is left to gain; in curved valleys the last bit
+        # is not worth the way.
+        promised = gain[~near]
+        arrived = (better & (np.abs(promised - fallen) < _KEPT)) | (promised < _LITTLE)
+        arrived |= better & (fallen < _KEPT) & (promised < _CREEPING)
         ended[going[arrived]] = True
         going = going[(damping[going] <= _MOST) & ~arrived]
         if not len(going):

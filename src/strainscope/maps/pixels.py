@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.experiment import ManyCurves
+from strainscope.inversion.features import read_features
 from strainscope.inversion.likelihood import Likelihood
 from strainscope.inversion.problem import Problem
 from strainscope.inversion.target import Target, robust
@@ -140,6 +141,25 @@ class Pixels:
                 shared=self.problem,
             )
         )
+
+    def alone(self, row: int) -> Problem:
+        """The problem of one pixel, as the search for a single scan takes it."""
+        (own,) = self.problem.measurements
+        likelihood = self.likelihood
+        intensity, seen = likelihood.intensity[row], likelihood.seen[row]
+        single = replace(
+            own,
+            likelihood=PixelLikelihood(
+                intensity=intensity,
+                sigma=None if likelihood.sigma is None else likelihood.sigma[row],
+                counts_per_unit=likelihood.counts_per_unit,
+                model_error=likelihood.model_error,
+                description=likelihood.description,
+                seen=seen,
+            ),
+            features=read_features(own.model.position[seen], intensity[seen], likelihood.counts_per_unit),
+        )
+        return replace(self.problem, measurements=(single,))
 
     def misfit(self, z: Floats, rows: Whole) -> Floats:
         """-2 ln p (n,), up to a constant of each pixel, at places (n, d) of pixels (n,)."""

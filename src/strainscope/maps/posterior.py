@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.inversion.centres import Centres
+from strainscope.inversion.pareto import flattened
 from strainscope.inversion.target import Features, Target
 from strainscope.inversion.warp import FARTHEST
 from strainscope.maps.pixels import Pixels
@@ -110,7 +111,7 @@ class _Block:
         draws = first.shape[0] * first.shape[1]
         everyone = np.arange(n)
         z, log_weight, misfit = self._drawn(everyone, first.reshape(-1, d))
-        shares, effective = _shares(log_weight)
+        _, effective = _shares(log_weight)
         few = np.flatnonzero(effective < _SHARE * draws)
         whole = [self._moments(everyone, z, log_weight, misfit)]
         if len(few):
@@ -124,12 +125,17 @@ class _Block:
                 getattr(whole[0], name)[few] = getattr(whole[1], name)
         return whole[0]
 
+    @staticmethod
+    def _goals(draws: int, d: int) -> Floats:
+        """So many goals (draw, d), as near as whole polytopes come."""
+        return _corners(d, -(-draws // (2 * d))).reshape(-1, d)[:draws]
+
     def _drawn(self, own: Whole, goals: Floats) -> tuple[Floats, Floats, Floats]:
         """Places (own, draw, d) of goals (draw, d), ln of their weights and the misfit there (own, draw)."""
         n, draws, d = len(own), len(goals), goals.shape[1]
         centre, goal = np.repeat(own, draws), np.tile(goals, (n, 1))
         z, solved = self._centres.solve(centre, goal)
-        # Where the straight coordinates have no solution the draw is the plain one, which counts by its own density.
+        # Where the straight coordinates have no solution there is no draw.
         solved &= np.abs(z).max(axis=1) < FARTHEST
         z = np.clip(z, -FARTHEST, FARTHEST)
         steep = self._centres.steep(centre, z)
@@ -142,29 +148,40 @@ class _Block:
 
     def _moments(self, own: Whole, z: Floats, log_weight: Floats, misfit: Floats) -> Moments:
         n, draws, d = z.shape
-        lost = np.flatnonzero(~np.isfinite(log_weight).any(axis=1))
-        z[lost, 0], log_weight[lost, 0], misfit[lost, 0] = self._z[own[lost]], 0.0, np.inf
         share, effective = _shares(log_weight)
+        lost = np.flatnonzero(np.isfinite(log_weight).sum(axis=1) <= d)
         effective[lost] = 0.0
+        if len(lost):
+            # Draws of the normal distribution that the curvature suggests, all alike.
+            plain = self._centres.plain(own[lost], self._goals(draws, d))
+            z[lost], share[lost] = np.clip(plain, -FARTHEST, FARTHEST), 1 / draws
+        for k in np.flatnonzero((effective < FEWEST) & (effective > 0)):
+            # A few draws of large weight would be far too narrow.
+            share[k] = np.exp(flattened(log_weight[k], FEWEST))
         values = self._pixels.values(z.reshape(-1, d))
         family = self._pixels.problem.model.experiment.profile.strain
         strain = values[:, : len(family.parameters)]
         size, depth = family.maximum(strain)
         size = np.copysign(size, family.evaluate(depth[:, None], strain)[:, 0])
         derived = np.stack([size, depth], axis=1)
-        mean, sd = _weighted(values.reshape(n, draws, -1), share, effective)
-        derived_mean, derived_sd = _weighted(derived.reshape(n, draws, -1), share, effective)
-        peak = log_weight.max(axis=1)
+        counting = 1 / (share**2).sum(axis=1)
+        mean, sd = _weighted(values.reshape(n, draws, -1), share, counting)
+        held = np.setdiff1d(np.arange(mean.shape[1]), self._pixels.problem.prior.free)
+        # As given, not as rounding leaves them.
+        mean[:, held], sd[:, held] = values[0, held], 0.0
+        derived_mean, derived_sd = _weighted(derived.reshape(n, draws, -1), share, counting)
+        peak = np.where(np.isfinite(log_weight).any(axis=1), log_weight.max(axis=1), 0.0)
         lowest = np.argmin(misfit, axis=1)
+        best = np.where(np.isfinite(misfit).any(axis=1)[:, None], z[np.arange(n), lowest], self._z[own])
         return Moments(
             mean=mean,
             sd=sd,
             derived=derived_mean,
             derived_sd=derived_sd,
-            left=_weighted(z, share, effective)[1] ** 2,
-            best=z[np.arange(n), lowest],
+            left=_weighted(z, share, counting)[1] ** 2,
+            best=best,
             effective=effective,
-            log_weight=peak + np.log(np.exp(log_weight - peak[:, None]).mean(axis=1)),
+            log_weight=peak + np.log(np.maximum(np.exp(log_weight - peak[:, None]).mean(axis=1), 1e-300)),
         )
 
 

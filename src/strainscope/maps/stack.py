@@ -16,7 +16,7 @@ from strainscope.scan.scan import WHOLE_NUMBER_TOLERANCE
 Floats = NDArray[np.float64]
 
 STACK_SUFFIXES = (".nxs", ".h5", ".hdf5", ".hdf", ".nx")
-MOST_PIXELS = 4_000_000
+MOST_PIXELS = 1_000_000
 # Values of the stack that are read at a time.
 _VALUES_AT_ONCE = 4_000_000
 _ERRORS = ("errors", "error", "sigma", "uncertainties")
@@ -86,9 +86,9 @@ class Stack:
             "must be finite; where there is no value write NaN": np.isinf(found),
         }
         if self.intensity_kind == "counts":
-            whole = np.abs(found - np.rint(found)) > WHOLE_NUMBER_TOLERANCE
+            finite = np.where(np.isfinite(found), found, 0.0)
             bad["is no whole number of counts; for rates or scaled intensities: --intensity normalised"] = (
-                known & ~bad["must be >= 0; undo the background subtraction"] & np.isfinite(found) & whole
+                np.abs(finite - np.rint(finite)) > WHOLE_NUMBER_TOLERANCE
             )
         for words, where in bad.items():
             if where.any():

@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2 as chi2_distribution
 
+from strainscope.inversion.invert import refine_all
 from strainscope.inversion.modes import alike
+from strainscope.inversion.search import find_starts
+from strainscope.inversion.settings import SearchSettings
 from strainscope.inversion.verdict import RIVAL_WEIGHT
 from strainscope.maps.climb import Summits, climb
 from strainscope.maps.judgement import Doubts, doubts_of
@@ -25,16 +28,18 @@ Whole = NDArray[np.intp]
 # Pixels this far apart get starts of their own; of each so many, steps of all, and of those that are among the best.
 _APART, _STARTS, _FIRST_STEPS, _GO_ON, _STEPS = 5, 4, 5, 2, 14
 # Steps from what neighbours propose: a climb that takes more began too far off, and gets another start.
-_FEW_STEPS = 6
+_FEW_STEPS = 10
 # Solved pixels that one begins from.
 _GIVERS = 6
 # Of the squares of distances, what keeps planes through few neighbours from tilting.
 _LEVEL = 0.05
 # A proposal is worth a climb if it is better by this in -2 ln p.
 _BETTER = 2.0
-_ROUNDS = 4
+_ROUNDS, _SETTLING = 4, 40
 # Chance of so large a misfit below which a pixel gets starts of its own.
 _LEAST_CHANCE = 1e-4
+# So many times what the model leaves where it fits best is no misfit of a pixel.
+_WORSE = 2.0
 # Two ends of a climb are worth comparing as long as one is not worse than this in -2 ln p.
 _RIVAL = 12.0
 
@@ -81,12 +86,9 @@ def invert_tile(tile: TilePixels, library: Library) -> TileResult:
     state.anchor()
     state.spread()
     for _ in range(_ROUNDS):
-        if not state.exchange():
+        state.settle()
+        if not state.rescue():
             break
-    if state.rescue():
-        for _ in range(_ROUNDS):
-            if not state.exchange():
-                break
     return state.result()
 
 
@@ -105,26 +107,44 @@ class _State:
         self._neighbours = [np.flatnonzero(near[i] & (np.arange(n) != i)) for i in range(n)]
         # Those that have changed since their neighbours last saw them.
         self._news = np.zeros(n, dtype=np.bool_)
-        self._anchors = self._chosen()
+        # Of the reduced sum of squares, what the model leaves even where it fits best.
+        self._level = 0.0
+        self._anchors = self._tried = self._chosen(np.arange(n))
 
-    def _chosen(self) -> Whole:
-        """Pixels that get starts of their own: one in every square, that nearest to its middle."""
-        first = self._tile.place.min(axis=0)
-        square, inside = np.divmod(self._tile.place - first, _APART)
+    def _chosen(self, rows: Whole) -> Whole:
+        """Pixels that get starts of their own: of some, one in every square, that nearest to its middle."""
+        square, inside = np.divmod(self._tile.place[rows] - self._tile.place.min(axis=0), _APART)
         away = ((inside - (_APART - 1) / 2) ** 2).sum(axis=1)
         chosen: dict[tuple[int, int], int] = {}
-        for i in np.argsort(away, kind="stable"):
-            chosen.setdefault((int(square[i, 0]), int(square[i, 1])), int(i))
+        for k in np.argsort(away, kind="stable"):
+            chosen.setdefault((int(square[k, 0]), int(square[k, 1])), int(rows[k]))
         return np.array(sorted(chosen.values()), dtype=np.intp)
 
     def anchor(self) -> None:
         """Climbs from the library's starts at some pixels, and between them."""
         self._from_library(self._anchors)
+        self._search()
         for _ in range(_ROUNDS):
             lost = self._anchors[~self._explained()[self._anchors]]
             good = np.setdiff1d(self._anchors, lost)
             if not len(lost) or not len(good) or not self._propose(lost, self._nearest(lost, good)):
                 break
+
+    def _search(self) -> None:
+        """The search of a single scan, at the best of the anchors, where the library's starts explain none of them."""
+        if self._explained()[self._anchors].any():
+            return
+        i = int(self._anchors[np.argmin(self.misfit[self._anchors])])
+        problem = self.pixels.alone(i)
+        settings = SearchSettings(model_error=problem.model_error)
+        starts = find_starts(problem, settings, rng=np.random.default_rng(0))
+        found = refine_all(problem, starts, settings)
+        self.jacobians += found.evaluations
+        values = np.array([fit.values for fit, _ in found.fits[:_GO_ON]])
+        rows = np.full(len(values), i, dtype=np.intp)
+        self._take(rows, self._climb(self.pixels.place(values), rows, _STEPS))
+        # What a search leaves at the best, others may leave, too.
+        self._level = max(1.0, float(self._reduced()[i]))
 
     def spread(self) -> None:
         """The others begin at the best of what the nearest of these came to."""
@@ -142,6 +162,12 @@ class _State:
         apart = ((place[rows][:, None] - place[givers]) ** 2).sum(axis=-1)
         return list(givers[np.argsort(apart, axis=1, kind="stable")[:, :_GIVERS]])
 
+    def settle(self) -> None:
+        """Exchanges until none takes up anything more."""
+        for _ in range(_SETTLING):
+            if not self.exchange():
+                break
+
     def exchange(self) -> bool:
         """Every pixel looks at what its neighbours have come to; whether any takes it up."""
         news, self._news = self._news, np.zeros_like(self._news)
@@ -155,16 +181,25 @@ class _State:
         return self._propose(rows, [offered[i] for i in rows], going_on=~good[rows]) > 0
 
     def rescue(self) -> bool:
-        """Pixels that nothing explains so far get starts of their own; whether any of them is better off."""
-        rows = np.setdiff1d(np.flatnonzero(~self._explained()), self._anchors)
+        """Some pixels that nothing explains so far get starts of their own; whether any of them is better off."""
+        lost = ~self._explained()
+        lost[self._tried] = False
+        rows = self._chosen(np.flatnonzero(lost))
+        self._tried = np.union1d(self._tried, rows)
         before = self.misfit[rows].copy()
         self._from_library(rows)
         return bool((self.misfit[rows] < before - _BETTER).any())
 
-    def _explained(self) -> NDArray[np.bool_]:
+    def _reduced(self) -> Floats:
+        """Sum of squares of the scan's residuals over the degrees of freedom."""
         degrees = np.maximum(self.pixels.points - self.pixels.dimension, 1)
-        chance = chi2_distribution.sf(self.misfit - (self.z**2).sum(axis=1), degrees)
-        return (chance > _LEAST_CHANCE) & self.ended
+        return np.asarray((self.misfit - (self.z**2).sum(axis=1)) / degrees)
+
+    def _explained(self) -> NDArray[np.bool_]:
+        reduced = self._reduced()
+        degrees = np.maximum(self.pixels.points - self.pixels.dimension, 1)
+        likely = chi2_distribution.sf(degrees * reduced, degrees) > _LEAST_CHANCE
+        return (likely | (reduced < _WORSE * self._level)) & self.ended & np.isfinite(self.misfit)
 
     def _from_library(self, rows: Whole) -> None:
         starts, owner = [], []
