@@ -26,7 +26,6 @@ def sample_panel(desk: Desk) -> None:
             '<input type="file" id="ss-sample-file" multiple accept=".yaml,.yml,.cif"></label>',
             sanitize=False,
         )
-        ui.run_javascript('strainscope.choose("ss-sample-file")')
         ui.on("strainscope_sample", lambda event: loaded(str(event.args)))
         ui.on("strainscope_cifs", lambda: desk.take_sample(desk.settings.sample))
         fields = ui.element("div").classes("ss-side")

@@ -40,7 +40,6 @@ def scan_panel(desk: Desk) -> None:
             ui.button("Simulate one", on_click=lambda: _simulated(desk)).props(
                 "outline no-caps dense"
             ).tooltip("A scan of the sample below, with counting noise where it counts")
-        ui.run_javascript('strainscope.drop("ss-drop", "ss-file")')
         ui.on("strainscope_uploaded", lambda event: desk.take_scans(event.args))
         chosen = _Chosen(desk)
         axis = ui.select({}, label="First column")

@@ -48,25 +48,23 @@ window.strainscope = (() => {
     if (taken.scans.length) emitEvent("strainscope_uploaded", taken.scans);
   }
 
-  function choose(input) {
-    const chosen = byId(input);
-    chosen.addEventListener("change", () => { upload([...chosen.files]); chosen.value = ""; });
+  // Listened for from the script's first line on: a file that is dropped before the server is connected is not lost.
+  const area = () => byId("ss-drop")?.classList;
+  document.addEventListener("change", ({ target }) => {
+    if (!["ss-file", "ss-sample-file"].includes(target.id)) return;
+    upload([...target.files]);
+    target.value = "";
+  });
+  // Anywhere on the page: a file that misses the area must not replace the page.
+  for (const kind of ["dragenter", "dragover"]) {
+    document.addEventListener(kind, (e) => { e.preventDefault(); area()?.add("ss-over"); });
   }
-
-  function drop(zone, input) {
-    const area = byId(zone);
-    choose(input);
-    // Anywhere on the page: a file that misses the area must not replace the page.
-    for (const kind of ["dragenter", "dragover"]) {
-      document.addEventListener(kind, (e) => { e.preventDefault(); area.classList.add("ss-over"); });
-    }
-    document.addEventListener("dragleave", (e) => { if (!e.relatedTarget) area.classList.remove("ss-over"); });
-    document.addEventListener("drop", (e) => {
-      e.preventDefault();
-      area.classList.remove("ss-over");
-      if (e.dataTransfer?.files.length) upload([...e.dataTransfer.files]);
-    });
-  }
+  document.addEventListener("dragleave", (e) => { if (!e.relatedTarget) area()?.remove("ss-over"); });
+  document.addEventListener("drop", (e) => {
+    e.preventDefault();
+    area()?.remove("ss-over");
+    if (e.dataTransfer?.files.length) upload([...e.dataTransfer.files]);
+  });
 
   // Sliders -------------------------------------------------------------------------------------------------------
 
@@ -311,5 +309,5 @@ window.strainscope = (() => {
     try { await navigator.clipboard.writeText(text); return true; } catch { return false; }
   }
 
-  return { drop, choose, load, hold, setValues, shown, theme, turned, kept, copy, latencies, serverTimes, state, idle: () => !busy && !dirty };
+  return { load, hold, setValues, shown, theme, turned, kept, copy, latencies, serverTimes, state, idle: () => !busy && !dirty };
 })();
