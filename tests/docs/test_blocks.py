@@ -20,6 +20,7 @@ from tests.docs.pages import RUN, SHOWN, blocks, commands
 
 from strainscope import cli, inversion, plots
 from strainscope.inversion import PosteriorSettings, SearchSettings
+from strainscope.maps import run as maps_run
 from strainscope.scripting import way
 from strainscope.series import job, run
 
@@ -49,7 +50,8 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "picture", lambda figure, *, kind: kind.encode())
     monkeypatch.setattr(plots, "_settle", lambda figure: None)
     # Other processes would know nothing of this.
-    monkeypatch.setattr(run, "worker_count", lambda: 1)
+    for module in (run, maps_run):
+        monkeypatch.setattr(module, "worker_count", lambda: 1)
     return tmp_path
 
 

@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from strainscope.cli import calibration as calibration_commands
 from strainscope.cli import dataset as dataset_commands
 from strainscope.cli import estimator as estimator_commands
+from strainscope.cli import maps as map_commands
 from strainscope.cli import recorded as recorded_commands
 from strainscope.cli import series as series_commands
 from strainscope.cli import web as web_commands
@@ -91,6 +92,7 @@ app.add_typer(dataset_commands.app, name="dataset")
 app.command()(estimator_commands.train)
 app.command()(estimator_commands.evaluate)
 app.command()(series_commands.batch)
+app.command(name="map")(map_commands.map_scans)
 app.command()(calibration_commands.calibrate)
 app.command()(recorded_commands.info)
 app.command(name="import-radmax")(recorded_commands.import_radmax)

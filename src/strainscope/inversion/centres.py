@@ -105,6 +105,15 @@ class Centres:
         matrix, split = self._matrix[centre], of_features.shape[1]
         return np.asarray(matrix[..., :split] @ of_features + matrix[..., split:])
 
+    def plain(self, centre: NDArray[np.int64], goals: Floats) -> Floats:
+        """Places (n, goal, d) where some centres' (n,) coordinates would be as wanted (goal, d) if all were linear."""
+        apart = np.swapaxes(goals - self.start[centre][:, None], 1, 2)
+        return self.place[centre][:, None] + np.swapaxes(np.linalg.solve(self.triangle[centre], apart), 1, 2)
+
+    def steep(self, centre: NDArray[np.int64], z: Floats) -> Floats:
+        """ln |det g'| (n,) of some centres' (n,) straightened coordinates at places (n, d)."""
+        return np.asarray(np.linalg.slogdet(self._slopes(centre, self._of.slopes(z)))[1])
+
     def straight(self, places: Described) -> Floats:
         """The first centre's straightened coordinates (n, d) of places (n, d)."""
         return np.asarray(self._constant[0] + places.both @ self._matrix[0].T)

@@ -1,0 +1,154 @@
+"""A folder of scans as a stack: their places from a table or a shape, their curves in one file."""
+
+import csv
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strainscope.readers import read_scan, read_text
+from strainscope.scan import UNITS, Scan
+from strainscope.series import find_scans
+
+Floats = NDArray[np.float64]
+
+_LARGEST_TABLE_BYTES = 500_000_000
+# Angles of two scans are alike within this share of a step.
+_ALIKE = 1e-3
+_NAMES = {"delta-theta-arcsec": "delta_theta", "omega-deg": "omega", "two-theta-deg": "two_theta"}
+
+
+def places_by_shape(scans: Sequence[Path], shape: tuple[int, int]) -> NDArray[np.intp]:
+    """Row and column of scans that run through a map row by row, shape (scan, 2).
+
+    Raises:
+        ValueError: there are not as many as places.
+    """
+    if shape[0] * shape[1] != len(scans):
+        raise ValueError(
+            f"--shape {shape[0]} {shape[1]}: makes {shape[0] * shape[1]} places, but there are {len(scans)} scans; "
+            "where some are missing, give a --table with file, y and x."
+        )
+    return np.stack(np.divmod(np.arange(len(scans)), shape[1]), axis=1)
+
+
+def places_by_table(scans: Sequence[Path], table: Path) -> tuple[NDArray[np.intp], Floats, Floats]:
+    """Row and column of scans (scan, 2) by a CSV with the columns file, y and x, and the positions of both.
+
+    Raises:
+        OSError: the table is missing or cannot be read.
+        ValueError: a column or a row that is missing, or a place that is named twice.
+    """
+    reader = csv.DictReader(read_text(table, what="table", limit_bytes=_LARGEST_TABLE_BYTES).splitlines())
+    missing = [name for name in ("file", "y", "x") if name not in (reader.fieldnames or [])]
+    if missing:
+        raise ValueError(f"{table}: no column {', '.join(missing)}; a map's table has file, y and x.")
+    where: dict[str, tuple[float, float]] = {}
+    for number, line in enumerate(reader, start=2):
+        try:
+            place = (float(line["y"]), float(line["x"]))
+        except (TypeError, ValueError):
+            raise ValueError(f"{table}: line {number}: y and x must be numbers.") from None
+        name = Path((line["file"] or "").strip()).name
+        if name in where:
+            raise ValueError(f"{table}: line {number} is a second row for {name}; give every scan one.")
+        where[name] = place
+    unknown = [path.name for path in scans if path.name not in where]
+    if unknown:
+        raise ValueError(f"{table}: has no row for {unknown[0]} ({len(unknown)} scans have none).")
+    given = np.array([where[path.name] for path in scans])
+    (y, row), (x, column) = (np.unique(values, return_inverse=True) for values in given.T)
+    places = np.stack([row, column], axis=1)
+    _, counts = np.unique(places, axis=0, return_counts=True)
+    if counts.max() > 1:
+        raise ValueError(f"{table}: two scans are at one place; a map has one at each.")
+    return places, y, x
+
+
+def natural(path: Path) -> list[tuple[int, int, str]]:
+    """By which names sort as people count: scan2 before scan10."""
+    words = re.split(r"(\d+)", path.name)
+    return [(0, int(word), "") if word.isdigit() else (1, 0, word.casefold()) for word in words]
+
+
+def stack_folder(
+    folder: Path,
+    out: Path,
+    *,
+    axis: str | None,
+    intensity: str | None,
+    table: Path | None = None,
+    shape: tuple[int, int] | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> None:
+    """Write the scans of a folder as a stack; places without a scan are NaN.
+
+    Args:
+        folder: With the scans.
+        out: The file to write; it appears whole.
+        axis: Of text, see `strainscope.scan.AXES`.
+        intensity: Of text, see `strainscope.scan.INTENSITIES`.
+        table: CSV with file, y and x.
+        shape: Rows and columns, where there is no table: scans in the order of their names fill row after row.
+        progress: Called with the share done.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: a scan cannot be read, its angles are others, or it is not said where the scans are.
+    """
+    import h5py
+
+    scans = sorted(find_scans([folder]), key=natural)
+    if (table is None) == (shape is None):
+        raise ValueError(
+            f"{folder}: is a folder; give --shape ROWS COLUMNS, or a --table with file, y and x, not both."
+        )
+    if table is not None:
+        places, y, x = places_by_table(scans, table)
+    else:
+        assert shape is not None
+        places = places_by_shape(scans, shape)
+        y, x = (np.arange(float(length)) for length in shape)
+    first = read_scan(scans[0], axis=axis, intensity_kind=intensity)
+    fresh = out.with_name(out.name + ".new")
+    with h5py.File(fresh, "w") as file:
+        group = file.create_group("entry/data")
+        angle = _NAMES[first.axis]
+        group.attrs.update({"NX_class": "NXdata", "signal": "intensity", "axes": ["y", "x", angle]})
+        group["y"], group["x"], group[angle] = y, x, first.angle
+        group[angle].attrs["units"] = UNITS[first.axis]
+        size = (len(y), len(x), len(first.angle))
+        names = ["intensity", *(["intensity_errors"] if first.sigma is not None else [])]
+        for name in names:
+            group.create_dataset(name, size, dtype=np.float64, fillvalue=np.nan, chunks=(1, 1, size[2]))
+        group["intensity"].attrs["kind"] = first.intensity_kind
+        for i, (path, (row, column)) in enumerate(zip(scans, places, strict=True)):
+            scan = first if i == 0 else read_scan(path, axis=axis, intensity_kind=intensity)
+            _check_alike(path, scan, scans[0], first)
+            group["intensity"][row, column] = scan.intensity
+            if scan.sigma is not None:
+                group["intensity_errors"][row, column] = scan.sigma
+            progress((i + 1) / len(scans))
+    os.replace(fresh, out)
+
+
+def _check_alike(path: Path, scan: Scan, other: Path, first: Scan) -> None:
+    """Raise unless two scans have the same angles and kind of intensities."""
+    ours = (scan.axis, scan.intensity_kind, scan.sigma is None)
+    if ours != (first.axis, first.intensity_kind, first.sigma is None):
+        raise ValueError(f"{path}: axis or intensities are of another kind than those of {other.name}.")
+    if len(scan.angle) != len(first.angle):
+        raise ValueError(
+            f"{path}: has {len(scan.angle)} points, {other.name} has {len(first.angle)}; the scans of a map have the "
+            "same angles. For others: strainscope batch."
+        )
+    away = np.abs(scan.angle - first.angle)
+    worst = int(np.argmax(away))
+    if away[worst] > _ALIKE * first.step:
+        raise ValueError(
+            f"{path}: point {worst} is at {scan.angle[worst]:g} {UNITS[scan.axis]}, that of {other.name} at "
+            f"{first.angle[worst]:g}; the scans of a map have the same angles. For others: strainscope batch."
+        )
