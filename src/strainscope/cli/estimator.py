@@ -14,8 +14,10 @@ def train(
     plan_name: Annotated[str, typer.Argument(metavar="PLAN", help="A preset's name, or a training plan.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run; it must not exist.")],
     data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the datasets; made there if missing. By default in the run's."),
+        str | None,
+        typer.Option(
+            help="Folder of the datasets, or s3://bucket/data; made there if missing. By default in the run's."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; by default all.")] = None,
@@ -60,7 +62,7 @@ def train(
             plan,
             out,
             resume=resume,
-            data_folder=data,
+            data_folder=None if data is None else data if "://" in data else Path(data),
             devices=devices,
             tell=tell,
             tell_step=bar,

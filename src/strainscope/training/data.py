@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from strainscope.dataset.generate import generate
+from strainscope.dataset.place import below
 from strainscope.dataset.reader import ShuffledReader
 from strainscope.dataset.simulate import Curves, Simulator
 from strainscope.evaluation import excluded
@@ -24,13 +25,14 @@ Admits = Callable[[Floats], NDArray[np.bool_]]
 _STANDARDISED_BY = 20_000
 
 
-def readers_of(plan: FullPlan, folder: Path, tell: Callable[[str, int, int], None]) -> list[ShuffledReader]:
+def readers_of(plan: FullPlan, folder: Path | str, tell: Callable[[str, int, int], None]) -> list[ShuffledReader]:
     """Readers of the plan's datasets, which are made or finished first."""
     readers = []
     for i, (data, own) in enumerate(zip(plan.data, plan.plans, strict=True)):
-        path = folder / f"{i}-{Path(data.plan).stem}.zarr"
+        name = f"{i}-{Path(data.plan).stem}.zarr"
+        path = below(folder, name)
         with at_key(f"data[{i}]"):
-            generate(own, path, resume=True, progress=partial(tell, path.name))
+            generate(own, path, resume=True, progress=partial(tell, name))
         readers.append(ShuffledReader(path, batch=plan.batch, seed=plan.seed + i, start=plan.window))
     return readers
 
@@ -70,8 +72,8 @@ class DatasetSource:
         self.points = first.angles.number - plan.window
         self.told = 0
 
-    def make(self, folder: Path, tell: Callable[[str, int, int], None]) -> None:
-        """Simulate what is missing of the datasets in a folder."""
+    def make(self, folder: Path | str, tell: Callable[[str, int, int], None]) -> None:
+        """Simulate what is missing of the datasets in a folder, or in a part of a bucket."""
         self._readers = readers_of(self._plan, folder, tell)
 
     def examples(self) -> torch.Tensor:

@@ -81,7 +81,7 @@ def train(
     folder: Path,
     *,
     resume: bool = False,
-    data_folder: Path | None = None,
+    data_folder: Path | str | None = None,
     devices: int = 1,
     checkpoint_every: int = 400_000,
     tell: Callable[[Progress], None] = lambda progress: None,
@@ -95,7 +95,8 @@ def train(
         plan: What to train.
         folder: Of the run: checkpoint, log, weights; those of an ensemble's members in `member-0`, … there.
         resume: Go on from the checkpoint in the folder.
-        data_folder: Where datasets lie or are made; by default in the run's folder.
+        data_folder: Where datasets lie or are made, or an address such as s3://bucket/data; by default in the run's
+            folder.
         devices: GPUs that share each batch, or processes where there is none.
         checkpoint_every: Curves between two checkpoints; there is one every ten minutes in any case.
         tell: Called after each validation.
@@ -154,7 +155,7 @@ def _memory_explained(plan: FullPlan) -> Iterator[None]:
 
 
 def _train_members(
-    plan: FullPlan, folder: Path, data: Path, habits: _Habits, fabric: Fabric, *, resume: bool
+    plan: FullPlan, folder: Path, data: Path | str, habits: _Habits, fabric: Fabric, *, resume: bool
 ) -> None:
     """Train the networks of an ensemble one after another, each in a folder of its own, and put them together."""
     paths = []
@@ -183,7 +184,7 @@ def task_of(plan: FullPlan, source: Source) -> Task:
 
 
 def _train_one(
-    plan: FullPlan, source: Source, task: Task, folder: Path, data: Path, habits: _Habits, fabric: Fabric
+    plan: FullPlan, source: Source, task: Task, folder: Path, data: Path | str, habits: _Habits, fabric: Fabric
 ) -> None:
     """Train one network in a folder that is held, from its checkpoint on if it has one."""
     if fabric.is_global_zero:

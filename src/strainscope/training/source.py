@@ -46,7 +46,7 @@ class Source(Protocol):
     points: int
     told: int
 
-    def make(self, folder: Path, tell: Callable[[str, int, int], None]) -> None:
+    def make(self, folder: Path | str, tell: Callable[[str, int, int], None]) -> None:
         """Make what is missing of the data."""
 
     def examples(self) -> torch.Tensor:
