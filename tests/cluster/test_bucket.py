@@ -94,7 +94,8 @@ def test_node_and_driver_killed_it_ends_with_the_same_bytes(cluster, plan_file, 
     driver.wait()
     resumed = command(*arguments, "--resume", "--json")
     assert resumed.returncode == 0, resumed.stderr
-    assert json.loads(resumed.stdout)["simulated"] < SIZE
+    # Ray says before that a node died.
+    assert json.loads(resumed.stdout.splitlines()[-1])["simulated"] < SIZE
     assert objects(address) == here
 
 

@@ -104,7 +104,7 @@ def test_killed_and_resumed_it_holds_the_same_bytes_as_a_folder(store, plan_file
 
 
 def test_a_damaged_object_is_said_and_mended(store, here, plan_file):
-    address, (path, files) = "s3://curves/damaged.zarr", here
+    address, (_, files) = "s3://curves/damaged.zarr", here
     for name, content in files.items():
         place_of(address).put(name, content)
     spoiled = bytearray(files["curve/c/1/0"])
@@ -169,7 +169,8 @@ def test_another_plan_or_something_else(store, plan_file, here):
     line = one_line(command("dataset", "generate", plan_file, "-o", "s3://curves/else", "--resume"))
     assert "s3://curves/else: holds notes.txt and no dataset" in line
     place_of("s3://curves/other.zarr").put("zarr.json", files["zarr.json"])
-    line = one_line(command("dataset", "generate", plan_file, "-o", "s3://curves/other.zarr", "--resume", "--seed", "7"))
+    asked = ("-o", "s3://curves/other.zarr", "--resume", "--seed", "7")
+    line = one_line(command("dataset", "generate", plan_file, *asked))
     assert "s3://curves/other.zarr: is of another plan (plan.seed differs)" in line
 
 

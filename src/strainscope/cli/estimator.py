@@ -1,10 +1,12 @@
 """The commands `strainscope train` and `strainscope evaluate`. Torch is imported by the command that needs it."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from strainscope.cli.options import RayOption
 from strainscope.estimator.named import require_torch
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -22,8 +24,9 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; by default all.")] = None,
     devices: Annotated[
-        int, typer.Option(min=1, help="GPUs that share each batch (processes where there is none).")
+        int, typer.Option(min=1, help="GPUs that share each batch (processes where there is none; workers with --ray).")
     ] = 1,
+    ray: RayOption = None,
 ) -> None:
     """Train an estimator on simulated curves, or go on with one.
 
@@ -43,6 +46,11 @@ def train(
 
     if threads is not None:
         torch.set_num_threads(threads)
+    run = (
+        training.train
+        if ray is None
+        else partial(training.train_on_nodes, ray=ray, threads=1 if threads is None else threads)
+    )
     with progress_bar("training") as bar:
 
         def tell(progress: training.Progress) -> None:
@@ -58,7 +66,7 @@ def train(
                 err=True,
             )
 
-        weights = training.train(
+        weights = run(
             plan,
             out,
             resume=resume,

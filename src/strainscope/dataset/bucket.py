@@ -92,7 +92,11 @@ class Bucket:
     def has(self, name: str) -> bool:
         """Whether there is such a file."""
         with self.explained():
-            return bool(self._files.isfile(f"{self._path}/{name}"))
+            # Not isfile, which takes whatever goes wrong for a file that is not there.
+            try:
+                return bool(self._files.info(f"{self._path}/{name}")["type"] == "file")
+            except FileNotFoundError:
+                return False
 
     def put(self, name: str, content: bytes) -> None:
         """Write a file; the store shows it once it has all of it."""

@@ -71,6 +71,9 @@ class LabSource:
     def make(self, folder: Path | str, tell: Callable[[str, int, int], None]) -> None:
         """Nothing is kept on the disk."""
 
+    def open(self, folder: Path | str) -> None:
+        """Nothing is kept on the disk."""
+
     def examples(self) -> torch.Tensor:
         """Scans of the first blocks, which come before those that are held out."""
         return torch.from_numpy(rows_of(self._scans.scans(0, _STANDARDISED_BY)))
