@@ -1,7 +1,8 @@
 """A part of a bucket in an S3 store, through fsspec: a file that is put there is whole or not there.
 
-Credentials, region and address of the store are what AWS's own tools take: the environment (AWS_ACCESS_KEY_ID,
-AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL) or ~/.aws. They are never passed on to other machines.
+Credentials and region are those that AWS's own tools take, from the environment (AWS_ACCESS_KEY_ID,
+AWS_SECRET_ACCESS_KEY, AWS_REGION) or ~/.aws; the store's address is AWS_ENDPOINT_URL, or AWS. None of them is passed on
+to other machines.
 """
 
 import os

@@ -163,7 +163,7 @@ def _until_done(asked: dict[str, Any], habits: Habits, folder: Path, devices: in
                 run_config=train.RunConfig(storage_path=own, name="training"),
             )
             try:
-                one.fit()
+                _fitted(one)
                 return
             except train.TrainingFailedError as error:
                 time.sleep(2 * _LISTEN_S)
@@ -176,6 +176,24 @@ def _until_done(asked: dict[str, Any], habits: Habits, folder: Path, devices: in
                         f"{folder}: the workers died {deaths} times without a checkpoint between ({reason}). What is "
                         "written stays; go on with --resume once that is mended."
                     ) from None
+
+
+def _fitted(trainer: Any) -> None:  # noqa: ANN401 (of Ray)
+    """Let it train in a thread: in the main one it would take Ctrl-C for an end as good as any."""
+    failed: list[BaseException] = []
+
+    def fit() -> None:
+        try:
+            trainer.fit()
+        except BaseException as error:  # noqa: BLE001 (raised below)
+            failed.append(error)
+
+    thread = threading.Thread(target=fit, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_LISTEN_S)
+    if failed:
+        raise failed[0]
 
 
 @contextmanager
