@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 
-import psutil
 import pytest
 import yaml
 
@@ -15,6 +14,7 @@ from strainscope.dataset.plan import load_plan
 
 pytest.importorskip("ray")
 torch = pytest.importorskip("torch")
+psutil = pytest.importorskip("psutil")
 
 # Ray's own, of its own settings.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray[.].*")
@@ -130,6 +130,39 @@ def test_a_worker_killed_costs_the_steps_since_the_checkpoint_and_changes_no_wei
     (there, _), (here, _) = map(load_weights, weights)
     assert there.keys() == here.keys()
     assert all(torch.equal(there[name], here[name]) for name in there)
+
+
+@pytest.mark.slow
+def test_a_node_that_dies_is_waited_for(cluster, place, tmp_path):
+    from strainscope import training
+    from strainscope.estimator.plan import load_training_plan
+
+    folder, resumed, nodes = tmp_path / "run", [], []
+    doomed = cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
+
+    def kill():
+        while not (folder / training.CHECKPOINT).exists():
+            time.sleep(0.02)
+        cluster.remove_node(doomed, allow_graceful=False)
+        time.sleep(5)
+        nodes.append(cluster.add_node(num_cpus=1, object_store_memory=MEMORY))
+
+    threading.Thread(target=kill, daemon=True).start()
+    # All three processors, so that one is missing until the other node is there.
+    plan = load_training_plan(place / "plan.yaml").model_copy(update={"batch": 66, "samples": 600 * 66})
+    training.train_on_nodes(
+        plan,
+        folder,
+        ray=cluster.address,
+        data_folder=place / "data",
+        devices=3,
+        checkpoint_every=50 * 66,
+        tell_resumed=lambda seen, total: resumed.append(seen),
+    )
+    cluster.remove_node(nodes[0])
+    assert resumed
+    assert resumed[0] >= 50 * 66
+    assert (folder / training.WEIGHTS).exists()
 
 
 @pytest.mark.slow

@@ -22,7 +22,9 @@ def train(
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; by default all.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processor threads; by default all, with --ray 1 a worker.")
+    ] = None,
     devices: Annotated[
         int, typer.Option(min=1, help="GPUs that share each batch (processes where there is none; workers with --ray).")
     ] = 1,
