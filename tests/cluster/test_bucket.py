@@ -85,7 +85,7 @@ def test_node_and_driver_killed_it_ends_with_the_same_bytes(cluster, plan_file, 
     doomed = cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
     driver = subprocess.Popen([sys.executable, "-m", "strainscope", *map(str, arguments)])
     deadline = time.monotonic() + 200
-    while not any(name.startswith("/curve/c/") for name in objects(address)):
+    while not any(place_of(address).has(f"curve/c/{shard}/0") for shard in range(3)):
         assert driver.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)

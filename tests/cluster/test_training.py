@@ -134,35 +134,35 @@ def test_a_worker_killed_costs_the_steps_since_the_checkpoint_and_changes_no_wei
 
 @pytest.mark.slow
 def test_a_node_that_dies_is_waited_for(cluster, place, tmp_path):
-    from strainscope import training
-    from strainscope.estimator.plan import load_training_plan
-
-    folder, resumed, nodes = tmp_path / "run", [], []
+    out = tmp_path / "run"
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import sys; from pathlib import Path\n"
+        "from strainscope import training\n"
+        "from strainscope.estimator.plan import load_training_plan\n"
+        "plan, out, data, address = sys.argv[1:]\n"
+        f"plan = load_training_plan(plan).model_copy(update={{'batch': 66, 'samples': {600 * 66}}})\n"
+        f"options = {{'devices': 3, 'ray': address, 'checkpoint_every': {50 * 66}}}\n"
+        "options['tell_resumed'] = lambda seen, total: print(seen)\n"
+        "training.train_on_nodes(plan, Path(out), data_folder=data, **options)\n"
+    )
     doomed = cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
-
-    def kill():
-        while not (folder / training.CHECKPOINT).exists():
+    given = (script, place / "plan.yaml", out, place / "data", cluster.address)
+    # All three processors, so that one is missing until another node is there.
+    with subprocess.Popen([sys.executable, *map(str, given)], stdout=subprocess.PIPE, text=True) as process:
+        while not (out / "checkpoint.pt").exists():
+            assert process.poll() is None
             time.sleep(0.02)
         cluster.remove_node(doomed, allow_graceful=False)
         time.sleep(5)
-        nodes.append(cluster.add_node(num_cpus=1, object_store_memory=MEMORY))
-
-    threading.Thread(target=kill, daemon=True).start()
-    # All three processors, so that one is missing until the other node is there.
-    plan = load_training_plan(place / "plan.yaml").model_copy(update={"batch": 66, "samples": 600 * 66})
-    training.train_on_nodes(
-        plan,
-        folder,
-        ray=cluster.address,
-        data_folder=place / "data",
-        devices=3,
-        checkpoint_every=50 * 66,
-        tell_resumed=lambda seen, total: resumed.append(seen),
-    )
-    cluster.remove_node(nodes[0])
-    assert resumed
-    assert resumed[0] >= 50 * 66
-    assert (folder / training.WEIGHTS).exists()
+        assert process.poll() is None
+        other = cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
+        said, _ = process.communicate(timeout=400)
+    cluster.remove_node(other)
+    assert process.returncode == 0
+    # Ray says before that a node died.
+    assert int(said.splitlines()[-1]) >= 50 * 66
+    assert (out / "estimator.safetensors").exists()
 
 
 @pytest.mark.slow
