@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from strainscope.cli.options import IntensityOption, SampleOption, ScanAxisOption
+from strainscope.cli.options import IntensityOption, JsonOption, SampleOption, ScanAxisOption
 
 
 def map_scans(
@@ -32,7 +32,7 @@ def map_scans(
     draws: Annotated[int, typer.Option(min=64, help="Curves simulated for first guesses.")] = 8192,
     seed: Annotated[int, typer.Option(min=0, help="Of the first guesses.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the map in the folder.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Invert a scan at every place of a sample: maps of every parameter, its sd and the verdict.
 
