@@ -541,7 +541,7 @@ def test_a_good_scan_of_that_making_passes(strainscope, inverted):
         ((EXAMPLE, "--sample", "ggg444", "--intensity", "count"), "Did you mean counts?"),
         ((EXAMPLE, "--sample", "ggg444", "--model-error", "-1"), "model_error = -1"),
         ((EXAMPLE, "--sample", "ggg444", "--splines", "2"), "--splines = 2; use 3 to 40"),
-        ((EXAMPLE, "--sample", "ggg444", "--draws", "10"), "--draws = 10; it must be >= 16"),
+        ((EXAMPLE, "--sample", "ggg444", "--draws", "10"), "--draws = 10; it must be a whole number, 16 to 200,000"),
         ((EXAMPLE, "--sample", "ysz400"), "on --axis two-theta-deg"),
     ],
 )

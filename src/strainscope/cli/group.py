@@ -35,7 +35,7 @@ class Commands(TyperGroup):
         except BrokenPipeError:
             raise
         except KeyboardInterrupt as interrupt:
-            typer.echo(" ".join(["strainscope: interrupted", *interrupt.args]), err=True)
+            typer.echo(" ".join(["strainscope: interrupted", *interrupt.args]).replace(" ;", ";"), err=True)
             raise typer.Exit(INTERRUPTED) from None
         except (ValueError, OSError) as error:
             if os.environ.get("STRAINSCOPE_DEBUG") == "1":
