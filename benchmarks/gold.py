@@ -64,7 +64,11 @@ def main() -> int:
 def _run(file: Path, wanted: range, seeds: int) -> None:
     def line(i: int, scan: Scan, truth: np.ndarray, found: Explanation, seconds: float) -> dict:
         told = {"scan": i, "counts": float(scan.intensity.max()), "points": len(scan.angle)}
-        return told | _compared(found, seconds, seeds)
+        try:
+            return told | _compared(found, seconds, seeds)
+        except ValueError as error:
+            # Nested sampling that did not come to its end says nothing of the draws.
+            return told | {"refused": str(error)}
 
     invert_missing(file, wanted, line)
 

@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from strainscope import cli, inversion, report
+from strainscope.cli.indices import with_joined_indices
+from strainscope.cli.inversion import repeatable
 from strainscope.inversion import DepthBands, FittedParameter, Mode, Result, Verdict
 from strainscope.inversion.derived import DerivedQuantity
 from strainscope.readers import read_scan
@@ -192,7 +194,7 @@ def test_debug_shows_where_it_went_wrong(strainscope, monkeypatch):
     ],
 )
 def test_indices_may_be_separate_arguments(given, joined):
-    assert cli._with_joined_indices(given) == joined
+    assert with_joined_indices(given) == joined
 
 
 @pytest.mark.parametrize(
@@ -440,7 +442,7 @@ def test_invert_writes_every_file(strainscope, inverted, monkeypatch):
     ],
 )
 def test_the_command_to_repeat_names_a_new_folder(given, repeated):
-    assert cli._repeatable(given) == repeated
+    assert repeatable(given) == repeated
 
 
 def test_invert_prints_one_json_document(strainscope, inverted):
@@ -539,7 +541,7 @@ def test_a_good_scan_of_that_making_passes(strainscope, inverted):
         ((EXAMPLE, "--sample", "ggg444", "--intensity", "count"), "Did you mean counts?"),
         ((EXAMPLE, "--sample", "ggg444", "--model-error", "-1"), "model_error = -1"),
         ((EXAMPLE, "--sample", "ggg444", "--splines", "2"), "--splines = 2; use 3 to 40"),
-        ((EXAMPLE, "--sample", "ggg444", "--draws", "10"), "--draws = 10; it must be >= 16"),
+        ((EXAMPLE, "--sample", "ggg444", "--draws", "10"), "--draws = 10; it must be a whole number, 16 to 200,000"),
         ((EXAMPLE, "--sample", "ysz400"), "on --axis two-theta-deg"),
     ],
 )

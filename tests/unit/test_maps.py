@@ -90,12 +90,13 @@ def write_stack(path, counts, *, angle=ANGLE, name="delta_theta", unit="arcsec",
 
 @pytest.fixture(scope="module")
 def stack_path(tmp_path_factory, sample_path):
-    """24 x 3 pixels: three tiles. One pixel holds nothing, one lacks some values, one is of another kind."""
+    """24 x 3 pixels: three tiles. One pixel holds nothing, one noise, one lacks some values, one is of another kind."""
     truth = truth_of((24, 3))
     truth["Dmax1"][12, 1], truth["L1"][12, 1] = 0.0025, 3600
     counts = counts_of(load_sample(str(sample_path)), truth).astype(np.float64)
     counts[3, 2] = np.nan
     counts[5, 0, 10:14] = np.nan
+    counts[20, 1] = np.random.default_rng(1).poisson(500, len(ANGLE))
     path = tmp_path_factory.mktemp("stack") / "stack.nxs"
     write_stack(path, counts)
     with h5py.File(path, "r+") as file:
@@ -136,7 +137,7 @@ def test_pixels_come_out_as_they_were_made(mapped, stack_path):
         assert np.nanmax(held["sd"][()]) == 0
         assert file["entry/fit/fitted"].shape == (24, 3, len(ANGLE))
     assert LEVELS[level[3, 2]] == "no scan"
-    assert (level == LEVELS.index("do not use")).sum() == 0
+    assert np.argwhere(level == LEVELS.index("do not use")).tolist() == [[20, 1]]
     assert (level == LEVELS.index("reliable")).mean() > 0.9
     assert outcome.verdicts["no scan"] == 1
 
@@ -161,6 +162,15 @@ def test_what_is_missing_is_said(mapped):
     assert np.argwhere(reasons & gaps).tolist() == [[5, 0]]
     assert points[5, 0] == len(ANGLE) - 4
     assert points[0, 0] == len(ANGLE)
+
+
+def test_noise_is_no_result(mapped):
+    out, outcome = mapped
+    with h5py.File(out / "map.nxs") as file:
+        assert file["entry/verdict/level"][20, 1] == LEVELS.index("do not use")
+        assert file["entry/verdict/reasons"][20, 1] == 1 << [name for name, _ in REASONS].index("no_peak")
+        assert np.isnan(file["entry/derived/maximum_strain/mean"][20, 1])
+    assert any(note.startswith("no peak stands out of the noise at 1 of 72 pixels") for note in outcome.survey.notes)
 
 
 def test_tiles_cover_a_map_once():
@@ -415,6 +425,25 @@ def test_a_folder_becomes_a_stack(tmp_path):
     with pytest.raises(ValueError, match="the scans of a map have the same angles"):
         stack_folder(folder, tmp_path / "c.h5", shape=(2, 6), **common)
     assert not (tmp_path / "c.h5").exists()
+
+
+def test_the_sample_file_says_what_others_do_not(tmp_path, sample_path):
+    sample = load_sample(str(sample_path))
+    counts = counts_of(sample, truth_of((1, 2)))
+    folder = write_folder(tmp_path / "scans", counts)
+    stack_folder(folder, tmp_path / "a.h5", shape=(1, 2), said=sample.scan)
+    path = write_stack(tmp_path / "b.nxs", counts.astype(np.float64), name="angle", unit=None)
+    with pytest.raises(ValueError, match="give --axis"):
+        open_stack(path)
+    for found in (open_stack(tmp_path / "a.h5"), open_stack(path, said=sample.scan)):
+        assert (found.axis, found.intensity_kind) == ("delta-theta-arcsec", "counts")
+        np.testing.assert_array_equal(found.read(slice(None), slice(None))[0], counts)
+    with pytest.raises(ValueError, match="does not say what its columns are"):
+        stack_folder(folder, tmp_path / "c.h5", shape=(1, 2))
+    (folder / "scan2.xy").write_text("1 2\n")
+    with pytest.raises(ValueError, match="scan2"):
+        stack_folder(folder, tmp_path / "c.h5", shape=(1, 2), said=sample.scan)
+    assert not list(tmp_path.glob("c.h5*"))
 
 
 def test_places_that_make_no_map_are_refused(tmp_path):

@@ -411,7 +411,7 @@ def test_another_estimator_of_the_same_name_makes_results_anew(scans, tmp_path):
     [
         (("--against", "dose"), "no such column"),
         (("--table", "who.csv", "--against", "who"), "--against who: dose1.xy has 'B', no number"),
-        (("--draws", 3), "--draws = 3; it must be >= 16"),
+        (("--draws", 3), "--draws = 3; it must be a whole number, 16 to 200,000"),
         (("--resume",), "holds no series to go on with"),
     ],
 )

@@ -393,7 +393,9 @@ def test_removed_scans_are_gone_from_the_disk(client):
 
 
 def test_what_is_not_there_is_said_in_json(client):
-    assert client.get("/api/nothing").json() == {"error": "Not Found."}
+    assert client.get("/api/nothing").json() == {
+        "error": "/api/nothing: there is no such thing; see /api/openapi.json."
+    }
     assert json.loads(client.get("/api/jobs/nothing").text) == {
         "error": "this session has no inversion 'nothing'."
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from strainscope.cli.files import PICTURES, check_new, check_picture, put
-from strainscope.cli.options import IntensityOption, SampleOption, ScanAxisOption
+from strainscope.cli.options import ForceOption, IntensityOption, JsonOption, SampleOption, ScanAxisOption
 
 if TYPE_CHECKING:
     from strainscope.inversion import Calibration
@@ -32,8 +32,8 @@ def calibrate(
     figure_width: Annotated[
         str, typer.Option(metavar="WIDTH", help="Of --plot: single (85 mm), double (175 mm), or millimetres.")
     ] = "double",
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fit the resolution to a reference, and hand it on: invert and batch take the file by --instrument.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strainscope.cli.options import DeviceOption, RayOption
+from strainscope.cli.options import DeviceOption, ForceOption, JsonOption, RayOption
 
 if TYPE_CHECKING:
     from strainscope.dataset.evenness import Evenness
@@ -22,8 +22,6 @@ MISSED = 1
 
 app = typer.Typer(no_args_is_help=True, help="Datasets of simulated curves: make, inspect, judge, export.")
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 SizeOption = Annotated[int | None, typer.Option(min=1, help="Samples, in place of the plan's.")]
 SeedOption = Annotated[int | None, typer.Option(min=0, help="Seed, in place of the plan's.")]
 PlanArgument = Annotated[str, typer.Argument(metavar="PLAN", help="A preset's name, or a plan file.")]

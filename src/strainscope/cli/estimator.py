@@ -6,10 +6,8 @@ from typing import Annotated
 
 import typer
 
-from strainscope.cli.options import RayOption
+from strainscope.cli.options import ForceOption, JsonOption, RayOption
 from strainscope.estimator.named import require_torch
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
 def train(
@@ -100,7 +98,7 @@ def evaluate(
     draws: Annotated[
         int, typer.Option(min=2, max=100_000, help="Of each posterior, where the estimator has them.")
     ] = 256,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say how good an estimator is on a frozen test set, or on fresh curves of its own training plan (own)."""

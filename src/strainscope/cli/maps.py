@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from strainscope.cli.options import IntensityOption, SampleOption, ScanAxisOption
+from strainscope.cli.options import IntensityOption, JsonOption, SampleOption, ScanAxisOption
 
 
 def map_scans(
@@ -29,10 +29,10 @@ def map_scans(
     ] = None,
     instrument: Annotated[Path | None, typer.Option(help="File of `strainscope calibrate`.")] = None,
     model_error: Annotated[float | None, typer.Option(help="Relative error granted to the model.")] = None,
-    draws: Annotated[int, typer.Option(min=64, help="Curves simulated for first guesses.")] = 8192,
+    draws: Annotated[int, typer.Option(min=64, max=200_000, help="Curves simulated for first guesses.")] = 8192,
     seed: Annotated[int, typer.Option(min=0, help="Of the first guesses.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the map in the folder.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Invert a scan at every place of a sample: maps of every parameter, its sd and the verdict.
 
@@ -42,6 +42,7 @@ def map_scans(
     from strainscope import maps
     from strainscope.maps.folder import stack_folder
     from strainscope.maps.output import FILE
+    from strainscope.sample import load_sample
 
     if not stack.exists():
         raise FileNotFoundError(f"{stack}: no such file or folder.")
@@ -54,6 +55,7 @@ def map_scans(
             told.append(now)
             typer.echo(f"{stage}: {10 * now[1]} %", err=True)
 
+    said = load_sample(sample).scan
     source = stack
     if stack.is_dir():
         if dataset is not None:
@@ -68,6 +70,7 @@ def map_scans(
             source,
             axis=axis,
             intensity=intensity,
+            said=said,
             table=table,
             shape=shape,
             progress=lambda share: tell("reading", share),
@@ -75,7 +78,7 @@ def map_scans(
         axis = intensity = None
     elif shape is not None or table is not None:
         raise ValueError("--shape and --table are for folders; a stack's file says where its scans are.")
-    found = maps.open_stack(source, dataset=dataset, axis=axis, intensity=intensity)
+    found = maps.open_stack(source, dataset=dataset, axis=axis, intensity=intensity, said=said)
     job = maps.MapJob(
         sample=sample,
         instrument=None if instrument is None else str(instrument),

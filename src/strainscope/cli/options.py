@@ -6,12 +6,14 @@ import typer
 
 from strainscope.cli.completion import axis_names, intensity_names, sample_names
 
+AXIS_NAMES = "delta-theta-arcsec, omega-deg or two-theta-deg"
+
 SampleOption = Annotated[
     str, typer.Option("--sample", autocompletion=sample_names, help="A preset's name, or a sample file.")
 ]
 ScanAxisOption = Annotated[
     str | None,
-    typer.Option(autocompletion=axis_names, help="Scan axis: delta-theta-arcsec, omega-deg or two-theta-deg."),
+    typer.Option(autocompletion=axis_names, help=f"Scan axis: {AXIS_NAMES}."),
 ]
 IntensityOption = Annotated[
     str | None,
@@ -25,4 +27,13 @@ RayOption = Annotated[
     typer.Option(
         "--ray", metavar="ADDRESS", help="Ray cluster whose nodes do it: auto, or HOST:PORT; else this machine."
     ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+AxisOption = Annotated[
+    str | None,
+    typer.Option(autocompletion=axis_names, help=f"Scan axis: {AXIS_NAMES}; else the sample's."),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+WidthOption = Annotated[
+    str, typer.Option(metavar="WIDTH", help="Of pictures: single (85 mm), double (175 mm), or millimetres.")
 ]

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from strainscope.cli.files import put
+from strainscope.cli.options import ForceOption, JsonOption
 
 
 def info(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An instrument's file, or text.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Print what is understood of a file: its scans, axes, wavelength, counting times, attenuators, counts."""
     from strainscope import readers
@@ -45,7 +46,7 @@ def import_radmax(
     ] = None,
     disorder: Annotated[Path | None, typer.Option(help="The same of the disorder.")] = None,
     cif: Annotated[str | None, typer.Option(help="CIF of a crystal that is not built in.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    force: ForceOption = False,
 ) -> None:
     """Make a sample file of a RaDMaX project: its crystal, its settings, and its strain and disorder as starts."""
     from strainscope.sample import radmax_sample

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from strainscope.cli.options import IntensityOption, RayOption, SampleOption, ScanAxisOption
+from strainscope.cli.options import IntensityOption, JsonOption, RayOption, SampleOption, ScanAxisOption
 
 if TYPE_CHECKING:
     from strainscope.series import Outcome
@@ -44,7 +44,7 @@ def batch(
     ] = None,
     ray: RayOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the series in the folder.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Invert many scans of one sample, side by side: one table, one report.
 

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+MOST = 200_000
+"""Of every number here: more takes hours, and memory that no machine has."""
+
 _LEAST = {
     "draws": 16,
     "population": 8,
@@ -70,8 +73,9 @@ class SearchSettings:
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} = {getattr(self, name)}; it must be >= {least}.")
+            value = getattr(self, name)
+            if not isinstance(value, int) or not least <= value <= MOST:
+                raise ValueError(f"{name} = {value}; it must be a whole number, {least} to {MOST:,}.")
         if not 0 <= self.model_error < 1:
             raise ValueError(f"model_error = {self.model_error:g}; it must be >= 0 and below 1 (relative).")
         if self.splines and not 3 <= self.splines <= 40:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from strainscope.readers import read_scan, read_text
+from strainscope.readers import is_instrument_file, read_scan, read_text
+from strainscope.sample.parts import ScanSettings
 from strainscope.scan import UNITS, Scan
 from strainscope.series import find_scans
 
@@ -18,6 +19,7 @@ Floats = NDArray[np.float64]
 _LARGEST_TABLE_BYTES = 500_000_000
 # Angles of two scans are alike within this share of a step.
 _ALIKE = 1e-3
+_UNSAID = ScanSettings()
 _NAMES = {"delta-theta-arcsec": "delta_theta", "omega-deg": "omega", "two-theta-deg": "two_theta"}
 
 
@@ -78,8 +80,9 @@ def stack_folder(
     folder: Path,
     out: Path,
     *,
-    axis: str | None,
-    intensity: str | None,
+    axis: str | None = None,
+    intensity: str | None = None,
+    said: ScanSettings = _UNSAID,
     table: Path | None = None,
     shape: tuple[int, int] | None = None,
     progress: Callable[[float], None] = lambda share: None,
@@ -89,8 +92,9 @@ def stack_folder(
     Args:
         folder: With the scans.
         out: The file to write; it appears whole.
-        axis: Of text, see `strainscope.scan.AXES`.
-        intensity: Of text, see `strainscope.scan.INTENSITIES`.
+        axis: See `strainscope.scan.AXES`.
+        intensity: See `strainscope.scan.INTENSITIES`.
+        said: What the sample file says of text, where neither is given.
         table: CSV with file, y and x.
         shape: Rows and columns, where there is no table: scans in the order of their names fill row after row.
         progress: Called with the share done.
@@ -112,26 +116,36 @@ def stack_folder(
         assert shape is not None
         places = places_by_shape(scans, shape)
         y, x = (np.arange(float(length)) for length in shape)
-    first = read_scan(scans[0], axis=axis, intensity_kind=intensity)
+
+    def read(path: Path) -> Scan:
+        if is_instrument_file(path):
+            return read_scan(path, axis=axis, intensity_kind=intensity)
+        return read_scan(path, axis=axis or said.axis, intensity_kind=intensity or said.intensity)
+
+    first = read(scans[0])
     fresh = out.with_name(out.name + ".new")
-    with h5py.File(fresh, "w") as file:
-        group = file.create_group("entry/data")
-        angle = _NAMES[first.axis]
-        group.attrs.update({"NX_class": "NXdata", "signal": "intensity", "axes": ["y", "x", angle]})
-        group["y"], group["x"], group[angle] = y, x, first.angle
-        group[angle].attrs["units"] = UNITS[first.axis]
-        size = (len(y), len(x), len(first.angle))
-        names = ["intensity", *(["intensity_errors"] if first.sigma is not None else [])]
-        for name in names:
-            group.create_dataset(name, size, dtype=np.float64, fillvalue=np.nan, chunks=(1, 1, size[2]))
-        group["intensity"].attrs["kind"] = first.intensity_kind
-        for i, (path, (row, column)) in enumerate(zip(scans, places, strict=True)):
-            scan = first if i == 0 else read_scan(path, axis=axis, intensity_kind=intensity)
-            _check_alike(path, scan, scans[0], first)
-            group["intensity"][row, column] = scan.intensity
-            if scan.sigma is not None:
-                group["intensity_errors"][row, column] = scan.sigma
-            progress((i + 1) / len(scans))
+    try:
+        with h5py.File(fresh, "w") as file:
+            group = file.create_group("entry/data")
+            angle = _NAMES[first.axis]
+            group.attrs.update({"NX_class": "NXdata", "signal": "intensity", "axes": ["y", "x", angle]})
+            group["y"], group["x"], group[angle] = y, x, first.angle
+            group[angle].attrs["units"] = UNITS[first.axis]
+            size = (len(y), len(x), len(first.angle))
+            names = ["intensity", *(["intensity_errors"] if first.sigma is not None else [])]
+            for name in names:
+                group.create_dataset(name, size, dtype=np.float64, fillvalue=np.nan, chunks=(1, 1, size[2]))
+            group["intensity"].attrs["kind"] = first.intensity_kind
+            for i, (path, (row, column)) in enumerate(zip(scans, places, strict=True)):
+                scan = first if i == 0 else read(path)
+                _check_alike(path, scan, scans[0], first)
+                group["intensity"][row, column] = scan.intensity
+                if scan.sigma is not None:
+                    group["intensity_errors"][row, column] = scan.sigma
+                progress((i + 1) / len(scans))
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
     os.replace(fresh, out)
 
 

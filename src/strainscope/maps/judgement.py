@@ -40,8 +40,12 @@ REASONS = (
     ("unsettled", "the fit did not come to its end"),
     ("gaps", "values are missing at some angles"),
     ("undetermined", "a parameter of the profile is not determined"),
+    ("no_peak", "no peak stands out of the noise: nothing was fitted"),
 )
 """Name and meaning of each bit in a map of reasons, from the lowest."""
+
+NO_PEAK = len(REASONS) - 1
+"""Which bit says that a scan has no peak."""
 
 _REFUSE, _CHECK = ("misses",), ("misfit", "rival", "bound", "few_draws", "unsettled")
 
@@ -92,6 +96,7 @@ def doubts_of(pixels: Pixels, found: Moments, *, chi2: Floats, ended: Flags, riv
         "few_draws": found.effective < FEWEST,
         "unsettled": ~ended,
         "gaps": points < own.seen.shape[1],
+        "no_peak": np.zeros(len(chi2), dtype=np.bool_),
         "undetermined": (found.left[:, of_profile] > _DETERMINED).any(axis=1),
     }
     reasons = np.zeros(len(chi2), dtype=np.uint16)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.maps.job import Tile
-from strainscope.maps.judgement import LEVELS, REASONS
+from strainscope.maps.judgement import LEVELS, NO_PEAK, REASONS
 from strainscope.maps.page import write_page
 from strainscope.maps.pictures import write_pictures
 from strainscope.maps.posterior import DERIVED
@@ -42,6 +42,7 @@ def write_map(
         maps = _Maps(root, stack, sample, ready)
         for tile, found in _tiles(tiles, folder):
             maps.fill(tile, found)
+        maps.refuse(ready.survey.peakless)
         levels = root["entry/verdict/level"][()]
     os.replace(fresh, out / FILE)
     write_pictures(out / FILE, out)
@@ -136,6 +137,12 @@ class _Maps:
         if unit:
             own.attrs["units"] = unit
         self._columns[own.name] = (key, column)
+
+    def refuse(self, peakless: NDArray[np.bool_]) -> None:
+        """Say of some pixels (y, x) that they show no peak."""
+        for name, value in (("level", LEVELS.index("do not use")), ("reasons", 1 << NO_PEAK)):
+            own = self._root[f"entry/verdict/{name}"]
+            own[()] = np.where(peakless, own.dtype.type(value), own[()])
 
     def fill(self, tile: Tile, found: dict[str, NDArray[Any]]) -> None:
         """Put in what is known of a tile."""

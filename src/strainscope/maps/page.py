@@ -65,6 +65,8 @@ def write_page(out: Path, stack: Stack, ready: Prepared, *, file: str) -> None:
             "shape": [len(rows), len(range(0, stack.shape[1], step))],
             "step": step,
             "rowsPerFile": each,
+            "places": [[float(place) for place in own[::step]] for own in stack.places[:2]],
+            "placeUnit": stack.places[2],
             "levels": list(LEVELS),
             "reasons": [words for _, words in REASONS],
             "maps": list(_maps(entry, step)),
@@ -74,12 +76,17 @@ def write_page(out: Path, stack: Stack, ready: Prepared, *, file: str) -> None:
             "angleLabel": f"{AXIS_SYMBOLS[stack.axis]} ({UNITS[stack.axis]})",
             **scales.document,
         }
+        levels = entry["verdict/level"][()]
+        counts = ", ".join(f"{(levels == i).sum()} {name}" for i, name in enumerate(LEVELS) if (levels == i).any())
+        settings = json.loads(entry["sample_settings"][()])
+        version = entry["program_name"].attrs["version"]
+        about = f"{counts}. Sample: {settings.get('title') or settings['crystal']}. Strainscope {version}."
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     source = resources.files("strainscope").joinpath("templates/map.html.j2").read_text(encoding="utf-8")
     # Nothing in a script may end it.
     script = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
     page = environment.from_string(source).render(
-        title=f"Map of {stack.path.stem}", data=script, notes=ready.survey.notes, step=step
+        title=f"Map of {stack.path.stem}", about=about, data=script, notes=ready.survey.notes, step=step
     )
     (out / PAGE).write_text(page, encoding="utf-8")
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.readers.axis_names import axis_of, plain
+from strainscope.sample.parts import ScanSettings
 from strainscope.scan import AXES, INTENSITIES
 from strainscope.scan.scan import WHOLE_NUMBER_TOLERANCE
 
@@ -24,6 +25,7 @@ _ERRORS = ("errors", "error", "sigma", "uncertainties")
 _DEGREES = {"deg": 1.0, "degree": 1.0, "degrees": 1.0, "°": 1.0, "rad": 180 / np.pi, "radian": 180 / np.pi}
 _ARCSEC = ("arcsec", "arcsecond", "arcseconds", '"')
 _RELATIVE = ("deltatheta", "deltaomega", "relativeangle")
+_UNSAID = ScanSettings()
 _AXIS_NAMES = {"omega": "omega-deg", "two-theta": "two-theta-deg"}
 
 
@@ -130,7 +132,12 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 def open_stack(
-    path: Path, *, dataset: str | None = None, axis: str | None = None, intensity: str | None = None
+    path: Path,
+    *,
+    dataset: str | None = None,
+    axis: str | None = None,
+    intensity: str | None = None,
+    said: ScanSettings = _UNSAID,
 ) -> Stack:
     """The stack in an HDF5 file.
 
@@ -139,6 +146,7 @@ def open_stack(
         dataset: Path of the intensities in it; by default the only three-dimensional numbers, or NeXus' signal.
         axis: What the angles are; by default from their name and unit.
         intensity: "counts" or "normalised"; by default counts where the numbers are whole ones by their type.
+        said: What the sample file says, where neither the file nor these do.
 
     Raises:
         OSError: the file is missing.
@@ -146,12 +154,19 @@ def open_stack(
     """
     with opened(path) as file:
         try:
-            return _stack(path, file, dataset, axis, intensity)
+            return _stack(path, file, dataset, axis, intensity, said)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
 
-def _stack(path: Path, file: Any, dataset: str | None, axis: str | None, intensity: str | None) -> Stack:  # noqa: ANN401
+def _stack(
+    path: Path,
+    file: Any,  # noqa: ANN401
+    dataset: str | None,
+    axis: str | None,
+    intensity: str | None,
+    said: ScanSettings,
+) -> Stack:
     name = dataset or _signal(file)
     found = file.get(name)
     if found is None or getattr(found, "ndim", 0) != 3 or found.dtype.kind not in "iuf":
@@ -174,8 +189,10 @@ def _stack(path: Path, file: Any, dataset: str | None, axis: str | None, intensi
     if not 1 <= shape[0] * shape[1] <= MOST_PIXELS:
         raise ValueError(f"{shape[0]} x {shape[1]} pixels; there must be 1 to {MOST_PIXELS:,}.")
     unit = _text(angles.attrs.get("units")).casefold()
-    kind, factor = _axis(angle_name, unit, axis)
+    kind, factor = _axis(angle_name, unit, axis, said.axis)
     intensity = intensity or _text(found.attrs.get("kind")) or None
+    if intensity is None and found.dtype.kind == "f":
+        intensity = said.intensity
     if intensity is None and found.dtype.kind == "f":
         raise ValueError("it is not said what the intensities are; give --intensity counts or normalised.")
     if intensity is not None and intensity not in INTENSITIES:
@@ -244,12 +261,12 @@ def _order(group: Any, found: Any) -> tuple[str, tuple[int, int, int]]:  # noqa:
     return angles[0], (y, x, place)
 
 
-def _axis(name: str, unit: str, given: str | None) -> tuple[str, float]:
+def _axis(name: str, unit: str, given: str | None, said: str | None) -> tuple[str, float]:
     """The axis of the angles, and the factor to its unit."""
     if given is not None and given not in AXES:
         raise ValueError(f"--axis {given}: must be one of {', '.join(AXES)}.")
     own = axis_of(name)
-    kind = given or ("delta-theta-arcsec" if plain(name) in _RELATIVE else _AXIS_NAMES.get(own or ""))
+    kind = given or ("delta-theta-arcsec" if plain(name) in _RELATIVE else _AXIS_NAMES.get(own or "") or said)
     if kind is None:
         raise ValueError(f"it is not said what {name} is; give --axis {', '.join(AXES[:-1])} or {AXES[-1]}.")
     arcsec = kind == "delta-theta-arcsec"
@@ -260,7 +277,7 @@ def _axis(name: str, unit: str, given: str | None) -> tuple[str, float]:
     if unit:
         raise ValueError(f"{name} is in {unit!r}; it must be in arcsec, deg or rad.")
     # Without a unit the angles are in that of the axis that was named.
-    if given is None:
+    if given is None and said is None:
         raise ValueError(f"{name} has no attribute units; write it, or name the axis by --axis.")
     return kind, 1.0
 

@@ -12,6 +12,7 @@ from strainscope.inversion.likelihood import counts_per_unit
 from strainscope.inversion.problem import Problem, prepare
 from strainscope.maps.stack import Stack
 from strainscope.sample import Sample
+from strainscope.sample.scan_checks import check_peak
 from strainscope.scan import MIN_POINTS, Scan
 
 Floats = NDArray[np.float64]
@@ -30,7 +31,8 @@ class Survey:
     """What a stack holds.
 
     Attributes:
-        pixels: Which have a scan, shape (y, x).
+        pixels: Which have a scan with a peak, shape (y, x).
+        peakless: Which have a scan in which nothing stands out of the noise, shape (y, x).
         frames: Angles that were measured, shape (angle,).
         points: Values among these that a pixel has, shape (y, x).
         features: Of every pixel that has a scan, in the order of the map.
@@ -38,6 +40,7 @@ class Survey:
     """
 
     pixels: Flags
+    peakless: Flags
     frames: Flags
     points: NDArray[np.int64]
     features: tuple[Features, ...]
@@ -71,7 +74,7 @@ def look_through(stack: Stack, sample: Sample, progress: Callable[[float], None]
     Raises:
         ValueError: a value that no scan can have, or no pixel with a scan.
     """
-    kept, totals, found = [], np.zeros(len(stack.angle)), np.zeros(len(stack.angle), dtype=np.int64)
+    kept, dark, totals, found = [], [], np.zeros(len(stack.angle)), np.zeros(len(stack.angle), dtype=np.int64)
     known: list[NDArray[np.int64]] = []
     features: list[Features] = []
     position = _position(stack, sample)
@@ -82,19 +85,33 @@ def look_through(stack: Stack, sample: Sample, progress: Callable[[float], None]
         found += seen.sum(axis=(0, 1))
         known.append(seen.sum(axis=2))
         there = (known[-1] >= MIN_POINTS) & (np.where(seen, intensity, 0.0).max(axis=2) > 0)
-        kept.append(there)
+        dark.append(np.zeros_like(there))
         for i, j in np.argwhere(there):
             own = seen[i, j]
+            if not _has_peak(stack, stack.angle[own], intensity[i, j, own]):
+                dark[-1][i, j] = True
+                continue
             features.append(read_features(position[own], intensity[i, j, own], 1.0))
+        kept.append(there & ~dark[-1])
         progress(part.stop / stack.shape[0])
-    pixels = np.concatenate(kept)
-    if not pixels.any():
+    pixels, peakless = np.concatenate(kept), np.concatenate(dark)
+    if not (pixels | peakless).any():
         raise ValueError(
             f"{stack.path}: no pixel has {MIN_POINTS} values and one above 0; is the dataset the right one?"
         )
     frames, notes = _frames(stack, totals, found)
     points = np.concatenate(known) - (found > 0)[~frames].sum()
-    missing = int((~pixels).sum())
+    if not pixels.any():
+        y, x = np.argwhere(peakless)[0]
+        scan = scan_of(stack, int(y), int(x), frames)
+        try:
+            check_peak(scan)
+        except ValueError as error:
+            raise ValueError(f"{stack.path}: none of its scans has a peak; {scan.name}: {error}") from None
+    dim = int(peakless.sum())
+    if dim:
+        notes.append(f"no peak stands out of the noise at {dim} of {pixels.size} pixels; nothing was fitted there.")
+    missing = int((~pixels & ~peakless).sum())
     if missing:
         notes.append(
             f"{missing} of {pixels.size} pixels have no scan: fewer than {MIN_POINTS} values, or none above 0."
@@ -103,8 +120,23 @@ def look_through(stack: Stack, sample: Sample, progress: Callable[[float], None]
     if partly:
         notes.append(f"{partly} pixels lack values at some angles; they are fitted without them.")
     return Survey(
-        pixels=pixels, frames=frames, points=np.maximum(points, 0), features=tuple(features), notes=tuple(notes)
+        pixels=pixels,
+        peakless=peakless,
+        frames=frames,
+        points=np.maximum(points, 0),
+        features=tuple(features),
+        notes=tuple(notes),
     )
+
+
+def _has_peak(stack: Stack, angle: Floats, intensity: Floats) -> bool:
+    """Whether one pixel's scan passes as a single one."""
+    scan = Scan(angle=angle, intensity=intensity, axis=stack.axis, intensity_kind=stack.intensity_kind, name="pixel")
+    try:
+        check_peak(scan)
+    except ValueError:
+        return False
+    return True
 
 
 def _frames(stack: Stack, totals: Floats, found: NDArray[np.int64]) -> tuple[Flags, list[str]]:

@@ -5,6 +5,7 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from strainscope.readers.files import chosen_scan, is_instrument_file
 from strainscope.readers.recorded import RecordedScan
@@ -49,6 +50,7 @@ def read_scan(
             raise ValueError(f"--scan {number}: text holds one scan; leave --scan out.")
         if axis is None or intensity_kind is None:
             raise ValueError("text does not say what its columns are; give axis and intensity.")
+        _check_order(columns)
         check_columns(columns[:, 0], columns[:, 1])
         return Scan(
             angle=columns[:, 0],
@@ -60,6 +62,17 @@ def read_scan(
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def _check_order(columns: NDArray[np.float64]) -> None:
+    """Raise where it is the second column that runs from end to end."""
+    first, second = (np.diff(columns[:, k]) for k in range(2))
+    if _runs(second) and not _runs(first):
+        raise ValueError("the second column runs from end to end and the first does not; angles come first: swap them.")
+
+
+def _runs(steps: NDArray[np.float64]) -> bool:
+    return bool((steps > 0).all() or (steps < 0).all())
 
 
 def _instrument_scan(

@@ -111,7 +111,7 @@ def check_scan(scan: Scan, substrate: Reflection) -> None:
     check_axis(scan.angle, scan.intensity, axis=scan.axis, substrate=substrate)
     low, high = relative_incidence(scan, substrate)[[0, -1]].tolist()
     width = substrate.darwin_width() / ARCSEC
-    _check_peak(scan)
+    check_peak(scan)
     if high - low < LEAST_DARWIN_WIDTHS * width:
         raise ValueError(
             f"the scan spans {high - low:.3g} arcsec of incidence; it must span at "
@@ -160,8 +160,12 @@ def relative_incidence(scan: Scan, substrate: Reflection) -> NDArray[np.float64]
     return np.asarray((theta - substrate.incidence_angle) / ARCSEC)
 
 
-def _check_peak(scan: Scan) -> None:
-    """Raise unless something stands out of the scan's noise and floor, away from its ends."""
+def check_peak(scan: Scan) -> None:
+    """Raise unless something stands out of the scan's noise and floor, away from its ends.
+
+    Raises:
+        ValueError: what is there instead of a peak.
+    """
     smooth = np.median(np.lib.stride_tricks.sliding_window_view(scan.intensity, 3), axis=1)
     top, middle, low = float(smooth.max()), float(np.median(smooth)), float(np.quantile(smooth, 0.1))
     scatter = 1.05 * float(np.median(np.abs(np.diff(scan.intensity))))  # a standard deviation, robustly

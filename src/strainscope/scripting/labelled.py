@@ -125,7 +125,7 @@ def _attributes(result: Result) -> dict[str, Any]:
     return {
         "title": result.scan.name,
         "verdict": result.verdict.level,
-        "verdict_reasons": list(result.verdict.reasons),
+        "verdict_reasons": "\n".join(result.verdict.reasons),
         "likelihood": result.likelihood,
         "band_meaning": result.band_meaning,
         "substrate_angle": result.substrate_angle,

@@ -61,6 +61,8 @@ def invert(
     """
     given = list(scan) if isinstance(scan, Sequence) and not isinstance(scan, str) else [scan]
     described = _described(sample, given, axis, intensity, instrument, model_error)
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed = {seed}; it must be a whole number >= 0.")
     named = {"draws": draws, "starts": starts, "splines": splines}
     settings = replace(
         SearchSettings(model_error=described.model_error),

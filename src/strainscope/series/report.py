@@ -17,7 +17,13 @@ from strainscope.series.run import SCANS, Outcome
 from strainscope.series.table import read_document
 
 # What people publish of a profile, as far as it is there.
-_SHOWN = ("maximum_strain", "maximum_strain_depth", "strain_area", "damaged_depth")
+# Factors to the units in which the page shows them.
+_SHOWN = {
+    "maximum_strain": (plots.PERCENT, "%"),
+    "maximum_strain_depth": (1 / plots.ANGSTROM_PER_NM, "nm"),
+    "strain_area": (plots.PERCENT / plots.ANGSTROM_PER_NM, "% nm"),
+    "damaged_depth": (1 / plots.ANGSTROM_PER_NM, "nm"),
+}
 _BADGES = {"reliable": "good", "check": "fair"}
 
 
@@ -104,17 +110,16 @@ def _quantities(
         figure = Figure(figsize=(plots.PAGE_IN, 1.0 + 1.9 * ((len(shown) + 1) // 2)), layout="constrained")
         grid = figure.subplots(max((len(shown) + 1) // 2, 1), 2, squeeze=False).ravel()
         for axes, name in zip(grid, shown, strict=False):
-            unit = ""
+            factor, unit = _SHOWN[name]
             for document, x in zip(documents, place, strict=True):
                 if document is None or x is None or name not in document["derived"]:
                     continue
                 own = document["derived"][name]
-                unit = own["unit"]
-                low, high = own["interval_68"] or (own["value"],) * 2
-                apart = [[max(own["value"] - low, 0.0)], [max(high - own["value"], 0.0)]]
-                axes.errorbar([x], [own["value"]], yerr=apart, fmt="o", color="#1f4e79", capsize=3)
-            words = name.replace("_", " ")
-            axes.set(xlabel=label, ylabel=words if unit in ("", "1") else f"{words} ({unit})")
+                value = factor * own["value"]
+                low, high = (factor * end for end in own["interval_68"] or (own["value"],) * 2)
+                apart = [[max(value - low, 0.0)], [max(high - value, 0.0)]]
+                axes.errorbar([x], [value], yerr=apart, fmt="o", color="#1f4e79", capsize=3)
+            axes.set(xlabel=label, ylabel=f"{name.replace('_', ' ')} ({unit})")
         for axes in grid[len(shown) :]:
             axes.set_visible(False)
     return figure

@@ -61,6 +61,11 @@ def api_router(service: Service) -> APIRouter:
     _add_scans(router, service)
     _add_samples(router, service)
     _add_jobs(router, service)
+
+    @router.api_route("/{rest:path}", methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)
+    def nothing(rest: str) -> Response:
+        raise NotThere(f"/api/{rest}: there is no such thing; see /api/openapi.json.")
+
     return router
 
 

@@ -1,0 +1,160 @@
+"""The commands `strainscope samples`, `example` and `simulate`."""
+
+import json
+import re
+from collections.abc import Sequence
+from importlib import metadata, resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from strainscope.cli.completion import sample_names
+from strainscope.cli.files import PICTURES, check_new, check_picture, put
+from strainscope.cli.indices import indices
+from strainscope.cli.options import AXIS_NAMES, AxisOption, DeviceOption, ForceOption, JsonOption, WidthOption
+
+if TYPE_CHECKING:
+    from strainscope.scan import Scan
+
+EXAMPLE = "ggg444-simulated.xy"
+
+
+def samples(
+    name: Annotated[
+        str | None,
+        typer.Argument(autocompletion=sample_names, help="Print this one, to start a file of your own."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the sample files that ship, or print one."""
+    from strainscope.sample import load_sample, preset_text, presets
+
+    if name is not None:
+        settings = load_sample(name).settings() if as_json else None
+        typer.echo(preset_text(name) if settings is None else json.dumps(settings), nl=as_json)
+        return
+    found = {preset: re.search(r"^title: (.*)$", preset_text(preset), re.MULTILINE) for preset in presets()}
+    titles = {preset: title[1] if title else "" for preset, title in found.items()}
+    if as_json:
+        typer.echo(json.dumps(titles))
+        return
+    for preset, title in titles.items():
+        typer.echo(f"{preset:<19} {title}".rstrip())
+
+
+def example(
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write; by default stdout.")] = None,
+    force: ForceOption = False,
+) -> None:
+    """Write the example: a simulated scan of implanted GGG, with counting noise."""
+    content = resources.files("strainscope").joinpath("samples", EXAMPLE).read_bytes()
+    if out is None:
+        typer.echo(content.decode(), nl=False)
+        return
+    put([(out, content)], force)
+    typer.echo(f"{out}: written")
+
+
+def simulate(
+    context: typer.Context,
+    sample: Annotated[
+        str,
+        typer.Argument(autocompletion=sample_names, help="A preset's name, a sample file, or a result."),
+    ],
+    reflection: Annotated[
+        str | None,
+        typer.Option("-r", "--reflection", metavar="H K L", help="Another reflection of the same sample."),
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter's value; for several repeat it."),
+    ] = None,
+    counts: Annotated[
+        float | None, typer.Option(help="Counts at the strongest point: adds counting noise.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
+    span: Annotated[
+        tuple[float, float] | None, typer.Option("--range", help="First and last angle, in the axis's unit.")
+    ] = None,
+    step: Annotated[float | None, typer.Option(help="In the axis's unit.")] = None,
+    axis: AxisOption = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write; by default stdout.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw it into this .png, .svg or .pdf, too.")] = None,
+    figure_width: WidthOption = "double",
+    device: DeviceOption = "cpu",
+    force: ForceOption = False,
+) -> None:
+    """Simulate a scan of a sample, or of what an inversion found, also at another reflection.
+
+    Parameters that neither --set nor the sample file gives are taken as usual (instrument) or as the middle of
+    their priors (profile); stderr says which.
+    """
+    from strainscope.diffraction import use_device
+    from strainscope.report import width_in
+    from strainscope.sample import is_result, load_sample, read_result, values_at
+    from strainscope.scan import UNITS
+
+    use_device(device)
+    hkl = None if reflection is None else tuple(indices("--reflection", reflection))
+    found, known = (load_sample(sample), {}) if not is_result(sample) else read_result(sample)
+    described = (found if hkl is None else found.at_reflection(hkl)).with_options(axis=axis)
+    known = values_at(described, found, known)
+    if described.scan.axis is None:
+        raise ValueError(
+            f"{sample}: no scan axis; give --axis {AXIS_NAMES}, or scan: axis in the sample file."
+        )
+    given = known | _assignments(values or [])
+    settings = described.simulated_values(given, counts=counts)
+    for path in (out, plot):
+        check_new(path, force)
+    check_picture(plot)
+    width = width_in(figure_width)
+    scan, settings = described.simulate(settings, counts=counts, seed=seed, span=span, step=step)
+    units = {spec.name: spec.unit.replace("1", "") for spec in described.prior().parameters}
+    noise = "no noise" if counts is None else f"Poisson counting noise, seed {seed}"
+    # A result is no sample that a scan could be inverted with.
+    named = "" if is_result(sample) else f"--sample {sample} "
+    lines = [
+        f"# simulated by Strainscope {metadata.version('strainscope')}, not measured",
+        f"# {noise}; as a scan: {named}--axis {scan.axis} --intensity {scan.intensity_kind}",
+        f"# {context.obj}",
+        *(f"# {name} = {value:.10g} {units[name]}".rstrip() for name, value in settings.items()),
+        f"# {scan.axis}   {scan.intensity_kind}",
+        *(f"{x:.10g} {y:.10g}" for x, y in zip(scan.angle, scan.intensity, strict=True)),
+    ]
+    text = "\n".join([*lines, ""])
+    # Drawn before anything is written, and written together: both files or none.
+    files = [] if out is None else [(out, text.encode())]
+    if plot is not None:
+        picture = _picture(scan, f"{described.title or sample}: simulated", plot.suffix.lower(), width)
+        files.append((plot, picture))
+    put(files, force)
+    for note in described.simulation_notes(settings, given=given, counts=counts):
+        typer.echo(f"strainscope: note: {note}", err=True)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        ends = f"{scan.angle[0]:.6g} to {scan.angle[-1]:.6g} {UNITS[scan.axis]}"
+        typer.echo(f"{out}: {scan.angle.size} points, {ends}, {scan.intensity_kind}")
+
+
+def _assignments(texts: Sequence[str]) -> dict[str, float]:
+    """Values by name of texts such as Dmax1=0.01."""
+    found: dict[str, float] = {}
+    for text in texts:
+        name, _, number = (part.strip() for part in text.partition("="))
+        if name in found:
+            raise ValueError(f"--set {name} is given twice, {found[name]:g} and {number}; give it once.")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            raise ValueError(f"--set {text}: write NAME=VALUE, such as Dmax1=0.01.") from None
+    return found
+
+
+def _picture(scan: "Scan", title: str, suffix: str, width: float) -> bytes:
+    """The scan in log scale, as a file of that suffix."""
+    from strainscope import plots
+
+    return plots.picture(plots.scan_figure(scan, title=title, width_in=width), kind=PICTURES[suffix])
