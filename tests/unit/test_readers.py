@@ -65,6 +65,7 @@ def test_names_the_scan_after_the_file(folder):
         ("\n".join(f"{k},5,2" for k in range(30)), "line 1: '0,5,2' is ambiguous"),
         ("\n".join(f"{k},5, 2" for k in range(30)), "line 1: '0,5, 2' is ambiguous"),
         ("\n".join(ROWS[: MIN_POINTS - 1]), f"{MIN_POINTS - 1} points; a scan needs at least"),
+        ("\n".join(f"{abs(k - 15) + 1} {k}.5" for k in range(30)), "the second column runs .* swap them"),
         (b"\x89PNG\0\0\1", "is binary"),
         ("\n".join(ROWS).encode("utf-16"), "UTF-16"),
         (replaced(7, "12.5 " + "x" * 10000), r"line 7: '" + "x" * 40 + r"'\.\.\. in column 2"),

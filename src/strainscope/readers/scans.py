@@ -66,13 +66,12 @@ def read_scan(
 
 def _check_order(columns: NDArray[np.float64]) -> None:
     """Raise where it is the second column that runs from end to end."""
-    first, second = (np.diff(columns[:, k]) for k in range(2))
-    if _runs(second) and not _runs(first):
+    if _runs(columns[:, 1]) and not _runs(columns[:, 0]):
         raise ValueError("the second column runs from end to end and the first does not; angles come first: swap them.")
 
 
-def _runs(steps: NDArray[np.float64]) -> bool:
-    return bool((steps > 0).all() or (steps < 0).all())
+def _runs(values: NDArray[np.float64]) -> bool:
+    return bool((values[1:] > values[:-1]).all() or (values[1:] < values[:-1]).all())
 
 
 def _instrument_scan(
