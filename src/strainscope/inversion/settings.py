@@ -1,6 +1,7 @@
 """How hard the search tries."""
 
 from dataclasses import dataclass
+from numbers import Integral
 
 MOST = 200_000
 """Of every number here: more takes hours, and memory that no machine has."""
@@ -74,7 +75,7 @@ class SearchSettings:
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or not least <= value <= MOST:
+            if not isinstance(value, Integral) or not least <= int(value) <= MOST:
                 raise ValueError(f"{name} = {value}; it must be a whole number, {least} to {MOST:,}.")
         if not 0 <= self.model_error < 1:
             raise ValueError(f"model_error = {self.model_error:g}; it must be >= 0 and below 1 (relative).")

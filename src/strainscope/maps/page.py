@@ -65,7 +65,7 @@ def write_page(out: Path, stack: Stack, ready: Prepared, *, file: str) -> None:
             "shape": [len(rows), len(range(0, stack.shape[1], step))],
             "step": step,
             "rowsPerFile": each,
-            "places": [[float(place) for place in own[::step]] for own in stack.places[:2]],
+            "places": [[float(at) if np.isfinite(at) else None for at in own[::step]] for own in stack.places[:2]],
             "placeUnit": stack.places[2],
             "levels": list(LEVELS),
             "reasons": [words for _, words in REASONS],

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.readers.axis_names import axis_of, plain
+from strainscope.readers.nexus import attribute_text
 from strainscope.sample.parts import ScanSettings
 from strainscope.scan import AXES, INTENSITIES
 from strainscope.scan.scan import WHOLE_NUMBER_TOLERANCE
@@ -188,11 +189,10 @@ def _stack(
     shape = (int(found.shape[order[0]]), int(found.shape[order[1]]))
     if not 1 <= shape[0] * shape[1] <= MOST_PIXELS:
         raise ValueError(f"{shape[0]} x {shape[1]} pixels; there must be 1 to {MOST_PIXELS:,}.")
-    unit = _text(angles.attrs.get("units")).casefold()
+    unit = attribute_text(angles.attrs.get("units")).casefold()
     kind, factor = _axis(angle_name, unit, axis, said.axis)
-    intensity = intensity or _text(found.attrs.get("kind")) or None
-    if intensity is None and found.dtype.kind == "f":
-        intensity = said.intensity
+    otherwise = said.intensity if found.dtype.kind == "f" else None
+    intensity = intensity or attribute_text(found.attrs.get("kind")) or otherwise
     if intensity is None and found.dtype.kind == "f":
         raise ValueError("it is not said what the intensities are; give --intensity counts or normalised.")
     if intensity is not None and intensity not in INTENSITIES:
@@ -226,7 +226,7 @@ def _signal(file: Any) -> str:  # noqa: ANN401
             found.append(f"/{name}")
 
     file.visititems(visit)
-    signals = [n for n in found if _text(file[n].parent.attrs.get("signal")) == n.rpartition("/")[2]]
+    signals = [n for n in found if attribute_text(file[n].parent.attrs.get("signal")) == n.rpartition("/")[2]]
     for some in (signals, [n for n in found if plain(n.rpartition("/")[2]) not in _ERRORS]):
         if len(some) == 1:
             return some[0]
@@ -237,7 +237,7 @@ def _signal(file: Any) -> str:  # noqa: ANN401
 
 def _order(group: Any, found: Any) -> tuple[str, tuple[int, int, int]]:  # noqa: ANN401
     """Name of the angles, and which dimension is y, x and angle."""
-    axes = [_text(name) for name in np.ravel(group.attrs.get("axes", []))]
+    axes = [attribute_text(name) for name in np.ravel(group.attrs.get("axes", []))]
     rows = {name: group[name] for name in group if getattr(group[name], "ndim", 0) == 1}
     angles = [n for n in rows if axis_of(n) in _AXIS_NAMES or plain(n) in _RELATIVE or plain(n) == "angle"]
     if len(axes) == 3:
@@ -284,7 +284,7 @@ def _axis(name: str, unit: str, given: str | None, said: str | None) -> tuple[st
 
 def _places(group: Any, found: Any, order: tuple[int, int, int]) -> tuple[Floats, Floats, str]:  # noqa: ANN401
     """Positions of rows and columns and their unit; numbers from 0 where the file has none."""
-    axes = [_text(name) for name in np.ravel(group.attrs.get("axes", []))]
+    axes = [attribute_text(name) for name in np.ravel(group.attrs.get("axes", []))]
     places, units = [], []
     for dimension, usual in zip(order[:2], ("y", "x"), strict=True):
         names = [axes[dimension]] if len(axes) == 3 else [usual]
@@ -292,7 +292,7 @@ def _places(group: Any, found: Any, order: tuple[int, int, int]) -> tuple[Floats
         row = None if name is None else group[name]
         if row is not None and row.shape == (found.shape[dimension],) and row.dtype.kind in "iuf":
             places.append(np.asarray(row[()], dtype=np.float64))
-            units.append(_text(row.attrs.get("units")))
+            units.append(attribute_text(row.attrs.get("units")))
         else:
             places.append(np.arange(found.shape[dimension], dtype=np.float64))
             units.append("")
@@ -303,11 +303,3 @@ def _listed(file: Any) -> str:  # noqa: ANN401
     found: list[str] = []
     file.visititems(lambda name, item: found.append(f"/{name}") if hasattr(item, "ndim") else None)
     return ", ".join(found[:8]) or "nothing"
-
-
-def _text(value: object) -> str:
-    if isinstance(value, np.ndarray):
-        value = value.ravel()[0] if value.size == 1 else ""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else ""

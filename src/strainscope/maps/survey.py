@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from strainscope.crystal import ARCSEC
 from strainscope.inversion.features import Features, read_features
 from strainscope.inversion.likelihood import counts_per_unit
 from strainscope.inversion.problem import Problem, prepare
 from strainscope.maps.stack import Stack
 from strainscope.sample import Sample
-from strainscope.sample.scan_checks import check_peak
+from strainscope.sample.scan_checks import check_peak, relative_incidence
 from strainscope.scan import MIN_POINTS, Scan
 
 Floats = NDArray[np.float64]
@@ -77,7 +76,14 @@ def look_through(stack: Stack, sample: Sample, progress: Callable[[float], None]
     kept, dark, totals, found = [], [], np.zeros(len(stack.angle)), np.zeros(len(stack.angle), dtype=np.int64)
     known: list[NDArray[np.int64]] = []
     features: list[Features] = []
-    position = _position(stack, sample)
+    blank = Scan(
+        angle=stack.angle,
+        intensity=np.ones(len(stack.angle)),
+        axis=stack.axis,
+        intensity_kind="counts",
+        name="stack",
+    )
+    position = relative_incidence(blank, sample.substrate)
     for part in blocks(stack):
         intensity, _ = stack.read(part, slice(None))
         seen = ~np.isnan(intensity)
@@ -102,12 +108,9 @@ def look_through(stack: Stack, sample: Sample, progress: Callable[[float], None]
     frames, notes = _frames(stack, totals, found)
     points = np.concatenate(known) - (found > 0)[~frames].sum()
     if not pixels.any():
-        y, x = np.argwhere(peakless)[0]
-        scan = scan_of(stack, int(y), int(x), frames)
-        try:
-            check_peak(scan)
-        except ValueError as error:
-            raise ValueError(f"{stack.path}: none of its scans has a peak; {scan.name}: {error}") from None
+        raise ValueError(
+            f"{stack.path}: at none of its pixels does a peak stand out of the noise; is the dataset the right one?"
+        )
     dim = int(peakless.sum())
     if dim:
         notes.append(f"no peak stands out of the noise at {dim} of {pixels.size} pixels; nothing was fitted there.")
@@ -157,15 +160,6 @@ def _frames(stack: Stack, totals: Floats, found: NDArray[np.int64]) -> tuple[Fla
     if frames.sum() < MIN_POINTS:
         raise ValueError(f"{stack.path}: {frames.sum()} frames hold values; a scan needs at least {MIN_POINTS}.")
     return frames, notes
-
-
-def _position(stack: Stack, sample: Sample) -> Floats:
-    """Angle of incidence minus the substrate's Bragg position [arcsec], shape (angle,)."""
-    blank = np.ones(len(stack.angle))
-    scan = Scan(angle=stack.angle, intensity=blank, axis=stack.axis, intensity_kind="counts", name="stack")
-    own = sample.experiment().stack
-    theta = scan.theta(bragg_angle=own.bragg_angle, asymmetry=own.asymmetry)
-    return np.asarray((theta - own.incidence_angle) / ARCSEC)
 
 
 def scan_of(stack: Stack, y: int, x: int, frames: Flags) -> Scan:

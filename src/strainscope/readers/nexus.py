@@ -50,7 +50,7 @@ def _scans(file: Any) -> tuple[RecordedScan, ...]:  # noqa: ANN401 (h5py is not 
     found: list[RecordedScan] = []
     failed: list[str] = []
     for path, group in groups:
-        if _text(group.attrs.get("NX_class")) != "NXdata":
+        if attribute_text(group.attrs.get("NX_class")) != "NXdata":
             continue
         try:
             found.append(_scan(file, path, group))
@@ -126,7 +126,7 @@ def _scan(file: Any, path: str, group: Any) -> RecordedScan:  # noqa: ANN401
 
 
 def _signal_name(group: Any) -> str:  # noqa: ANN401
-    name = _text(group.attrs.get("signal"))
+    name = attribute_text(group.attrs.get("signal"))
     if name:
         return name
     # As files of before 2014 have it.
@@ -162,7 +162,7 @@ def _column(group: Any, name: str) -> tuple[FloatArray, str]:  # noqa: ANN401
     if found is None or found.ndim != 1 or found.dtype.kind not in "iuf":
         raise ValueError(f"{name[:80]} is no row of numbers; maps and images are not read.")
     _check_storage(found, name)
-    return np.asarray(found[()], dtype=np.float64), _text(found.attrs.get("units")).casefold()
+    return np.asarray(found[()], dtype=np.float64), attribute_text(found.attrs.get("units")).casefold()
 
 
 def _check_storage(found: Any, name: str) -> None:  # noqa: ANN401
@@ -191,7 +191,7 @@ def _alone(group: Any, axis: str) -> float | None:  # noqa: ANN401
         found = _dataset(group, name)
         if axis_of(name) == axis and found is not None and found.size == 1 and found.dtype.kind in "iuf":
             _check_storage(found, name)
-            factor = ANGLES.get(_text(found.attrs.get("units")).casefold())
+            factor = ANGLES.get(attribute_text(found.attrs.get("units")).casefold())
             return None if factor is None else factor * float(np.ravel(found[()])[0])
     return None
 
@@ -213,7 +213,7 @@ def _beside(
         ):
             continue
         _check_storage(found, name)
-        factor = _factor(units, _text(found.attrs.get("units")).casefold(), name)
+        factor = _factor(units, attribute_text(found.attrs.get("units")).casefold(), name)
         values = factor * np.broadcast_to(np.ravel(found[()]).astype(np.float64), (size,))
         return values if (values > 0).all() else None
     return None
@@ -229,7 +229,7 @@ def _monitor(group: Any, entry: Any, size: int) -> FloatArray | None:  # noqa: A
         found = entry[name] if entry.get(name, getclass=True) is h5py.Group else None
         if (
             found is not None
-            and _text(found.attrs.get("NX_class")) == "NXmonitor"
+            and attribute_text(found.attrs.get("NX_class")) == "NXmonitor"
             and _size(found, "data") == size
         ):
             return _column(found, "data")[0]
@@ -247,7 +247,7 @@ def _wavelength(entry: Any) -> float | None:  # noqa: ANN401
             if word not in ("wavelength", "incidentwavelength", "energy", "incidentenergy"):
                 continue
             _check_storage(found, name)
-            value, unit = float(np.ravel(found[()])[0]), _text(found.attrs.get("units")).casefold()
+            value, unit = float(np.ravel(found[()])[0]), attribute_text(found.attrs.get("units")).casefold()
             if word.endswith("wavelength") and unit in LENGTHS:
                 value *= LENGTHS[unit]
             elif word.endswith("energy") and unit in ENERGIES and value > 0:
@@ -262,7 +262,7 @@ def _wavelength(entry: Any) -> float | None:  # noqa: ANN401
 def _title(entry: Any) -> str:  # noqa: ANN401
     found = _dataset(entry, "title")
     return (
-        _text(found[()])[:200] if found is not None and found.size == 1 and found.dtype.kind in "OS" else ""
+        attribute_text(found[()])[:200] if found is not None and found.size == 1 and found.dtype.kind in "OS" else ""
     )
 
 
@@ -270,7 +270,7 @@ def _default(file: Any) -> str:  # noqa: ANN401
     """Path of the group that the file would have shown first."""
     path, group = "", file
     for _ in range(DEEPEST):
-        name = _text(group.attrs.get("default"))
+        name = attribute_text(group.attrs.get("default"))
         if not name or "/" in name or name not in group:
             return path
         path, group = f"{path}/{name}", group[name]
@@ -279,13 +279,14 @@ def _default(file: Any) -> str:  # noqa: ANN401
 
 def _names(value: object) -> list[str]:
     if isinstance(value, np.ndarray):
-        return [_text(word) for word in value.ravel().tolist()]
+        return [attribute_text(word) for word in value.ravel().tolist()]
     # Older files have them in one text.
-    text = _text(value).strip("[]").replace(",", ":")
+    text = attribute_text(value).strip("[]").replace(",", ":")
     return [word.strip() for word in text.split(":") if word.strip()]
 
 
-def _text(value: object) -> str:
+def attribute_text(value: object) -> str:
+    """An attribute of HDF5 as text; empty where it is none."""
     if isinstance(value, np.ndarray):
         value = value.ravel()[0] if value.size == 1 else ""
     if isinstance(value, bytes):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from numbers import Integral
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def invert(
     """
     given = list(scan) if isinstance(scan, Sequence) and not isinstance(scan, str) else [scan]
     described = _described(sample, given, axis, intensity, instrument, model_error)
-    if not isinstance(seed, int) or seed < 0:
+    if not isinstance(seed, Integral) or seed < 0:
         raise ValueError(f"seed = {seed}; it must be a whole number >= 0.")
     named = {"draws": draws, "starts": starts, "splines": splines}
     settings = replace(
