@@ -11,7 +11,7 @@ from strainscope.inversion.target import Target, log_density
 Floats = NDArray[np.float64]
 
 # Above the best known, in sums of squares for each dimension, lies hardly anything of a posterior.
-_BULK = 2.0
+BULK = 2.0
 # Steps towards it at each model error.
 _STEPS = 5
 
@@ -31,8 +31,8 @@ def entries(problem: Problem, starts: Floats, peaks: Floats) -> Floats:
     targets += [Target(problem.granting(error)) for error in problem.model_errors()]
     z = np.clip(targets[0].place(starts), -INSIDE, INSIDE)
     for target in targets:
-        best = float(_misfit(target, peaks).min())
-        z = _enter(target, z, best + _BULK * target.dimension)
+        best = float(misfit_at(target, peaks).min())
+        z = _enter(target, z, best + BULK * target.dimension)
         if not len(z):
             break
     return z
@@ -40,13 +40,13 @@ def entries(problem: Problem, starts: Floats, peaks: Floats) -> Floats:
 
 def _enter(target: Target, z: Floats, enough: float) -> Floats:
     """Those places (n, d) that have, or after some steps from them have, a misfit below what is enough."""
-    misfit = _misfit(target, z)
+    misfit = misfit_at(target, z)
     for _ in range(_STEPS):
         going = np.flatnonzero(misfit > enough)
         if not len(going):
             break
         tried = steps_from(Centres(target, target.features(z[0]), z[going]))
-        found = np.split(_misfit(target, np.concatenate(tried)), np.cumsum([len(own) for own in tried])[:-1])
+        found = np.split(misfit_at(target, np.concatenate(tried)), np.cumsum([len(own) for own in tried])[:-1])
         for row, places, values in zip(going, tried, found, strict=True):
             # The nearest of those inside, or the best where none is.
             far = ((places - z[row]) ** 2).sum(axis=1)
@@ -56,6 +56,7 @@ def _enter(target: Target, z: Floats, enough: float) -> Floats:
     return z[misfit <= enough]
 
 
-def _misfit(target: Target, z: Floats) -> Floats:
+def misfit_at(target: Target, z: Floats) -> Floats:
+    """Sum of squares (n,) of scan and prior at places (n, d), infinite where there is none."""
     misfit = -2 * log_density(z, target.residuals(z))
     return np.where(np.isfinite(misfit), misfit, np.inf)

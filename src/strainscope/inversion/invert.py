@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
+from strainscope.inversion.arms import arms
 from strainscope.inversion.describe import BAND_MEANING, NESTED_MEANING, describe
 from strainscope.inversion.entries import entries
 from strainscope.inversion.joint import Companion, prepare_joint
@@ -269,7 +270,7 @@ def _explain(
         peaks = np.array([target.climb(target.place(fit.values[None])[0]) for fit, _ in fits])
     else:
         progress("refining", 0.77)
-        peaks = np.concatenate([peaks, entries(problem, spreads[-1], peaks)])
+        peaks = np.concatenate([peaks, entries(problem, spreads[-1], peaks), arms(problem, peaks)])
     kinds = gather(problem.model.experiment, fits)[:MOST_MODES]
     posterior = posterior_of(
         problem, kinds, peaks, draws, rng=rng, progress=lambda share: progress("drawing", 0.8 + 0.18 * share)

@@ -31,8 +31,9 @@ _SHORT_TAIL = 0.5
 _FIRST, _GROWTH = 500, 1.4
 # Walkers, and the different draws that they begin at, at least.
 _CHAINS, _STARTS = 256, 30
-# Walks reach farther than the posterior: what is asked for there tells the next surrogate where it ends.
-_TEMPERATURE = 1.3
+# Walks reach farther than the posterior: what is asked for there tells the next surrogate where it ends. The first ones
+# reach far, into arms that no draw has come to yet.
+_TEMPERATURES = (4.0, 2.5, 1.6, 1.3)
 # Share of each round, at least, that comes from a distribution along the valley and from walks; draws that its shape is
 # learnt from, at least; draws of a walk that tell its integral.
 _BESIDE, _SHAPED, _LEAST_WALKED = 0.12, 250, 1024
@@ -149,7 +150,7 @@ class _State:
         self.known = _Known(target, self._features)
         self.mixture = Mixture(self._features)
         self._highest = -np.inf
-        self._beside = _BESIDE
+        self._beside, self._walks = _BESIDE, 0
         # Regions of the draws, and of the centres that they came from; -1 for other draws.
         self._regions: list[Labels] = []
         self._origins: list[Labels] = []
@@ -189,22 +190,26 @@ class _State:
         weight = np.array([np.exp(pooled.log_weight[region == k]).sum() for k in range(self._number)])
         group = self.joined(pooled)
         weight = np.array([weight[group == k].sum() for k in range(len(weight))])
+        temperature = _TEMPERATURES[min(self._walks, len(_TEMPERATURES) - 1)]
+        self._walks += 1
         chosen = np.flatnonzero(weight > _LEAST_WEIGHT)
         share = np.maximum(weight[chosen], _LEAST_SHARE)
         for k, own in zip(chosen, share / share.sum(), strict=True):
             inside = group[region] == k
             drawn = replace(pooled, z=pooled.z[inside], log_weight=pooled.log_weight[inside])
-            self._walk_region(max(round(own * number), _CHAINS), drawn, inside)
+            self._walk_region(max(round(own * number), _CHAINS), drawn, inside, temperature)
 
-    def _walk_region(self, number: int, drawn: WeightedDraws, inside: NDArray[np.bool_]) -> None:
+    def _walk_region(
+        self, number: int, drawn: WeightedDraws, inside: NDArray[np.bool_], temperature: float
+    ) -> None:
         rng = self._rng
         curved = Curved.around(drawn.z, np.exp(flattened(drawn.log_weight, _SHAPED)))
         surrogate = self.known.surrogate(inside, self._straight_around(drawn))
-        walked = Walked(surrogate=surrogate, along=curved, temperature=_TEMPERATURE)
+        walked = Walked(surrogate=surrogate, along=curved, temperature=temperature)
         beside = max(round(self._beside * number), 1)
         start = self._starts(walked, drawn, self.known.log_density()[: len(inside)][inside])
         z, own = surrogate.walk(
-            start, max(number, _LEAST_WALKED), along=curved, rng=rng, temperature=_TEMPERATURE
+            start, max(number, _LEAST_WALKED), along=curved, rng=rng, temperature=temperature
         )
         norm = log_normaliser(lambda z: walked.log_density(Described(z, self._features)), z, own, rng=rng)
         z = z[rng.choice(len(z), number - beside, replace=False)]

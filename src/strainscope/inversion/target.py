@@ -17,11 +17,11 @@ from strainscope.inversion.warp import FARTHEST, GRID, Warp
 
 Floats = NDArray[np.float64]
 
-_AMPLITUDE, _CORRELATION = "diffuse_amplitude", "correlation_length"
+_AMPLITUDE, _CORRELATION, _BACKGROUND = "diffuse_amplitude", "correlation_length", "log10_background"
 # What is added to the scattered intensity, by parameter.
 _INTENSITIES: Mapping[str, Callable[[Floats], Floats]] = {
     _AMPLITUDE: lambda value: value,
-    "log10_background": lambda value: np.asarray(10.0 ** (value - value.max())),
+    _BACKGROUND: lambda value: np.asarray(10.0 ** (value - value.max())),
 }
 # Correlation lengths at which the strength of diffuse scattering is asked for; the least background that it is seen on.
 _LENGTHS: Floats = np.concatenate([[-FARTHEST], np.linspace(-3, 3, 25), [FARTHEST]])
@@ -93,6 +93,12 @@ class Target:
                     values = prior.from_unit(unit)[:, self._free[column]]
                     found[column] = CubicSpline(GRID, intensity(values))
         return found
+
+    def diffuse(self) -> list[tuple[int, int, int]]:
+        """Coordinates of diffuse amplitude, correlation length and background, by measurement where all are free."""
+        names = (_AMPLITUDE, _CORRELATION, _BACKGROUND)
+        found = [[self._column(own, name) for name in names] for own in self.problem.measurements]
+        return [(a, b, c) for a, b, c in found if a is not None and b is not None and c is not None]
 
     def _column(self, own: Measurement, name: str) -> int | None:
         """Which coordinate is that of a parameter of one measurement's experiment; None if none is."""

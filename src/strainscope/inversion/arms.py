@@ -1,0 +1,110 @@
+"""Ways into the arms of a posterior: one coordinate is held far out, all others descend.
+
+What a curve hardly shows leaves long arms that no maximum tells of: a Gaussian beyond the surface may have any width,
+and diffuse scattering of short correlation lengths stands for background.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strainscope.inversion.descent import INSIDE
+from strainscope.inversion.entries import BULK, misfit_at
+from strainscope.inversion.problem import Problem
+from strainscope.inversion.target import Target
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+# Where coordinates are held, in sd of the prior, unless the best place lies that near.
+_HELD, _NEAR = (-1.6, 1.6), 0.7
+# Shares of the background that stay, and correlation lengths of the diffuse scattering that stands for the rest; at
+# which amplitudes it is tried.
+_BACKGROUNDS, _LENGTHS, _AMPLITUDES = (0.1, 0.5), (-2.4, -1.6, -0.8), np.linspace(-3, 3, 25)
+# Steps at first, of which so many ways go on; further ones; and at each smaller model error.
+_FIRST, _MOST, _FURTHER, _STEPS = 3, 24, 5, 4
+# Damping of steps, in units of the curvature that the prior adds.
+_DAMPINGS = 10.0 ** np.arange(-1.0, 5.0)
+
+
+def arms(problem: Problem, peaks: Floats) -> Floats:
+    """Places (n, d) just inside the bulk of the posterior far from the best one, in the coordinates of `Target`.
+
+    The model error falls step by step as in `refine_all`; what does not get in is dropped.
+
+    Args:
+        problem: The scan prepared.
+        peaks: Maxima that are known, shape (peak, d).
+    """
+    best = peaks[np.argmin(misfit_at(Target(problem), peaks))]
+    coarse = Target(problem.coarse)
+    z, free = _held(coarse, best)
+    enough = _enough(coarse, peaks)
+    misfit = _descend(coarse, z, free, enough, _FIRST)
+    hopeful = np.argsort(misfit, kind="stable")[:_MOST]
+    z, free = z[hopeful], free[hopeful]
+    misfit = _descend(coarse, z, free, enough, _FURTHER)
+    z, free = z[misfit <= enough], free[misfit <= enough]
+    for error in problem.model_errors():
+        if not len(z):
+            break
+        target = Target(problem.granting(error))
+        enough = _enough(target, peaks)
+        inside = _descend(target, z, free, enough, _STEPS) <= enough
+        z, free = z[inside], free[inside]
+    return z
+
+
+def _enough(target: Target, peaks: Floats) -> float:
+    return float(misfit_at(target, peaks).min()) + BULK * target.dimension
+
+
+def _held(target: Target, best: Floats) -> tuple[Floats, Mask]:
+    """Places (n, d) to descend from, and which of their coordinates are free to move."""
+    d = len(best)
+    places = np.tile(best, (len(_HELD), d, 1))
+    for value, own in zip(_HELD, places, strict=True):
+        np.fill_diagonal(own, value)
+    away = np.abs(best - np.array(_HELD)[:, None]) > _NEAR
+    free = np.broadcast_to(~np.eye(d, dtype=np.bool_), places.shape)
+    z, held = [places[away]], [free[away]]
+    for diffuse in target.diffuse():
+        z.append(_scattered(target, best, *diffuse))
+        held.append(np.ones(z[-1].shape, dtype=np.bool_))
+        held[-1][:, diffuse[1:]] = False
+    return np.clip(np.concatenate(z), -INSIDE, INSIDE), np.concatenate(held)
+
+
+def _scattered(target: Target, best: Floats, amplitude: int, length: int, background: int) -> Floats:
+    """Places (n, d) where diffuse scattering of short correlation lengths stands for a part of the background."""
+    found = []
+    for share in _BACKGROUNDS:
+        less = target.values(best[None])
+        less[0, target.problem.prior.free[background]] += np.log10(share)
+        for own in _LENGTHS:
+            tried = np.tile(best, (len(_AMPLITUDES), 1))
+            tried[:, background] = target.place(less)[0, background]
+            tried[:, length], tried[:, amplitude] = own, _AMPLITUDES
+            found.append(tried[np.argmin(misfit_at(target, tried))])
+    return np.array(found)
+
+
+def _descend(target: Target, z: Floats, free: Mask, enough: float, steps: int) -> Floats:
+    """Move places (n, d) by damped steps (Levenberg and Marquardt's) until they are low enough; their misfits (n,)."""
+    misfit = misfit_at(target, z)
+    for _ in range(steps):
+        going = np.flatnonzero(misfit > enough)
+        if not len(going):
+            break
+        residuals, jacobian = target.linearised(z[going])
+        jacobian = jacobian * free[going, None]
+        square = np.einsum("kpi,kpj->kij", jacobian, jacobian)
+        damped = square[:, None] + _DAMPINGS[:, None, None] * np.eye(z.shape[1])
+        slope = np.einsum("kpi,kp->ki", jacobian, residuals)
+        step = np.linalg.solve(damped, np.broadcast_to(slope[:, None, :, None], (*damped.shape[:3], 1)))[..., 0]
+        tried = np.clip(z[going, None] - step, -INSIDE, INSIDE)
+        reached = misfit_at(target, tried.reshape(-1, z.shape[1])).reshape(tried.shape[:2])
+        lowest = reached.argmin(axis=1)
+        tried, reached = (own[np.arange(len(going)), lowest] for own in (tried, reached))
+        better = reached < misfit[going]
+        z[going[better]], misfit[going[better]] = tried[better], reached[better]
+    return misfit
