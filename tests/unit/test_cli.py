@@ -456,7 +456,7 @@ def test_invert_replaces_a_former_result_only_when_told(strainscope, inverted):
     assert strainscope(*INVERT)[0] == 0
     code, out, err = strainscope(*INVERT)
     assert (code, out) == (2, "")
-    assert "out: exists; name another folder, or replace it with --force." in err
+    assert "out: exists; name another folder, or replace it (--force; in Python force=True)." in err
     assert len(inverted) == 1
     assert strainscope(*INVERT, "--force")[0] == 0
 

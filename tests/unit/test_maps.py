@@ -222,7 +222,7 @@ def test_a_map_goes_on_with_its_own_settings_only(stack_path, sample_path, mappe
     stack = open_stack(stack_path)
     with pytest.raises(FileExistsError, match="--resume"):
         invert_map(stack, MapJob(sample=str(sample_path), draws=DRAWS), out)
-    with pytest.raises(ValueError, match="another stack, sample, options or version"):
+    with pytest.raises(ValueError, match="was begun with another seed; give the same"):
         invert_map(stack, MapJob(sample=str(sample_path), draws=DRAWS, seed=1), out, resume=True)
     with pytest.raises(FileNotFoundError, match="leave --resume out"):
         invert_map(stack, MapJob(sample=str(sample_path)), out.with_name("none"), resume=True)
@@ -384,8 +384,8 @@ def test_frames_without_values_are_left_out(tmp_path, stack_path, sample_path):
     stack = open_stack(write_stack(tmp_path / "a.h5", counts), intensity="counts")
     survey = look_through(stack, load_sample(str(sample_path)), lambda share: None)
     assert np.flatnonzero(~survey.frames).tolist() == [8, 60]
-    assert "1 frames have no value at any pixel (-620)" in survey.notes[0]
-    assert "1 frames are 0 at every pixel between bright ones" in survey.notes[1]
+    assert "Frames without a value at any pixel, taken as missing and left out: -620 (1 of" in survey.notes[0]
+    assert "Frames that are 0 at every pixel between bright ones" in survey.notes[1]
     assert (survey.points == len(ANGLE) - 2).all()
 
 
@@ -452,11 +452,12 @@ def test_places_that_make_no_map_are_refused(tmp_path):
         places_by_shape(scans, (2, 3))
     table = tmp_path / "t.csv"
     for rows, words in (
-        ("file,y\n0.xy,1", "no column x"),
+        ("file,y\n0.xy,1", "no column 'x'; it has file, y"),
+        ("file;y;x", "a header and no row"),
         ("file,y,x\n0.xy,a,1", "must be numbers"),
         ("file,y,x\n0.xy,1,1\n0.xy,1,2", "second row"),
         ("file,y,x\n0.xy,1,1", "has no row for 1.xy"),
-        ("file,y,x\n0.xy,1,1\n1.xy,1,1\n2.xy,2,1\n3.xy,2,2", "two scans are at one place"),
+        ("file,y,x\n0.xy,1,1\n1.xy,1,1\n2.xy,2,1\n3.xy,2,2", "0.xy and 1.xy are both at y 1, x 1; a map has one scan"),
     ):
         table.write_text(rows)
         with pytest.raises(ValueError, match=words):

@@ -36,6 +36,13 @@ def test_a_good_scan_gives_none_but_that_it_is_relative():
     assert "cannot tell another crystal" in found.notes[0]
 
 
+@pytest.mark.parametrize(("factor", "said"), [(1.0, True), (0.5, False)])
+def test_whole_numbers_that_are_called_normalised_are_remarked(factor, said):
+    scan = good()
+    found = doubts(replace(scan, intensity=factor * scan.intensity, intensity_kind="normalised"))
+    assert ("--intensity counts" in " ".join(found.notes)) is said
+
+
 @pytest.mark.parametrize(("counts", "refused"), [(60, True), (150, False)])
 def test_few_counts_say_nothing(counts, refused):
     found = doubts(good(counts=counts))

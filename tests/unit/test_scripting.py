@@ -88,6 +88,10 @@ def test_bad_arguments_are_one_line(handed, scan, sample):
         strainscope.invert([scan, scan], sample)
     with pytest.raises(ValueError, match=r"2 reflection\(s\), 444, 888, but 1 scan"):
         strainscope.invert(scan, "ggg444-888")
+    with pytest.raises(TypeError, match="sample is of the type NoneType; give a preset's name"):
+        strainscope.invert(scan, None)
+    with pytest.raises(TypeError, match="scan is of the type float64; give a file or a Scan"):
+        strainscope.invert(list(scan.angle), sample)
     turned = replace(scan, angle=scan.angle + 5000)
     with pytest.raises(ValueError, match=scan.name):
         strainscope.invert(turned, sample)

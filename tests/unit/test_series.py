@@ -145,6 +145,7 @@ def test_what_is_no_list_of_scans_is_refused(scans, places, message):
     ("text", "message"),
     [
         ("name,dose\ndose0.xy,1\n", "no column 'file'; it has name, dose"),
+        ("file,dose\n", "a header and no row"),
         ("file,dose\ndose9.xy,1\n", "line 2 is about 'dose9.xy', which is none"),
         ("file,dose\ndose0.xy,1\ndose0.xy,2\n", "line 3 is a second row for 'dose0.xy'"),
     ],
@@ -167,6 +168,14 @@ def test_a_table_names_the_folders_of_scans_of_the_same_name(scans):
         read_columns(table, found)
     table.write_text(f"file,dose\n{other / 'dose0.xy'},1\n")
     assert read_columns(table, found)["dose"] == ["", "", "", "1"]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_columns_may_be_separated_as_spreadsheets_do(scans, separator):
+    table = scans.parent / "table.csv"
+    table.write_text(separator.join(["file", "dose", "ion"]) + "\n" + separator.join(["dose1.xy", "2.5", "He"]) + "\n")
+    columns = read_columns(table, find_scans([scans]))
+    assert (columns["dose"][1], columns["ion"][1]) == ("2.5", "He")
 
 
 def test_a_table_that_is_no_csv_is_refused(scans):

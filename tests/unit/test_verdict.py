@@ -197,7 +197,7 @@ def test_other_bounds_and_vague_parameters_are_notes():
     )
     assert found.level == "reliable"
     assert found.reasons[-2:] == (
-        "On a bound of the search: n, fwhm_arcsec.",
+        "On a bound of the search: n (upper, 8), fwhm_arcsec (set by others).",
         "Of the profile, not determined: K.",
     )
 
@@ -237,7 +237,9 @@ def test_an_amplitude_or_length_on_a_chosen_bound_is_to_be_checked(experiment, e
         changed["Dmax1"] = {"value": 0.02}
     found = verdict(experiment=experiment, parameters=parameters(experiment, values, **changed))
     assert found.level == ("check" if words else "reliable")
-    assert f"On a bound of the search: {', '.join(ended)}." in found.reasons
+    note = next(reason for reason in found.reasons if reason.startswith("On a bound of the search: "))
+    assert all(f"{name} (" in note for name in ended)
+    assert ("set by others" in note) == ("L2" in ended or "D01" in ended)
     if words:
         assert words in found.reasons[0]
         assert found.reasons[0].endswith("in the sample file.")

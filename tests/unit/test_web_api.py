@@ -425,3 +425,17 @@ def test_nothing_of_a_session_outlasts_the_server_on_disk(tmp_path, monkeypatch)
         assert len(written) == 3
         assert not any("scan.xy" in name and name != "scan.xy" for name in written)
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"scan": "x", ', "the body is no JSON: Expecting property name enclosed in double quotes at character 14"),
+        ("[1]", "the body must be a JSON object"),
+        ('{"scan": "x", "sampel": "ggg444"}', "sampel is no key of this request"),
+        ('{"scan": "x", "sampel": "ggg444"}', "Did you mean sample?"),
+    ],
+)
+def test_a_body_that_is_none_is_one_line(client, content, words):
+    reply = client.post("/api/jobs", content=content, headers={"content-type": "application/json"})
+    assert (reply.status_code, words in reply.json()["error"]) == (400, True)

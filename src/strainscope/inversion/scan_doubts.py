@@ -9,7 +9,7 @@ from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
 from strainscope.inversion.features import Features
 from strainscope.inversion.likelihood import Likelihood
-from strainscope.scan import Scan
+from strainscope.scan import WHOLE_NUMBER_TOLERANCE, Scan
 
 # A peak stands out of the counts around it by so many standard deviations, or it is none: the largest of 10^4 points of
 # noise alone does so once in a million scans.
@@ -51,8 +51,22 @@ def doubts_of(scan: Scan, experiment: Experiment, features: Features, likelihood
     """
     refuse = _nothing(scan, likelihood)
     misplaced = _misplaced(scan, experiment, features)
-    notes = () if misplaced else (_untold(scan, experiment),)
-    return ScanDoubts(refuse=tuple(refuse), check=(*_clipped(scan), *misplaced), notes=notes)
+    notes = [] if misplaced else [_untold(scan, experiment)]
+    return ScanDoubts(
+        refuse=tuple(refuse), check=(*_clipped(scan), *misplaced), notes=(*_whole_numbers(scan), *notes)
+    )
+
+
+def _whole_numbers(scan: Scan) -> list[str]:
+    """Whether what is called normalised looks like counts, whose noise would be known."""
+    if scan.intensity_kind == "counts" or scan.sigma is not None or scan.intensity.max() < _FEWEST_COUNTS:
+        return []
+    if (np.abs(scan.intensity - np.rint(scan.intensity)) > WHOLE_NUMBER_TOLERANCE).any():
+        return []
+    return [
+        f"Every intensity is a whole number, {scan.intensity.max():.0f} at most, yet called normalised, and its noise "
+        "was estimated: if these are counts say so (--intensity counts), and it is known."
+    ]
 
 
 def _untold(scan: Scan, experiment: Experiment) -> str:

@@ -150,7 +150,7 @@ def _scan_doubts(features: Features, best: Mode) -> list[str]:
 def _notes(experiment: Experiment, best: Mode) -> list[str]:
     """Parameters on bounds, and those of the profile that the curve leaves open."""
     found = []
-    bound = [p.name for p in best.parameters if p.at_bound]
+    bound = [_on_bound(p) for p in best.parameters if p.at_bound]
     if bound:
         found.append(f"On a bound of the search: {', '.join(bound)}.")
     names = {spec.name for spec in experiment.profile.parameters}
@@ -163,6 +163,15 @@ def _notes(experiment: Experiment, best: Mode) -> list[str]:
             "families leave to strain and disorder there is left."
         )
     return found
+
+
+def _on_bound(parameter: FittedParameter) -> str:
+    """Name and bound of a parameter that ended on one."""
+    room, unit = parameter.upper - parameter.lower, "" if parameter.unit == "1" else f" {parameter.unit}"
+    for side, bound in (("lower", parameter.lower), ("upper", parameter.upper)):
+        if abs(parameter.value - bound) <= ON_BOUND * room:
+            return f"{parameter.name} ({side}, {bound:g}{unit})"
+    return f"{parameter.name} (set by others)"
 
 
 def _turned_axis(experiment: Experiment, features: Features, scan: Scan, best: Mode) -> list[str]:

@@ -1,6 +1,5 @@
 """A folder of scans as a stack: their places from a table or a shape, their curves in one file."""
 
-import csv
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -9,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from strainscope.readers import is_instrument_file, read_scan, read_text
+from strainscope.readers import is_instrument_file, read_scan
 from strainscope.sample.parts import ScanSettings
 from strainscope.scan import UNITS, Scan
-from strainscope.series import find_scans
+from strainscope.series import find_scans, read_rows
 
 Floats = NDArray[np.float64]
 
@@ -44,17 +43,14 @@ def places_by_table(scans: Sequence[Path], table: Path) -> tuple[NDArray[np.intp
         OSError: the table is missing or cannot be read.
         ValueError: a column or a row that is missing, or a place that is named twice.
     """
-    reader = csv.DictReader(read_text(table, what="table", limit_bytes=_LARGEST_TABLE_BYTES).splitlines())
-    missing = [name for name in ("file", "y", "x") if name not in (reader.fieldnames or [])]
-    if missing:
-        raise ValueError(f"{table}: no column {', '.join(missing)}; a map's table has file, y and x.")
+    _, rows = read_rows(table, ("file", "y", "x"), limit_bytes=_LARGEST_TABLE_BYTES)
     where: dict[str, tuple[float, float]] = {}
-    for number, line in enumerate(reader, start=2):
+    for number, line in enumerate(rows, start=2):
         try:
             place = (float(line["y"]), float(line["x"]))
-        except (TypeError, ValueError):
+        except ValueError:
             raise ValueError(f"{table}: line {number}: y and x must be numbers.") from None
-        name = Path((line["file"] or "").strip()).name
+        name = Path(line["file"]).name
         if name in where:
             raise ValueError(f"{table}: line {number} is a second row for {name}; give every scan one.")
         where[name] = place
@@ -64,9 +60,13 @@ def places_by_table(scans: Sequence[Path], table: Path) -> tuple[NDArray[np.intp
     given = np.array([where[path.name] for path in scans])
     (y, row), (x, column) = (np.unique(values, return_inverse=True) for values in given.T)
     places = np.stack([row, column], axis=1)
-    _, counts = np.unique(places, axis=0, return_counts=True)
+    _, own, counts = np.unique(places, axis=0, return_inverse=True, return_counts=True)
     if counts.max() > 1:
-        raise ValueError(f"{table}: two scans are at one place; a map has one at each.")
+        first, second = np.flatnonzero(own == np.argmax(counts))[:2]
+        raise ValueError(
+            f"{table}: {scans[first].name} and {scans[second].name} are both at y {given[first, 0]:g}, x "
+            f"{given[first, 1]:g}; a map has one scan at each place."
+        )
     return places, y, x
 
 

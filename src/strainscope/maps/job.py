@@ -56,18 +56,22 @@ class MapJob:
             axis=stack.axis, intensity=stack.intensity_kind, model_error=self.model_error
         )
 
-    def fingerprint(self, stack: Stack, sample: Sample) -> str:
-        """Of all that decides a result."""
-        about: dict[str, Any] = asdict(self) | {
-            "sample": sample.settings(),
+    def about(self, stack: Stack, sample: Sample) -> dict[str, Any]:
+        """All that decides a result, plain data by name."""
+        found: dict[str, Any] = asdict(self) | {
+            "sample": [sample.settings(), _hash_of(self.sample)],
+            "instrument": _hash_of(self.instrument),
             "stack": file_hash(stack.path),
             "dataset": [stack.dataset, stack.errors, stack.axis, stack.intensity_kind],
             "version": metadata.version("strainscope"),
         }
-        files = [own for own in (self.sample, self.instrument) if own is not None and Path(own).is_file()]
-        about["files"] = [file_hash(Path(own)) for own in files]
-        about["instrument"] = self.instrument is not None
-        return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
+        plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
+        return plain
+
+
+def _hash_of(file: str | None) -> str | None:
+    """Of a file's content; None where there is none."""
+    return file_hash(Path(file)) if file is not None and Path(file).is_file() else None
 
 
 def file_hash(path: Path) -> str:

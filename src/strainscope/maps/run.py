@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -70,13 +70,13 @@ def invert_map(
         ValueError: the stack does not fit the sample, or the folder holds another map.
     """
     sample = job.described(stack)
-    key = job.fingerprint(stack, sample)
-    _check_folder(out, key, resume)
+    about = job.about(stack, sample)
+    _check_folder(out, about, resume)
     survey = look_through(stack, sample, lambda share: progress("looking through", share))
     # What does not fit the sample is said before anything is written.
     ready = prepared(stack, sample, survey, model_error=sample.model_error)
     (out / TILES).mkdir(parents=True, exist_ok=True)
-    _put(out / STATE, json.dumps({"key": key}).encode())
+    _put(out / STATE, json.dumps(about).encode())
     tiles = tiles_of(stack.shape)
     waiting = [tile for tile in tiles if not _is_whole(out / TILES / tile.name, tile)]
     kept = len(tiles) - len(waiting)
@@ -99,7 +99,7 @@ def invert_map(
     )
 
 
-def _check_folder(out: Path, key: str, resume: bool) -> None:
+def _check_folder(out: Path, about: Mapping[str, Any], resume: bool) -> None:
     if not resume:
         if out.exists():
             raise FileExistsError(f"{out}: exists; name another folder, or go on with it by --resume.")
@@ -108,12 +108,13 @@ def _check_folder(out: Path, key: str, resume: bool) -> None:
     if not state.is_file():
         raise FileNotFoundError(f"{out}: holds no map to go on with; leave --resume out.")
     try:
-        found = json.loads(state.read_text(encoding="utf-8"))["key"]
-    except (ValueError, KeyError, TypeError) as error:
+        found = dict(json.loads(state.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{state}: is damaged ({error}); remove the folder to begin anew.") from None
-    if found != key:
+    others = [name for name, value in about.items() if found.get(name) != value]
+    if others:
         raise ValueError(
-            f"{out}: is of another stack, sample, options or version; name another folder, or give the same ones."
+            f"{out}: was begun with another {', '.join(others)}; give the same, or name another folder."
         )
 
 

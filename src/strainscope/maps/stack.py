@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from strainscope.readers.axis_names import axis_of, plain
 from strainscope.readers.nexus import attribute_text
 from strainscope.sample.parts import ScanSettings
-from strainscope.scan import AXES, INTENSITIES
-from strainscope.scan.scan import WHOLE_NUMBER_TOLERANCE
+from strainscope.scan import AXES, INTENSITIES, WHOLE_NUMBER_TOLERANCE, check_range
 
 Floats = NDArray[np.float64]
 
@@ -26,6 +25,7 @@ _ERRORS = ("errors", "error", "sigma", "uncertainties")
 _DEGREES = {"deg": 1.0, "degree": 1.0, "degrees": 1.0, "°": 1.0, "rad": 180 / np.pi, "radian": 180 / np.pi}
 _ARCSEC = ("arcsec", "arcsecond", "arcseconds", '"')
 _RELATIVE = ("deltatheta", "deltaomega", "relativeangle")
+_ONE_ROW = "A single row of pixels is a map of the shape 1 x pixels x angles."
 _UNSAID = ScanSettings()
 _AXIS_NAMES = {"omega": "omega-deg", "two-theta": "two-theta-deg"}
 
@@ -171,7 +171,9 @@ def _stack(
     name = dataset or _signal(file)
     found = file.get(name)
     if found is None or getattr(found, "ndim", 0) != 3 or found.dtype.kind not in "iuf":
-        raise ValueError(f"--dataset {name}: is no numbers over y, x and angle; it holds {_listed(file)}.")
+        raise ValueError(
+            f"--dataset {name}: is no numbers over y, x and angle; the file holds {_listed(file)}. {_ONE_ROW}"
+        )
     if found.external or found.is_virtual:
         raise ValueError(f"{name} lies in another file; give one file that holds everything.")
     group = found.parent
@@ -184,8 +186,13 @@ def _stack(
             f"{angle_name} has {len(values)} angles, but {name} has {frames} frames; frames are missing: write NaN "
             "for those, or cut the angles to what was measured."
         )
-    if not np.isfinite(values).all() or len(np.unique(values)) < len(values):
-        raise ValueError(f"{angle_name}: every angle must be finite and be there once.")
+    broken = np.flatnonzero(~np.isfinite(values))
+    if len(broken):
+        raise ValueError(f"{angle_name}[{broken[0]}] = {values[broken[0]]}; every angle must be finite.")
+    known, counts = np.unique(values, return_counts=True)
+    if len(known) < len(values):
+        twice = f"{known[np.argmax(counts)]:g} is there {counts.max()} times"
+        raise ValueError(f"{angle_name}: {twice}; every angle must be there once.")
     shape = (int(found.shape[order[0]]), int(found.shape[order[1]]))
     if not 1 <= shape[0] * shape[1] <= MOST_PIXELS:
         raise ValueError(f"{shape[0]} x {shape[1]} pixels; there must be 1 to {MOST_PIXELS:,}.")
@@ -201,6 +208,7 @@ def _stack(
     if errors is not None and group[errors].shape != found.shape:
         raise ValueError(f"{errors} has the shape {group[errors].shape}, the intensities have {found.shape}.")
     sort = np.argsort(factor * values, kind="stable")
+    check_range(factor * values[sort], kind)
     return Stack(
         path=path,
         dataset=found.name,
@@ -230,8 +238,10 @@ def _signal(file: Any) -> str:  # noqa: ANN401
     for some in (signals, [n for n in found if plain(n.rpartition("/")[2]) not in _ERRORS]):
         if len(some) == 1:
             return some[0]
+    if not found:
+        raise ValueError(f"it holds no numbers over y, x and angle, only {_listed(file)}. {_ONE_ROW}")
     raise ValueError(
-        f"it holds {len(found)} stacks over y, x and angle ({', '.join(found[:5]) or 'none'}); choose one by --dataset."
+        f"it holds {len(found)} stacks over y, x and angle ({', '.join(found[:5])}); choose one by --dataset."
     )
 
 

@@ -149,13 +149,13 @@ def _frames(stack: Stack, totals: Floats, found: NDArray[np.int64]) -> tuple[Fla
     dark = np.zeros_like(empty)
     dark[1:-1] = (totals[1:-1] == 0) & (np.minimum(totals[:-2], totals[2:]) > _DARK_BETWEEN)
     for where, words in (
-        (empty, "have no value at any pixel"),
-        (dark & ~empty, "are 0 at every pixel between bright ones"),
+        (empty, "Frames without a value at any pixel"),
+        (dark & ~empty, "Frames that are 0 at every pixel between bright ones"),
     ):
         if where.any():
             shown = ", ".join(f"{angle:g}" for angle in stack.angle[where][:5])
             more = ", ..." if where.sum() > 5 else ""
-            notes.append(f"{where.sum()} frames {words} ({shown}{more}); they are taken as missing and left out.")
+            notes.append(f"{words}, taken as missing and left out: {shown}{more} ({where.sum()} of {len(where)}).")
     frames = ~(empty | dark)
     if frames.sum() < MIN_POINTS:
         raise ValueError(f"{stack.path}: {frames.sum()} frames hold values; a scan needs at least {MIN_POINTS}.")

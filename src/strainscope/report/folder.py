@@ -122,7 +122,7 @@ def _check_former(folder: Path, target: Path, force: bool) -> None:
             "choose another folder."
         )
     if not force:
-        raise FileExistsError(f"{folder}: exists; name another folder, or replace it with --force.")
+        raise FileExistsError(f"{folder}: exists; name another folder, or replace it (--force; in Python force=True).")
     if foreign:
         raise FileExistsError(
             f"{folder}: holds {foreign[0]} besides a former result, which replacing would delete; "

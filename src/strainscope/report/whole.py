@@ -103,7 +103,7 @@ def _check_former(folder: Path, target: Path, names: Sequence[str], what: str, f
             "choose another folder."
         )
     if not force:
-        raise FileExistsError(f"{folder}: exists; name another folder, or replace it with --force.")
+        raise FileExistsError(f"{folder}: exists; name another folder, or replace it (--force; in Python force=True).")
     if foreign:
         raise FileExistsError(
             f"{folder}: holds {foreign[0]} besides a former {what}, which replacing would delete; "

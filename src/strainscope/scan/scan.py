@@ -80,32 +80,8 @@ class Scan:
             ordered = values[order]
             ordered.setflags(write=False)
             object.__setattr__(self, name, ordered)
-        self._check_angle()
+        check_range(self.angle, self.axis)
         self._check_intensity()
-
-    def _check_angle(self) -> None:
-        first, last = float(self.angle[0]), float(self.angle[-1])
-        unit, (shortest, longest) = UNITS[self.axis], SPAN_LIMITS[self.axis]
-        if self.axis != "delta-theta-arcsec" and not (first > 0 and last < longest):
-            raise ValueError(
-                f"angles from {first:g} to {last:g} {unit}; on --axis {self.axis} they must lie between 0 "
-                f"and {longest:g} {unit}. For arcsec from the peak: --axis delta-theta-arcsec."
-            )
-        if last - first <= shortest:
-            hint = (
-                "For angles in degrees: --axis omega-deg or two-theta-deg (relative ones: multiply by 3600)."
-                if self.axis == "delta-theta-arcsec"
-                else "For angles in another unit: name it with --axis, or convert to degrees."
-            )
-            raise ValueError(
-                f"the scan spans {last - first:g} {unit}; on --axis {self.axis} it must span more than "
-                f"{shortest:g} {unit}. {hint}"
-            )
-        if last - first >= longest:
-            raise ValueError(
-                f"the scan spans {last - first:g} {unit}; on --axis {self.axis} it must span less than "
-                f"{longest:g} {unit}. Check --axis, or cut the scan to one reflection."
-            )
 
     def _check_intensity(self) -> None:
         negative = np.flatnonzero(self.intensity < 0)
@@ -204,6 +180,32 @@ class Scan:
         if self.axis == "omega-deg":
             return np.asarray(np.rad2deg(theta))
         return np.asarray(2 * np.rad2deg(theta + asymmetry))
+
+
+def check_range(angle: FloatArray, axis: str) -> None:
+    """Raise unless angles (angle,), ascending, can be those of a rocking curve on one of AXES."""
+    first, last = float(angle[0]), float(angle[-1])
+    unit, (shortest, longest) = UNITS[axis], SPAN_LIMITS[axis]
+    if axis != "delta-theta-arcsec" and not (first > 0 and last < longest):
+        raise ValueError(
+            f"angles from {first:g} to {last:g} {unit}; on --axis {axis} they must lie between 0 "
+            f"and {longest:g} {unit}. For arcsec from the peak: --axis delta-theta-arcsec."
+        )
+    if last - first <= shortest:
+        hint = (
+            "For angles in degrees: --axis omega-deg or two-theta-deg (relative ones: multiply by 3600)."
+            if axis == "delta-theta-arcsec"
+            else "For angles in another unit: name it with --axis, or convert to degrees."
+        )
+        raise ValueError(
+            f"the scan spans {last - first:g} {unit}; on --axis {axis} it must span more than "
+            f"{shortest:g} {unit}. {hint}"
+        )
+    if last - first >= longest:
+        raise ValueError(
+            f"the scan spans {last - first:g} {unit}; on --axis {axis} it must span less than "
+            f"{longest:g} {unit}. Check --axis, or cut the scan to one reflection."
+        )
 
 
 def _finite_column(name: str, values: FloatArray) -> FloatArray:

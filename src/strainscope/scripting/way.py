@@ -58,6 +58,7 @@ def invert(
 
     Raises:
         ValueError: what is wrong with scan, sample or a setting, in one line with its remedy.
+        TypeError: scan or sample is none.
         OSError: a file is missing or cannot be read.
     """
     given = list(scan) if isinstance(scan, Sequence) and not isinstance(scan, str) else [scan]
@@ -96,6 +97,17 @@ def _described(
     model_error: float | None,
 ) -> Sample:
     """The sample with what the arguments and the scan itself say of axis and intensity."""
+    if not isinstance(sample, Sample | str | PathLike):
+        raise TypeError(
+            f"sample is of the type {type(sample).__name__}; give a preset's name (as 'ggg444'), a sample file or a "
+            "Sample."
+        )
+    for one in given:
+        if not isinstance(one, Scan | str | PathLike):
+            raise TypeError(
+                f"scan is of the type {type(one).__name__}; give a file or a Scan: Scan(angle=, intensity=, axis=, "
+                "intensity_kind=, name=)."
+            )
     described = sample if isinstance(sample, Sample) else load_sample(fspath(sample))
     instruments = [instrument] if isinstance(instrument, str | PathLike) else instrument
     for path in instruments:

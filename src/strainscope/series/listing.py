@@ -65,22 +65,14 @@ def read_columns(table: Path, scans: Sequence[Path]) -> dict[str, list[str]]:
         OSError: the table is missing or cannot be read.
         ValueError: no column `file`, a row for no scan, or two for one.
     """
-    reader = csv.DictReader(read_text(table, what="table", limit_bytes=LARGEST_TABLE_BYTES).splitlines())
-    try:
-        names = [name.strip() for name in reader.fieldnames or []]
-        reader.fieldnames = names
-        if FILE_COLUMN not in names:
-            raise ValueError(f"{table}: no column {FILE_COLUMN!r}; it has {', '.join(names) or 'none'}.")
-        rows = list(reader)
-    except csv.Error as error:
-        raise ValueError(f"{table}: is no CSV ({error}).") from None
+    names, rows = read_rows(table, (FILE_COLUMN,))
     columns = {name: [""] * len(scans) for name in names if name != FILE_COLUMN}
     alone = Counter(path.name for path in scans)
     by_name = {path.name: i for i, path in enumerate(scans) if alone[path.name] == 1}
     by_name |= {str(path): i for i, path in enumerate(scans)}
     taken: set[int] = set()
     for number, row in enumerate(rows, start=2):
-        file = (row[FILE_COLUMN] or "").strip()
+        file = row[FILE_COLUMN]
         index = by_name.get(file)
         if index is None and alone[file] > 1:
             raise ValueError(f"{table}: line {number}: there are {alone[file]} scans {file!r}; name its folder, too.")
@@ -90,8 +82,41 @@ def read_columns(table: Path, scans: Sequence[Path]) -> dict[str, list[str]]:
             raise ValueError(f"{table}: line {number} is a second row for {file!r}; give every scan one.")
         taken.add(index)
         for name in columns:
-            columns[name][index] = (row[name] or "").strip()
+            columns[name][index] = row[name]
     return columns
+
+
+def read_rows(
+    table: Path, needed: Sequence[str], *, limit_bytes: int = LARGEST_TABLE_BYTES
+) -> tuple[list[str], list[dict[str, str]]]:
+    """Names of a table's columns, and its rows by them.
+
+    Args:
+        table: A text file with a header, columns separated by commas, semicolons or tabs.
+        needed: Columns that it must have.
+        limit_bytes: Its size at most.
+
+    Raises:
+        OSError: the table is missing or cannot be read.
+        ValueError: a column that is missing, or no row.
+    """
+    lines = read_text(table, what="table", limit_bytes=limit_bytes).splitlines()
+    header = lines[0] if lines else ""
+    separator = max(",;\t", key=header.count)
+    reader = csv.DictReader(lines, delimiter=separator)
+    try:
+        names = [name.strip() for name in reader.fieldnames or []]
+        reader.fieldnames = names
+        missing = [name for name in needed if name not in names]
+        if missing:
+            lacking, known = ", ".join(map(repr, missing)), ", ".join(names) or "none"
+            raise ValueError(f"{table}: no column {lacking}; it has {known}.")
+        rows = [{name: (row[name] or "").strip() for name in names} for row in reader]
+    except csv.Error as error:
+        raise ValueError(f"{table}: is no CSV ({error}).") from None
+    if not rows:
+        raise ValueError(f"{table}: has a header and no row; give each scan one.")
+    return names, rows
 
 
 def check_numbers(name: str, texts: Sequence[str], scans: Sequence[Path]) -> None:

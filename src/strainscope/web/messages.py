@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fastapi.exceptions import RequestValidationError
 
-from strainscope.sample.messages import first_problem, sentence
+from strainscope.sample.messages import did_you_mean, first_problem, sentence
 
 
 def line_of(error: Exception) -> str:
@@ -21,6 +21,17 @@ def without_options(text: str) -> str:
 
 def line_of_request(error: RequestValidationError) -> str:
     """What is wrong with a request's parameters, in one line."""
+    errors = error.errors()
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        return f"the body is no JSON: {first['ctx']['error']} at character {first['loc'][-1]}."
+    if first["loc"] == ("body",):
+        return "the body must be a JSON object, sent with content-type: application/json; see /api/openapi.json."
+    unknown = [str(own["loc"][-1]) for own in errors if own["type"] == "extra_forbidden"]
+    if unknown:
+        missing = [str(own["loc"][-1]) for own in errors if own["type"] == "missing"]
+        close = did_you_mean(unknown[0], missing) or "."
+        return f"{unknown[0]} is no key of this request; see /api/openapi.json{close}"
     text = first_problem(error)  # type: ignore[arg-type]
     return sentence(re.sub(r"^(body|query|path)\.", "", text))
 
