@@ -17,6 +17,10 @@ def serve(
     data: Annotated[
         Path | None, typer.Option(help="Folder for results; by default ~/.local/state/strainscope.")
     ] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(help="Folder of results of `strainscope map`, shown to everybody who may use the server."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Inversions at once; by default one a processor.")
     ] = None,
@@ -46,6 +50,7 @@ def serve(
         port=port,
         token=os.environ.get(TOKEN_VARIABLE) or None,
         data=usual_data_folder() if data is None else data,
+        maps=maps,
         workers=worker_count() if workers is None else workers,
         largest_upload_mb=upload_mb,
         keep_days=keep_days,

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from strainscope.web.api import add_error_handlers, api_router
 from strainscope.web.guard import Guard
+from strainscope.web.maps import maps_router
 from strainscope.web.service import Service
 from strainscope.web.settings import ServerSettings
 
@@ -44,6 +45,8 @@ def create_app(settings: ServerSettings, *, page: bool = True) -> FastAPI:
         lifespan=lifespan,
     )
     add_error_handlers(app)
+    # Before the routes that answer whatever no other does.
+    app.include_router(maps_router(settings.maps))
     app.include_router(api_router(service))
     if page:
         from strainscope.web.page import add_page

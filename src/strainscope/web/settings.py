@@ -25,6 +25,7 @@ class ServerSettings:
         port: Of it; 0 for any that is free.
         token: Whoever uses the server has to know it; None for everybody that reaches it.
         data: Folder of the database; made where it is missing.
+        maps: Folder of maps that are shown to everybody who may use the server; None for none.
         workers: Processes that invert, one scan each at a time.
         largest_upload_mb: Of a scan.
         most_scans: Uploaded scans that a session may have at once.
@@ -45,6 +46,7 @@ class ServerSettings:
     port: int = 8080
     token: str | None = None
     data: Path
+    maps: Path | None = None
     workers: int
     largest_upload_mb: float = 10.0
     most_scans: int = 50
@@ -60,6 +62,8 @@ class ServerSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ValueError(f"--port = {self.port}; it must lie in 0 to 65535 (0 for any that is free).")
+        if self.maps is not None and not self.maps.is_dir():
+            raise ValueError(f"--maps {self.maps}: there is no such folder; make it, or leave --maps out.")
         if not 0.001 <= self.largest_upload_mb <= 50:
             raise ValueError(f"--upload-mb = {self.largest_upload_mb:g}; it must lie in 0.001 to 50 MB.")
         if not self.keep_days > 0:

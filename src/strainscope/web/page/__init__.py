@@ -13,6 +13,7 @@ from strainscope.web.page.desk import Desk
 from strainscope.web.page.figures import live_curve, live_profile
 from strainscope.web.page.invert_panel import invert_panel
 from strainscope.web.page.link import DeskSettings, checked_settings, settings_of, settings_text
+from strainscope.web.page.maps_view import MapsView
 from strainscope.web.page.result_view import show_result
 from strainscope.web.page.sample_panel import sample_panel
 from strainscope.web.page.scan_panel import scan_panel
@@ -88,6 +89,10 @@ def _build(service: Service, request: Request, settings: str, result: str) -> No
                 ui.label("None is open: press Invert, or choose one under Series.").classes("ss-soft")
         with ui.tab_panel("Series"):
             series = SeriesView(desk)
+        if service.settings.maps is not None:
+            with ui.tab_panel("Maps"):
+                maps = MapsView(service.settings.maps)
+            tabs.on_value_change(lambda event: maps.refresh() if event.value == "Maps" else None)
     tabs.on_value_change(lambda event: series.refresh() if event.value == "Series" else None)
     desk.on_ended = series.refresh
     tabs.on_value_change(lambda: ui.run_javascript("setTimeout(strainscope.shown, 100)"))
@@ -137,7 +142,8 @@ def _header(desk: Desk) -> ui.tabs:
     with ui.header().classes("ss-header"):
         ui.html("<h1>Strainscope</h1>", sanitize=False)
         with ui.tabs().props("no-caps dense inline-label") as tabs:
-            for name in ("Fit", "Result", "Series"):
+            maps = ["Maps"] if desk.service.settings.maps is not None else []
+            for name in ("Fit", "Result", "Series", *maps):
                 ui.tab(name)
         ui.element("div").classes("ss-grow")
         ui.button("Copy link", icon="link", on_click=lambda: _link(desk)).props("flat no-caps dense").tooltip(
