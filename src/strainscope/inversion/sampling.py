@@ -29,6 +29,9 @@ _HIGHER = 1.0
 _SHORT_TAIL = 0.5
 # Draws of the surrogates' first round, and how rounds grow.
 _FIRST, _GROWTH = 500, 1.4
+# Effective draws from which what was learnt is drawn from afresh; draws then at first, and of each centre; places that
+# walks come to, for each that is taken.
+_LEARNT, _FRESH, _EACH_FRESH, _POOL = 500.0, 1200, 4, 3.0
 # Walkers, and the different draws that they begin at, at least.
 _CHAINS, _STARTS = 256, 30
 # Walks reach farther than the posterior: what is asked for there tells the next surrogate where it ends. The first ones
@@ -101,6 +104,9 @@ def sample(
     surrogate of each region to all that is known, walks through it from the draws so far, and asks for the exact
     residuals where the walks end. All rounds together are one mixture, by which the draws are weighted.
 
+    Proposals that were shaped after draws lie higher where these happen to be, which makes the posterior narrower than
+    it is. So what has been learnt is kept as it is at last, and drawn from afresh: these draws count.
+
     Args:
         target: The posterior.
         places: Maxima, shape (maximum, d); more of them may turn up.
@@ -120,17 +126,26 @@ def sample(
         state.walk(number)
         pooled = state.mixture.together()
         progress(min(max(pooled.effective / wanted, state.known.number / most), 1.0))
-        enough = pooled.effective >= wanted and pareto_shape(pooled.log_weight) <= _SHORT_TAIL
-        if enough or state.known.number >= most:
+        if _is_enough(pooled, min(wanted, _LEARNT)) or state.known.number >= most / 2:
             break
         number = round(_GROWTH * number)
-    joined, counts = state.joined(pooled), np.isfinite(pooled.log_weight)
+    joined = state.joined(pooled)
+    draws, log_density = state.afresh(wanted, most)
+    if draws.effective < min(wanted, pooled.effective):
+        # Too few are left: what was learnt from counts, too.
+        draws, log_density = pooled, state.known.log_density()[: len(pooled.z)]
+    counts = np.isfinite(draws.log_weight)
+    z = draws.z[counts]
     return Drawn(
-        draws=replace(pooled, z=pooled.z[counts], log_weight=pooled.log_weight[counts]),
-        log_density=state.known.log_density()[counts],
-        region=state.regions()[counts],
+        draws=replace(draws, z=z, log_weight=draws.log_weight[counts]),
+        log_density=log_density[counts],
+        region=region_of(z),
         joined=joined,
     )
+
+
+def _is_enough(draws: WeightedDraws, wanted: float) -> bool:
+    return draws.effective >= wanted and pareto_shape(draws.log_weight) <= _SHORT_TAIL
 
 
 class _State:
@@ -154,6 +169,7 @@ class _State:
         # Regions of the draws, and of the centres that they came from; -1 for other draws.
         self._regions: list[Labels] = []
         self._origins: list[Labels] = []
+        self._centres: list[Centres] = []
 
     def begin(self) -> None:
         """Rounds of centres until there is something to walk from."""
@@ -174,6 +190,7 @@ class _State:
 
     def _add_centres(self, places: Floats) -> None:
         proposal = Centres(self._target, self._features, places)
+        self._centres.append(proposal)
         self._highest = max(self._highest, float(proposal.log_density_there.max()))
         z, origin = proposal.draw(_EACH, rng=self._rng)
         self._ask(proposal, z, self._region_of(places)[origin], asked=_EACH * len(places))
@@ -185,42 +202,95 @@ class _State:
 
     def walk(self, number: int) -> None:
         """A round of draws by walks through surrogates and of distributions along the valleys."""
+        temperature = _TEMPERATURES[min(self._walks, len(_TEMPERATURES) - 1)]
+        self._walks += 1
+        for share, inside, drawn in self._parts():
+            self._walk_region(max(round(share * number), _CHAINS), drawn, inside, temperature)
+
+    def _parts(self) -> list[tuple[float, NDArray[np.bool_], WeightedDraws]]:
+        """Regions of some weight: the share of a round that each gets, which of all draws are its, and these."""
         pooled = self.mixture.together()
         region = self.regions()
         weight = np.array([np.exp(pooled.log_weight[region == k]).sum() for k in range(self._number)])
         group = self.joined(pooled)
         weight = np.array([weight[group == k].sum() for k in range(len(weight))])
-        temperature = _TEMPERATURES[min(self._walks, len(_TEMPERATURES) - 1)]
-        self._walks += 1
         chosen = np.flatnonzero(weight > _LEAST_WEIGHT)
         share = np.maximum(weight[chosen], _LEAST_SHARE)
+        parts = []
         for k, own in zip(chosen, share / share.sum(), strict=True):
             inside = group[region] == k
             drawn = replace(pooled, z=pooled.z[inside], log_weight=pooled.log_weight[inside])
-            self._walk_region(max(round(own * number), _CHAINS), drawn, inside, temperature)
+            parts.append((float(own), inside, drawn))
+        return parts
 
     def _walk_region(
         self, number: int, drawn: WeightedDraws, inside: NDArray[np.bool_], temperature: float
     ) -> None:
         rng = self._rng
-        curved = Curved.around(drawn.z, np.exp(flattened(drawn.log_weight, _SHAPED)))
-        surrogate = self.known.surrogate(inside, self._straight_around(drawn))
-        walked = Walked(surrogate=surrogate, along=curved, temperature=temperature)
+        walked, z = self._walked(number, drawn, inside, temperature)
         beside = max(round(self._beside * number), 1)
-        start = self._starts(walked, drawn, self.known.log_density()[: len(inside)][inside])
-        z, own = surrogate.walk(
-            start, max(number, _LEAST_WALKED), along=curved, rng=rng, temperature=temperature
-        )
-        norm = log_normaliser(lambda z: walked.log_density(Described(z, self._features)), z, own, rng=rng)
         z = z[rng.choice(len(z), number - beside, replace=False)]
-        self._ask(replace(walked, log_normaliser=norm), z, np.full(len(z), -1))
-        places = curved.place(rng.standard_normal((beside, z.shape[1])))
-        places = places[np.abs(places).max(axis=1) < FARTHEST]
-        self._ask(Beside(along=curved), places, np.full(len(places), -1), asked=beside)
+        self._ask(walked, z, np.full(len(z), -1))
+        places = self._along(walked, beside)
+        self._ask(Beside(along=walked.along), places, np.full(len(places), -1), asked=beside)
         # The next round has more of what has more of the weight.
         weights = np.exp(self.mixture.together().log_weight[-len(z) - len(places) :])
         share = float(weights[len(z) :].sum() / max(weights.sum(), 1e-300))
         self._beside = min(max(share, _BESIDE), 1 - _BESIDE)
+
+    def _walked(
+        self, number: int, drawn: WeightedDraws, inside: NDArray[np.bool_], temperature: float
+    ) -> tuple[Walked, Floats]:
+        """A surrogate of a part, and so many places at least (n, d) that walks through it came to."""
+        curved = Curved.around(drawn.z, np.exp(flattened(drawn.log_weight, _SHAPED)))
+        surrogate = self.known.surrogate(inside, self._straight_around(drawn))
+        walked = Walked(surrogate=surrogate, along=curved, temperature=temperature)
+        start = self._starts(walked, drawn, self.known.log_density()[: len(inside)][inside])
+        z, own = surrogate.walk(
+            start, max(number, _LEAST_WALKED), along=curved, rng=self._rng, temperature=temperature
+        )
+        norm = log_normaliser(
+            lambda z: walked.log_density(Described(z, self._features)), z, own, rng=self._rng
+        )
+        return replace(walked, log_normaliser=norm), z
+
+    def _along(self, walked: Walked, number: int) -> Floats:
+        """So many places at most (n, d) along the valley."""
+        places = walked.along.place(self._rng.standard_normal((number, self._places.shape[1])))
+        return np.asarray(places[np.abs(places).max(axis=1) < FARTHEST])
+
+    def afresh(self, wanted: float, most: int) -> tuple[WeightedDraws, Floats]:
+        """New draws of what has been learnt, weighted by it alone, and their exact log density.
+
+        Args:
+            wanted: Effective draws that are enough.
+            most: Evaluations in all at most; what has begun is finished.
+        """
+        number = _FRESH
+        parts = [
+            (share, *self._walked(round(share * _POOL * number), drawn, inside, _TEMPERATURES[-1]))
+            for share, inside, drawn in self._parts()
+        ]
+        mixture, exact = Mixture(self._features), []
+
+        def add(proposal: Proposal, z: Floats, asked: int) -> None:
+            exact.append(self.known.ask(z))
+            mixture.add(proposal, z, exact[-1], asked=asked)
+
+        while True:
+            number = max(min(number, most - self.known.number), _CHAINS)
+            for share, walked, pool in parts:
+                beside = max(round(self._beside * share * number), 1)
+                z = pool[self._rng.choice(len(pool), max(round(share * number) - beside, 1))]
+                add(walked, z, len(z))
+                add(Beside(along=walked.along), self._along(walked, beside), beside)
+            for centres in self._centres:
+                add(centres, centres.draw(_EACH_FRESH, rng=self._rng)[0], _EACH_FRESH * len(centres.place))
+            draws = mixture.together()
+            if _is_enough(draws, wanted) or self.known.number >= most:
+                return draws, np.concatenate(exact)
+            missing = wanted / max(draws.effective, 1.0) - 1
+            number = round(min(max(missing, 0.2), 2.0) * len(draws.z))
 
     def _starts(self, walked: Walked, drawn: WeightedDraws, log_density: Floats) -> Floats:
         """A place for each chain to begin (chain, d): draws, weighted as draws of what is walked through.
