@@ -4,5 +4,6 @@ from strainscope.estimator.shipped import WEIGHTS
 from strainscope.training.board import BOARD
 from strainscope.training.checkpoint import CHECKPOINT, LOG, PLAN
 from strainscope.training.loop import Progress, train
+from strainscope.training.on_nodes import train_on_nodes
 
-__all__ = ["BOARD", "CHECKPOINT", "LOG", "PLAN", "WEIGHTS", "Progress", "train"]
+__all__ = ["BOARD", "CHECKPOINT", "LOG", "PLAN", "WEIGHTS", "Progress", "train", "train_on_nodes"]
