@@ -202,9 +202,9 @@ def test_no_cluster(place, tmp_path):
 
 
 def test_a_node_with_other_packages_says_so():
-    from strainscope.training.on_nodes import _alike
+    from strainscope.training.on_nodes import check_alike
 
     with pytest.raises(ValueError, match=r"node .* has torch .*, and this machine has 1.0; install the same"):
-        _alike({"torch": "1.0"})
-    with pytest.raises(ValueError, match=r"has no-such-package not, and this machine has 1.0"):
-        _alike({"no-such-package": "1.0"})
+        check_alike({"torch": "1.0"})
+    with pytest.raises(ValueError, match=r"has no no-such-package, and this machine has 1.0"):
+        check_alike({"no-such-package": "1.0"})

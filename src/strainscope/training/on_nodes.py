@@ -80,17 +80,18 @@ def train_on_nodes(
     )
     # Held here and not by the first worker: who holds it lives as long as the command.
     with connected(ray), held(folder, whole, resume=resume):
-        _check_processors(ray, devices, threads)
-        on_nodes(_alike, {name: _own(name) for name in _NETWORKS})
+        check_processors(ray, devices, threads)
+        on_nodes(check_alike, packages())
         check_shared(folder)
         source.make(data, tell_data)
-        _check_data(place_of(data))
+        check_data(place_of(data))
         asked = {
             "plan": whole.model_dump_json(),
             "folder": str(folder.absolute()),
             "data": place_of(data).absolute(),
             "checkpoint_every": checkpoint_every,
             "threads": threads,
+            "packages": packages(),
             "cwd": os.getcwd(),
         }
         try:
@@ -101,7 +102,7 @@ def train_on_nodes(
     return folder / WEIGHTS
 
 
-def _check_data(data: Place) -> None:
+def check_data(data: Place) -> None:
     """Refuse datasets that nodes do not see; where scans are simulated as they are needed there are none."""
     if isinstance(data, Bucket):
         if data.exists():
@@ -110,32 +111,51 @@ def _check_data(data: Place) -> None:
         check_shared(data.path)
 
 
-def _check_processors(address: str, devices: int, threads: int) -> None:
-    """Refuse more than the cluster has now."""
+def check_processors(address: str, workers: int, threads: int) -> None:
+    """Refuse more than the cluster has now, or a worker that no node has room for.
+
+    Raises:
+        ValueError: too many workers, or too many threads.
+    """
     ray = importlib.import_module("ray")
-    there = int(ray.cluster_resources().get("CPU", 0))
-    if devices * threads > there:
+    nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    if threads > max(nodes):
         raise ValueError(
-            f"--ray {address}: {devices} workers of {threads} threads need {devices * threads} processors, and the "
-            f"cluster has {there}; ask for fewer --devices or --threads, or add nodes."
+            f"--ray {address}: --threads {threads} is more than the {max(nodes)} processors of the largest node; ask "
+            "for fewer, or add a larger node."
+        )
+    if workers * threads > sum(nodes):
+        raise ValueError(
+            f"--ray {address}: {workers} workers of {threads} threads need {workers * threads} processors, and the "
+            f"cluster has {sum(nodes)}; ask for fewer --devices or --threads, or add nodes."
         )
 
 
-def _own(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
+def packages() -> dict[str, str]:
+    """Versions on this machine of what decides weights, by package; "" where one is not installed."""
+    found = {}
+    for name in _NETWORKS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = ""
+    return found
 
 
-def _alike(expected: dict[str, str]) -> None:
-    """On a node: raise unless it has the same packages for networks."""
+def check_alike(expected: dict[str, str]) -> None:
+    """On a node: raise unless it has the same packages for networks.
+
+    Raises:
+        ValueError: it has another version, or none.
+    """
+    found = packages()
     for name, wanted in expected.items():
-        own = _own(name)
+        own = found.get(name, "")
         if own != wanted:
+            has = f"has {name} {own}" if own else f"has no {name}"
             raise ValueError(
-                f"node {node()} of the cluster has {name} {own or 'not'}, and this machine has {wanted or 'none'}; "
-                "install the same on every node, with the same constraints.txt."
+                f"node {node()} of the cluster {has}, and this machine has {wanted or 'none'}; install the same on "
+                "every node, with the same constraints.txt."
             )
 
 
@@ -163,7 +183,7 @@ def _until_done(asked: dict[str, Any], habits: Habits, folder: Path, devices: in
                 run_config=train.RunConfig(storage_path=own, name="training"),
             )
             try:
-                _fitted(one)
+                fitted(one)
                 return
             except train.TrainingFailedError as error:
                 time.sleep(2 * _LISTEN_S)
@@ -178,13 +198,13 @@ def _until_done(asked: dict[str, Any], habits: Habits, folder: Path, devices: in
                     ) from None
 
 
-def _fitted(trainer: Any) -> None:  # noqa: ANN401 (of Ray)
-    """Let it train in a thread: in the main one it would take Ctrl-C for an end as good as any."""
+def fitted(one: Any) -> None:  # noqa: ANN401 (of Ray)
+    """Let it fit in a thread: in the main one it would take Ctrl-C for an end as good as any."""
     failed: list[BaseException] = []
 
     def fit() -> None:
         try:
-            trainer.fit()
+            one.fit()
         except BaseException as error:  # noqa: BLE001 (raised below)
             failed.append(error)
 
@@ -247,6 +267,7 @@ def _work(config: dict[str, Any]) -> None:
         data_are_made=True,
     )
     try:
+        check_alike(config["packages"])  # a node may have joined since
         fabric.launch()
         data = config["data"]
         folder = Path(config["folder"])
