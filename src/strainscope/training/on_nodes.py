@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import tempfile
 import threading
 import time
@@ -199,21 +200,21 @@ def _until_done(asked: dict[str, Any], habits: Habits, folder: Path, devices: in
 
 
 def fitted(one: Any) -> None:  # noqa: ANN401 (of Ray)
-    """Let it fit in a thread: in the main one it would take Ctrl-C for an end as good as any."""
-    failed: list[BaseException] = []
+    """Let Ray Train or Tune fit, which ends its workers itself where Ctrl-C is pressed.
 
-    def fit() -> None:
-        try:
-            one.fit()
-        except BaseException as error:  # noqa: BLE001 (raised below)
-            failed.append(error)
-
-    thread = threading.Thread(target=fit, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(_LISTEN_S)
-    if failed:
-        raise failed[0]
+    Raises:
+        KeyboardInterrupt: as it was, where Ray Train would end the process with success. Ray Tune returns.
+    """
+    mine = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        one.fit()
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        # Ray Train leaves its own.
+        if mine:
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -95,6 +95,8 @@ def _tune(sweep: Sweep, study: Study, asked: dict[str, Any], tell: Callable[[Stu
             ),
         )
         fitted(tuner)
+    if not stopped and len(study.outcomes) < study.total:  # Ray Tune returns where Ctrl-C is pressed
+        raise KeyboardInterrupt
     if stopped:
         raise OSError(f"{stopped[0]} What is written stays; go on with --resume once that is mended.")
 
