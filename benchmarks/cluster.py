@@ -6,6 +6,7 @@ the head of the cluster still take part of both.
 """
 
 import json
+import math
 import operator
 import os
 import tempfile
@@ -111,9 +112,9 @@ def model(figures: dict[str, float]) -> list[str]:
     """What a billion curves cost if every worker is as fast as one of two, or as the one where there was no second."""
     curves, each = 1e9, figures["two"] / 2 if "two" in figures else figures["one"]
     most = figures["empty_units_a_second"] * SHARD / each
-    terabytes = curves * figures["bytes_a_curve"] / 1e12
+    shards, terabytes = math.ceil(curves / SHARD), curves * figures["bytes_a_curve"] / 1e12
     return [
-        f"1e9 curves: {curves / SHARD:,.0f} shards, {curves / each / 3600:,.0f} core-hours, {terabytes:.2f} TB, "
+        f"1e9 curves: {shards:,} shards, {curves / each / 3600:,.0f} core-hours, {terabytes:.2f} TB, "
         f"{1e-6 * each * figures['bytes_a_curve']:.1f} MB/s for each processor",
         f"the driver hands out what {most:,.0f} processors need",
     ]
