@@ -45,7 +45,7 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	@$(INSTALL) --editable '.[networks,gold,docs,web,test,lint]'
+	@$(INSTALL) --editable '.[networks,gold,sweep,docs,web,test,lint]'
 	@touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed

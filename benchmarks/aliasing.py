@@ -121,7 +121,7 @@ def write_coarse(
         raise ValueError(f"{path}: is of another plan; name another folder.")
     writer = DatasetWriter(path, layout)
     finished = writer.create()
-    writer.clear_partial()
+    writer.place.clear_partial()
     missing = [shard for shard in range(layout.shards) if not writer.intact(shard)]
     if finished and missing:
         writer.reopen()

@@ -1,10 +1,12 @@
 """What a cluster costs beside one machine: rates with one worker and two, units without work, the driver's own work.
 
 Run with `python -m benchmarks.cluster`; it makes clusters of its own on this machine, with nodes of one processor. The
-efficiency from one worker to two means something where two processors are idle and may be used.
+efficiency from one worker to two means something where two processors are idle and may be used: there the driver and
+the head of the cluster still take part of both.
 """
 
 import json
+import math
 import operator
 import os
 import tempfile
@@ -21,7 +23,9 @@ from strainscope.sample import load_sample
 from strainscope.series import Job
 from strainscope.series.run import _fingerprint, _settings_with_files
 
-PLAN, WARM, SIZE = "balanced-1m", 16_384, 6 * 16_384
+# Whole shards for each of two workers, in the smaller dataset and in the larger.
+PLAN, SHARD = "balanced-1m", 16_384
+WARM, SIZE = 2 * SHARD, 10 * SHARD
 EMPTY_UNITS = 2_000
 MEMORY = 80 * 2**20
 
@@ -99,10 +103,21 @@ def run() -> dict[str, float]:
         finally:
             cluster.shutdown()
         stored = Dataset(folder / f"one-{SIZE}.zarr")
-        size = sum(place.stat().st_size for place in stored.path.rglob("*") if place.is_file())
-        figures["bytes_a_curve"] = size / stored.size
+        figures["bytes_a_curve"] = stored.place.size() / stored.size
         figures |= series_figures(folder)
     return figures
+
+
+def model(figures: dict[str, float]) -> list[str]:
+    """What a billion curves cost if every worker is as fast as one of two, or as the one where there was no second."""
+    curves, each = 1e9, figures["two"] / 2 if "two" in figures else figures["one"]
+    most = figures["empty_units_a_second"] * SHARD / each
+    shards, terabytes = math.ceil(curves / SHARD), curves * figures["bytes_a_curve"] / 1e12
+    return [
+        f"1e9 curves: {shards:,} shards, {curves / each / 3600:,.0f} core-hours, {terabytes:.2f} TB, "
+        f"{1e-6 * each * figures['bytes_a_curve']:.1f} MB/s for each processor",
+        f"the driver hands out what {most:,.0f} processors need",
+    ]
 
 
 def report(figures: dict[str, float]) -> None:
@@ -115,9 +130,11 @@ def report(figures: dict[str, float]) -> None:
         efficiency = figures["two"] / figures["one"] / 2
         print(f"  a cluster, two workers           {figures['two']:8,.0f} curves/s, efficiency {efficiency:.2f}")
     else:
-        print("  a cluster, two workers           not measured: one processor may be used")
+        print("  a cluster, two workers           not measured: this process may use one processor; give it two")
     print(f"units without work: {figures['empty_units_a_second']:,.0f} a second")
     print(f"a curve: {figures['bytes_a_curve']:,.0f} bytes")
+    for line in model(figures):
+        print(line)
     print(
         f"series: {figures['fingerprint_ms']:.1f} ms a scan before anything is inverted; the state of a million scans "
         f"{figures['state_of_a_million_mb']:.0f} MB, {figures['state_of_a_million_s']:.1f} s to write"

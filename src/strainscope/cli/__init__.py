@@ -16,6 +16,7 @@ from strainscope.cli import (
     recorded,
     series,
     simulation,
+    sweep,
     web,
 )
 from strainscope.cli.group import Commands
@@ -38,6 +39,7 @@ app.command(name="map")(maps.map_scans)
 app.command()(calibration.calibrate)
 app.add_typer(dataset.app, name="dataset")
 app.command()(estimator.train)
+app.command()(sweep.sweep)
 app.command()(estimator.evaluate)
 app.command()(recorded.info)
 app.command(name="import-radmax")(recorded.import_radmax)

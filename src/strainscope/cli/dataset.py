@@ -25,7 +25,9 @@ app = typer.Typer(no_args_is_help=True, help="Datasets of simulated curves: make
 SizeOption = Annotated[int | None, typer.Option(min=1, help="Samples, in place of the plan's.")]
 SeedOption = Annotated[int | None, typer.Option(min=0, help="Seed, in place of the plan's.")]
 PlanArgument = Annotated[str, typer.Argument(metavar="PLAN", help="A preset's name, or a plan file.")]
-DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="A Zarr store, such as d.zarr.")]
+DatasetArgument = Annotated[
+    str, typer.Argument(metavar="DATASET", help="A Zarr store, such as d.zarr or s3://bucket/d.zarr.")
+]
 
 
 @app.command()
@@ -44,7 +46,9 @@ def plans(name: Annotated[str | None, typer.Argument(help="Print this one.")] = 
 @app.command()
 def generate(
     plan_name: PlanArgument,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Zarr store to write; it must not exist.")],
+    out: Annotated[
+        str, typer.Option("-o", "--out", help="Zarr store to write, a folder or s3://bucket/d.zarr; it must not exist.")
+    ],
     size: SizeOption = None,
     seed: SeedOption = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a processor.")] = None,
@@ -55,6 +59,7 @@ def generate(
 ) -> None:
     """Simulate a dataset, or what is missing of it."""
     from strainscope.dataset.generate import generate as run
+    from strainscope.dataset.place import place_of
     from strainscope.dataset.plan import load_plan
 
     plan = load_plan(plan_name, size=size, seed=seed)
@@ -62,9 +67,9 @@ def generate(
     with progress_bar("simulating") as progress:
         made = run(plan, out, resume=resume, workers=workers, device=device, ray=ray, progress=progress)
     wall = time.perf_counter() - began
-    stored = sum(place.stat().st_size for place in out.rglob("*") if place.is_file())
+    stored = place_of(out).size()
     document = {
-        "path": str(out),
+        "path": out,
         "size": plan.size,
         "simulated": made,
         "wall_s": wall,
@@ -91,16 +96,15 @@ def inspect(
 ) -> None:
     """Print what a dataset holds, or what a plan would make."""
     document = _plan_document(_plan_of(target, size, seed))
-    place = Path(target)
-    if _is_store(place):
+    if _is_store(target):
         from strainscope.dataset.store import Dataset
 
-        dataset = Dataset(place, unfinished=True)
+        dataset = Dataset(target, unfinished=True)
         document |= {
             "path": target,
             "complete": dataset.attributes["complete"],
             "version": dataset.attributes["version"],
-            "bytes": sum(file.stat().st_size for file in place.rglob("*") if file.is_file()),
+            "bytes": dataset.place.size(),
         }
     if as_json:
         typer.echo(json.dumps(document))
@@ -147,8 +151,9 @@ def _plan_document(plan: "Plan") -> dict[str, Any]:
     }
 
 
-def _is_store(place: Path) -> bool:
-    return place.is_dir()
+def _is_store(target: str) -> bool:
+    # Plans have no addresses.
+    return "://" in target or Path(target).is_dir()
 
 
 def _check_is_no_missing_store(target: str) -> None:
@@ -163,8 +168,8 @@ def _plan_of(target: str, size: int | None, seed: int | None) -> "Plan":
     from strainscope.dataset.plan import load_plan
     from strainscope.dataset.store import Dataset
 
-    if _is_store(Path(target)):
-        return Dataset(Path(target), unfinished=True).plan.with_options(size=size, seed=seed)
+    if _is_store(target):
+        return Dataset(target, unfinished=True).plan.with_options(size=size, seed=seed)
     _check_is_no_missing_store(target)
     return load_plan(target, size=size, seed=seed)
 
@@ -269,7 +274,7 @@ def compare(
         weights=_weights(weight),
         weighted_names=_names(weighted),
     )
-    peaks = [_peaks(Path(target)) if _is_store(Path(target)) else None for target in (first, second)]
+    peaks = [_peaks(target) if _is_store(target) else None for target in (first, second)]
     write_comparison(found, out, peaks=peaks, force=force, command=context.obj)
     if as_json:
         typer.echo(json.dumps(plain_data(comparison_document(found))))
@@ -310,14 +315,14 @@ def _evenness(target: str, size: int | None, seed: int | None) -> "Evenness":
     from strainscope.dataset.evenness import drawn_blocks, measure_evenness
     from strainscope.dataset.store import Dataset
 
-    if _is_store(Path(target)):
-        dataset = Dataset(Path(target))
-        return measure_evenness(dataset.plan, dataset.parameter_blocks(), name=Path(target).name)
+    if _is_store(target):
+        dataset = Dataset(target)
+        return measure_evenness(dataset.plan, dataset.parameter_blocks(), name=dataset.place.name)
     plan = _plan_of(target, size, seed)
     return measure_evenness(plan, drawn_blocks(plan), name=target)
 
 
-def _peaks(path: Path) -> "PeakVerification":
+def _peaks(path: str) -> "PeakVerification":
     from strainscope.dataset.peaks import verify_peaks
     from strainscope.dataset.store import Dataset
 

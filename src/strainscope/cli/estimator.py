@@ -1,11 +1,12 @@
 """The commands `strainscope train` and `strainscope evaluate`. Torch is imported by the command that needs it."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from strainscope.cli.options import ForceOption, JsonOption
+from strainscope.cli.options import ForceOption, JsonOption, RayOption
 from strainscope.estimator.named import require_torch
 
 
@@ -13,14 +14,19 @@ def train(
     plan_name: Annotated[str, typer.Argument(metavar="PLAN", help="A preset's name, or a training plan.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run; it must not exist.")],
     data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the datasets; made there if missing. By default in the run's."),
+        str | None,
+        typer.Option(
+            help="Folder of the datasets, or s3://bucket/data; made there if missing. By default in the run's."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; by default all.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processor threads; by default all, with --ray 1 a worker.")
+    ] = None,
     devices: Annotated[
-        int, typer.Option(min=1, help="GPUs that share each batch (processes where there is none).")
+        int, typer.Option(min=1, help="GPUs that share each batch (processes where there is none; workers with --ray).")
     ] = 1,
+    ray: RayOption = None,
 ) -> None:
     """Train an estimator on simulated curves, or go on with one.
 
@@ -40,6 +46,11 @@ def train(
 
     if threads is not None:
         torch.set_num_threads(threads)
+    run = (
+        training.train
+        if ray is None
+        else partial(training.train_on_nodes, ray=ray, threads=1 if threads is None else threads)
+    )
     with progress_bar("training") as bar:
 
         def tell(progress: training.Progress) -> None:
@@ -55,11 +66,11 @@ def train(
                 err=True,
             )
 
-        weights = training.train(
+        weights = run(
             plan,
             out,
             resume=resume,
-            data_folder=data,
+            data_folder=None if data is None else data if "://" in data else Path(data),
             devices=devices,
             tell=tell,
             tell_step=bar,

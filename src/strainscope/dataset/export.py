@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from strainscope.dataset.place import Folder
 from strainscope.dataset.store import Dataset
 
 Format = Literal["hdf5", "parquet"]
@@ -53,7 +54,8 @@ def export(
         raise FileExistsError(
             f"{path}: exists; name another file{'' if path.is_dir() else ', or use --force'}."
         )
-    if dataset.path.resolve() in path.resolve().parents:
+    own = dataset.place
+    if isinstance(own, Folder) and own.path.resolve() in path.resolve().parents:
         raise ValueError(f"{path}: lies in the dataset itself; name a file elsewhere.")
     with _complete(path) as fresh:
         (_hdf5 if kind == "hdf5" else _parquet)(dataset, fresh, points - start, progress)

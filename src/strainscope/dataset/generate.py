@@ -16,8 +16,9 @@ from typing import Any
 from numcodecs import Blosc
 
 from strainscope.cluster import check_shared, connected
-from strainscope.dataset.alone import alone
-from strainscope.dataset.on_nodes import simulated_on_nodes
+from strainscope.dataset.bucket import Bucket
+from strainscope.dataset.on_nodes import check_reached, simulated_on_nodes
+from strainscope.dataset.place import Folder, Place, place_of
 from strainscope.dataset.plan import Plan
 from strainscope.dataset.shard import ShardMaker
 from strainscope.dataset.simulate import BLOCK, Curves, Simulator
@@ -33,7 +34,7 @@ _SPARE_BYTES = 32 * 2**20
 
 def generate(
     plan: Plan,
-    path: Path,
+    path: Path | str,
     *,
     resume: bool = False,
     workers: int | None = None,
@@ -45,7 +46,7 @@ def generate(
 
     Args:
         plan: What to simulate.
-        path: Of the Zarr store.
+        path: Of the Zarr store, or its address such as s3://bucket/d.zarr.
         resume: Go on with one that is there: shards whose checksums do not hold are made again.
         workers: Processes; by default one a processor.
         device: Where curves are simulated: "cpu", "cuda" or "auto".
@@ -65,22 +66,23 @@ def generate(
         given = f"--device {device}" if device != "cpu" else f"--workers {workers}"
         raise ValueError(f"{given}: is for this machine; leave it out with --ray, which takes the nodes' processors.")
     layout = Layout(plan=plan, device=chosen_device(device))
-    writer = DatasetWriter(path, layout)
-    _check_target(path, layout, resume)
-    with contextlib.nullcontext() if ray is None else connected(ray), alone(path):
+    place = place_of(path)
+    writer = DatasetWriter(place, layout)
+    _check_target(place, layout, resume)
+    with contextlib.nullcontext() if ray is None else connected(ray), place.alone():
         if ray is not None:
-            check_shared(path)
-        if (path / "zarr.json").exists():
+            _check_nodes(place)
+        if place.has("zarr.json"):
             try:
-                read_attributes(path)
+                read_attributes(place)
             except DamagedRootError:
-                _check_same_data(path, layout)
-        writer.clear_partial()
+                _check_same_data(place, layout)
+        place.clear_partial()
         missing = [shard for shard in range(layout.shards) if not writer.intact(shard)]
         done = plan.size - sum(last - first for first, last in map(layout.span, missing))
         progress(done, plan.size)
-        if missing:
-            _check_room(path, layout, missing)
+        if missing and isinstance(place, Folder):
+            _check_room(place.path, layout, missing)
         finished = writer.create()
         if finished and missing:
             writer.reopen()
@@ -90,9 +92,9 @@ def generate(
         made = 0
         try:
             spans = (
-                _simulated(layout, path, missing, workers or worker_count())
+                _simulated(layout, place, missing, workers or worker_count())
                 if ray is None
-                else simulated_on_nodes(layout, path, missing)
+                else simulated_on_nodes(layout, place.absolute(), missing)
             )
             for first, last in spans:
                 made += last - first
@@ -104,22 +106,30 @@ def generate(
                 "go on with --resume."
             ) from error
         finally:
-            writer.clear_partial()
+            place.clear_partial()
         if not finished:
             writer.finish()
     return made
 
 
-def _check_target(path: Path, layout: Layout, resume: bool) -> None:
+def _check_nodes(place: Place) -> None:
+    """Refuse a place that nodes of the connected cluster do not have, too."""
+    if isinstance(place, Folder):
+        check_shared(place.path)
+    elif isinstance(place, Bucket):
+        check_reached(place)
+
+
+def _check_target(path: Place, layout: Layout, resume: bool) -> None:
     """Refuse a target that cannot be gone on with."""
     if not path.exists():
         return
     if not resume:
         raise FileExistsError(f"{path}: exists; name another place, or go on with --resume.")
-    if not path.is_dir():
+    if isinstance(path, Folder) and not path.path.is_dir():
         raise FileExistsError(f"{path}: is a file; name a folder such as d.zarr.")
-    if not (path / "zarr.json").exists():
-        held = [entry.name for entry in path.iterdir() if not entry.name.endswith(".partial")]
+    if not path.has("zarr.json"):
+        held = path.names()
         if held:
             raise ValueError(f"{path}: holds {held[0]} and no dataset; name another place.")
         return
@@ -152,17 +162,16 @@ def _check_target(path: Path, layout: Layout, resume: bool) -> None:
     )
 
 
-def _check_same_data(path: Path, layout: Layout) -> None:
+def _check_same_data(path: Place, layout: Layout) -> None:
     """Refuse a store whose description is lost, unless what it holds is what the plan gives."""
     lost = f"{path}: its zarr.json is damaged"
     writer = DatasetWriter(path, layout)
     for name, content in layout.metadata().items():
-        place = path / name
-        if name != "zarr.json" and not (place.is_file() and place.read_bytes() == content):
+        if name != "zarr.json" and path.read(name) != content:
             raise ValueError(
                 f"{lost}, and {name} is not that of this plan; use its own plan, or another place."
             )
-    kept = (path / "zarr.json").read_bytes()
+    kept = path.read("zarr.json")
     # Arrays are read through the group that the file describes.
     writer.reopen()
     shard = next((s for s in range(layout.shards) if writer.intact(s)), None)
@@ -172,12 +181,12 @@ def _check_same_data(path: Path, layout: Layout) -> None:
     last = min(last, first + BLOCK)
     values = layout.plan.draws.values(first, last)
     context = multiprocessing.get_context("spawn")
-    arguments = (layout.plan.model_dump_json(), layout.device, str(path), context.Event())
+    arguments = (layout.plan.model_dump_json(), layout.device, path.absolute(), context.Event())
     # In a worker, as the dataset was made: with other threads the last bits may differ.
     with ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=arguments) as pool:
         curves = pool.submit(_block, first // BLOCK).result()
     if not writer.holds(first, values, curves):
-        (path / "zarr.json").write_bytes(kept)
+        path.put("zarr.json", kept or b"")
         raise ValueError(
             f"{lost}, and its samples are not those of this plan; use its own plan, or another place."
         )
@@ -201,8 +210,8 @@ def _check_room(path: Path, layout: Layout, missing: list[int]) -> None:
         )
 
 
-def _simulated(layout: Layout, path: Path, shards: list[int], workers: int) -> Iterator[tuple[int, int]]:
-    """Spans of samples, each when its shard is on the disk."""
+def _simulated(layout: Layout, place: Place, shards: list[int], workers: int) -> Iterator[tuple[int, int]]:
+    """Spans of samples, each when its shard is written."""
     if not shards:
         return
     context = multiprocessing.get_context("spawn")
@@ -211,7 +220,7 @@ def _simulated(layout: Layout, path: Path, shards: list[int], workers: int) -> I
         min(workers, len(shards)),
         mp_context=context,
         initializer=_begin,
-        initargs=(layout.plan.model_dump_json(), layout.device, str(path), stop),
+        initargs=(layout.plan.model_dump_json(), layout.device, place.absolute(), stop),
     )
     try:
         # Workers start at the first submission.

@@ -21,7 +21,7 @@ class ShuffledReader:
     themselves in random order.
 
     Args:
-        path: Of a complete dataset.
+        path: Of a complete dataset, or its address.
         batch: Samples in a batch; the last one of an epoch may be smaller.
         seed: Of the order.
         start: Samples of a curve that are left out at its large-angle end (the window of a network's input).
@@ -34,7 +34,7 @@ class ShuffledReader:
     def __init__(
         self, path: Path | str, *, batch: int, seed: int, start: int = 0, pool_blocks: int = 16
     ) -> None:
-        self.dataset = Dataset(Path(path))
+        self.dataset = Dataset(path)
         points = len(self.dataset.angle_arcsec)
         for name, value, most in (("batch", batch, self.dataset.size), ("pool_blocks", pool_blocks, 10_000)):
             if not 1 <= value <= most:

@@ -1,7 +1,6 @@
 """One shard, simulated and written by one process of several."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -18,14 +17,14 @@ class ShardMaker:
     Args:
         document: The plan as JSON.
         device: "cpu" or "cuda": what simulates the curves.
-        path: Of the store.
+        path: Of the store, or its address.
     """
 
     def __init__(self, document: str, device: str, path: str) -> None:
         use_threads(1)
         threadpool_limits(1)
         plan = Plan.model_validate_json(document)
-        self.writer = DatasetWriter(Path(path), Layout(plan=plan, device=device))
+        self.writer = DatasetWriter(path, Layout(plan=plan, device=device))
         self.simulator = Simulator(plan)
 
     def make(self, shard: int, *, stopped: Callable[[], bool] = lambda: False) -> None:

@@ -1,4 +1,4 @@
-"""A dataset on disk: Zarr v3, one shard after another, each checked by its checksums, marked once complete."""
+"""A dataset: Zarr v3, one shard after another, each checked by its checksums, marked once complete."""
 
 import json
 import math
@@ -14,8 +14,10 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
-from zarr.storage import LocalStore, MemoryStore
+from zarr.storage import MemoryStore
 
+from strainscope.dataset.bucket import StoreError
+from strainscope.dataset.place import Place, place_of
 from strainscope.dataset.plan import Plan, checked
 from strainscope.dataset.simulate import BLOCK, Curves
 
@@ -25,7 +27,6 @@ FORMAT = 1
 CURVE, ANGLE = "curve", "angle"
 _ATTRIBUTES = "strainscope"
 _SHARD_BYTES = 48 * 2**20
-_PARTIAL = "*.partial"
 # Bits of a float32's mantissa that are kept: what is cut off is below 3e-5 of a value, and noise to a compressor.
 _MANTISSA_BITS = 14
 
@@ -137,12 +138,12 @@ class DatasetWriter:
     """Writes the shards of a dataset; several may write different shards at once.
 
     Args:
-        path: Of the store.
+        path: Of the store, or its address.
         layout: Of the plan.
     """
 
-    def __init__(self, path: Path, layout: Layout) -> None:
-        self.path, self.layout = path, layout
+    def __init__(self, path: Place | Path | str, layout: Layout) -> None:
+        self.place, self.layout = place_of(path), layout
 
     def create(self) -> bool:
         """Write what describes the arrays, and the angles, where they are not there as they must be.
@@ -150,28 +151,38 @@ class DatasetWriter:
         Returns:
             Whether the dataset is marked complete.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
         own = self.layout.metadata()
         finished = self._is_file("zarr.json", self._finished())
         for name, content in own.items():
             if not (self._is_file(name, content) or (finished and name == "zarr.json")):
-                _put(self.path / name, content)
+                self.place.put(name, content)
         angles = self.layout.plan.angle_arcsec
-        try:
-            there = bool(np.array_equal(self._root[ANGLE][:], angles))
-        except Exception:  # noqa: BLE001 (whatever a codec makes of damaged bytes)
-            there = False
-        if not there:
-            self._root[ANGLE][:] = angles
+        with self.place.explained():
+            try:
+                there = bool(np.array_equal(self._root[ANGLE][:], angles))
+            except Exception:  # noqa: BLE001 (whatever a codec makes of damaged bytes)
+                there = False
+            if not there:
+                self._root[ANGLE][:] = angles
         return finished
 
     def reopen(self) -> None:
         """Mark the dataset as not complete, as shards of it have to be made again."""
-        _put(self.path / "zarr.json", self.layout.metadata()["zarr.json"])
+        self.place.put("zarr.json", self.layout.metadata()["zarr.json"])
 
     def finish(self) -> None:
-        """Mark the dataset complete, in one step."""
-        _put(self.path / "zarr.json", self._finished())
+        """Mark the dataset complete, in one step.
+
+        Raises:
+            OSError: another process began another dataset in the same place, as nothing holds a bucket.
+        """
+        there = self.place.read("zarr.json")
+        if there not in (self.layout.metadata()["zarr.json"], self._finished()):
+            raise OSError(
+                f"{self.place}: another process wrote there meanwhile, and its zarr.json is of another plan; remove "
+                "what is there, and generate it anew."
+            )
+        self.place.put("zarr.json", self._finished())
 
     def _finished(self) -> bytes:
         """The root's JSON once complete."""
@@ -180,39 +191,44 @@ class DatasetWriter:
         return json.dumps(document, indent=2).encode()
 
     def _is_file(self, name: str, content: bytes) -> bool:
-        place = self.path / name
-        return place.is_file() and place.read_bytes() == content
+        return self.place.read(name) == content
 
     @cached_property
     def _root(self) -> Any:  # noqa: ANN401
-        return zarr.open_group(LocalStore(self.path), mode="r+", zarr_format=3)
+        with self.place.explained():
+            return zarr.open_group(self.place.store(read_only=False), mode="r+", zarr_format=3)
 
     def write(self, shard: int, values: Floats, curves: Curves) -> None:
         """Put one shard: parameters (sample, parameter) and curves (sample, angle)."""
         first, last = self.layout.span(shard)
-        for name, column in zip(self.layout.plan.names, values.T, strict=True):
-            self._root[name][first:last] = column
-        # The curves come last: where they are, the shard is whole.
-        self._root[CURVE][first:last] = rounded(curves)
+        with self.place.explained():
+            for name, column in zip(self.layout.plan.names, values.T, strict=True):
+                self._root[name][first:last] = column
+            # The curves come last: where they are, the shard is whole.
+            self._root[CURVE][first:last] = rounded(curves)
 
-    def _places(self, shard: int) -> dict[str, Path]:
-        """The file of each array that holds a shard."""
-        own = {name: self.path / name / "c" / str(shard) for name in self.layout.plan.names}
-        return own | {CURVE: self.path / CURVE / "c" / str(shard) / "0"}
+    def _files(self, shard: int) -> dict[str, str]:
+        """Name of each array's file that holds a shard."""
+        own = {name: f"{name}/c/{shard}" for name in self.layout.plan.names}
+        return own | {CURVE: f"{CURVE}/c/{shard}/0"}
 
     def discard(self, shard: int) -> None:
         """Remove what is there of a shard: what is damaged would be read when it is written over."""
-        for place in self._places(shard).values():
-            place.unlink(missing_ok=True)
+        for name in self._files(shard).values():
+            self.place.remove(name)
 
     def intact(self, shard: int) -> bool:
         """Whether a shard is there and all its checksums hold."""
         first, last = self.layout.span(shard)
-        places = self._places(shard)
-        if not all(place.is_file() for place in places.values()):
+        files = self._files(shard)
+        # The curves come last: without them nothing else need be asked for.
+        if not all(self.place.has(name) for name in reversed(files.values())):
             return False
         try:
-            return all(bool(np.isfinite(self._root[name][first:last]).all()) for name in places)
+            with self.place.explained():
+                return all(bool(np.isfinite(self._root[name][first:last]).all()) for name in files)
+        except StoreError:
+            raise  # what cannot be read is not therefore damaged
         except Exception:  # noqa: BLE001 (whatever a codec makes of damaged bytes, the shard is made again)
             return False
 
@@ -222,27 +238,12 @@ class DatasetWriter:
         there = np.stack([self._root[name][span] for name in self.layout.plan.names], axis=1)
         return np.array_equal(there, values) and np.array_equal(self._root[CURVE][span], rounded(curves))
 
-    def clear_partial(self) -> None:
-        """Remove what interrupted writes left."""
-        for place in self.path.rglob(_PARTIAL):
-            place.unlink(missing_ok=True)
-
-
-def _put(place: Path, content: bytes) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    fresh = place.with_suffix(".new.partial")
-    try:
-        fresh.write_bytes(content)
-        fresh.replace(place)
-    finally:
-        fresh.unlink(missing_ok=True)
-
 
 class DamagedRootError(ValueError):
     """The file that says what a store holds is no JSON."""
 
 
-def read_attributes(path: Path) -> dict[str, Any]:
+def read_attributes(path: Place | Path | str) -> dict[str, Any]:
     """What the root of a dataset says of it.
 
     Raises:
@@ -250,13 +251,14 @@ def read_attributes(path: Path) -> dict[str, Any]:
         DamagedRootError: what describes it is no JSON.
         ValueError: it is no dataset of this program, or of another format.
     """
-    place = path / "zarr.json"
-    if not path.exists():
+    place = place_of(path)
+    content = place.read("zarr.json")
+    if content is None and not place.exists():
         raise FileNotFoundError(f"{path}: does not exist; name a dataset (a folder such as d.zarr).")
-    if not place.is_file():
+    if content is None:
         raise ValueError(f"{path}: is no Zarr v3 store (no zarr.json in it); name a dataset.")
     try:
-        document = json.loads(place.read_bytes())
+        document = json.loads(content)
     except ValueError:
         raise DamagedRootError(
             f"{path}: its zarr.json is damaged; if strainscope wrote it, mend it with strainscope dataset generate "
@@ -281,7 +283,7 @@ class Dataset:
     """A complete dataset, for reading.
 
     Args:
-        path: Of the store.
+        path: Of the store, or its address such as s3://bucket/d.zarr.
         unfinished: Open one that is not complete, too.
 
     Raises:
@@ -289,19 +291,20 @@ class Dataset:
         ValueError: it is no dataset, or not complete.
     """
 
-    def __init__(self, path: Path, *, unfinished: bool = False) -> None:
-        self.path = path
-        self.attributes = read_attributes(path)
+    def __init__(self, path: Place | Path | str, *, unfinished: bool = False) -> None:
+        self.place = place_of(path)
+        self.attributes = read_attributes(self.place)
         if not self.attributes["complete"] and not unfinished:
             raise ValueError(
                 f"{path}: is not complete; finish it with: strainscope dataset generate … -o {path} --resume"
             )
-        self._root: Any = zarr.open_group(LocalStore(path, read_only=True), mode="r", zarr_format=3)
+        with self.place.explained():
+            self._root: Any = zarr.open_group(self.place.store(read_only=True), mode="r", zarr_format=3)
 
     @cached_property
     def plan(self) -> Plan:
         """What the data are; the sample as it was when they were made."""
-        return checked(self.attributes["plan"], source=str(self.path))
+        return checked(self.attributes["plan"], source=str(self.place))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -325,7 +328,8 @@ class Dataset:
             ValueError: part of it is damaged or missing.
         """
         try:
-            values = np.asarray(self._root[name][first:last])
+            with self.place.explained():
+                values = np.asarray(self._root[name][first:last])
         except (ValueError, RuntimeError, KeyError) as error:
             raise ValueError(self._damage(name, first)) from error
         # What is missing from the disk reads as NaN, which no simulation stores.
@@ -335,8 +339,8 @@ class Dataset:
 
     def _damage(self, name: str, first: int) -> str:
         return (
-            f"{self.path}: {name} is damaged or missing on the disk at or after sample {first:,}; mend it with "
-            f"strainscope dataset generate PLAN -o {self.path} --resume"
+            f"{self.place}: {name} is damaged or missing on the disk at or after sample {first:,}; mend it with "
+            f"strainscope dataset generate PLAN -o {self.place} --resume"
         )
 
     def curves(self, first: int, last: int) -> Curves:

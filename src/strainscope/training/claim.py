@@ -70,21 +70,18 @@ def claim(folder: Path, plan: FullPlan, *, resume: bool) -> bool:
         if folder.exists() and any(folder.iterdir()):
             raise FileExistsError(f"{folder}: holds something else than a training; name another folder.")
         folder.mkdir(parents=True, exist_ok=True)
-        replace_text(place, json.dumps(own | {_SOURCES: _sources(plan)}, sort_keys=True, indent=1))
+        replace_text(place, json.dumps(own | {_SOURCES: sources(plan)}, sort_keys=True, indent=1))
         return True
     if not resume:
         raise FileExistsError(f"{folder}: holds a training; name another folder, or go on with --resume.")
     try:
-        before, sources = _read(place)
+        before, held_sources = _read(place)
     except ValueError:
         raise ValueError(f"{place}: is no plan of this version; name another folder.") from None
-    changes = _differences(_decisive(before, sources), _decisive(plan, _sources(plan)))
+    changes = differences(_decisive(before, held_sources), _decisive(plan, sources(plan)))
     if changes:
-        more = len(changes) - _SHOWN_DIFFERENCES
-        rest = f", and {more} more" if more > 0 else ""
         raise ValueError(
-            f"{folder}: holds the training of another plan ({'; '.join(changes[:_SHOWN_DIFFERENCES])}{rest}); name "
-            "another folder, or use its plan."
+            f"{folder}: holds the training of another plan ({changes}); name another folder, or use its plan."
         )
     return False
 
@@ -92,13 +89,13 @@ def claim(folder: Path, plan: FullPlan, *, resume: bool) -> bool:
 def _read(place: Path) -> tuple[FullPlan, dict[str, Any]]:
     """The plan in a run's folder, with the defaults of keys that came later, and what its files held."""
     document = json.loads(place.read_text(encoding="utf-8"))
-    sources = document.pop(_SOURCES, None)
+    known = document.pop(_SOURCES, None)
     plan = full_plan(TrainingPlan.model_validate(document))
     # Earlier runs did not say.
-    return plan, _sources(plan) if sources is None else sources
+    return plan, sources(plan) if known is None else known
 
 
-def _sources(plan: FullPlan) -> dict[str, Any]:
+def sources(plan: FullPlan) -> dict[str, Any]:
     """What the plan's datasets and samples are, by key, as plain data."""
     found: dict[str, Any] = {}
     for i, data in enumerate(plan.plans):
@@ -126,10 +123,10 @@ def _checksum(path: Path) -> str:
     return f"file of checksum {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
 
 
-def _decisive(plan: FullPlan, sources: Mapping[str, Any]) -> dict[str, Any]:
-    """All that decides a training by key: what the files hold in place of their names."""
+def _decisive(plan: FullPlan, contents: Mapping[str, Any]) -> dict[str, Any]:
+    """All that decides a training: what the files hold in place of their names."""
     document = plan.model_dump(mode="json", exclude={"title": True, "data": True, "lab": {"sample"}})
-    return _flat(document | dict(sources))
+    return document | dict(contents)
 
 
 def _flat(value: Any, key: str = "") -> dict[str, Any]:  # noqa: ANN401
@@ -140,13 +137,16 @@ def _flat(value: Any, key: str = "") -> dict[str, Any]:  # noqa: ANN401
     return {key: value}
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs, with both values."""
-    return [
-        f"{key} = {_shown(before, key)}, now {_shown(now, key)}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What differs in plain data, by key, with both values, the first few of them; empty where nothing does."""
+    old, new = _flat(before), _flat(now)
+    found = [
+        f"{key} = {_shown(old, key)}, now {_shown(new, key)}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
     ]
+    more = len(found) - _SHOWN_DIFFERENCES
+    return "; ".join(found[:_SHOWN_DIFFERENCES]) + (f", and {more} more" if more > 0 else "")
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:

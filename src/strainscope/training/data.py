@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from strainscope.dataset.generate import generate
+from strainscope.dataset.place import below
 from strainscope.dataset.reader import ShuffledReader
 from strainscope.dataset.simulate import Curves, Simulator
 from strainscope.evaluation import excluded
@@ -24,15 +25,26 @@ Admits = Callable[[Floats], NDArray[np.bool_]]
 _STANDARDISED_BY = 20_000
 
 
-def readers_of(plan: FullPlan, folder: Path, tell: Callable[[str, int, int], None]) -> list[ShuffledReader]:
+def readers_of(plan: FullPlan, folder: Path | str, tell: Callable[[str, int, int], None]) -> list[ShuffledReader]:
     """Readers of the plan's datasets, which are made or finished first."""
     readers = []
-    for i, (data, own) in enumerate(zip(plan.data, plan.plans, strict=True)):
-        path = folder / f"{i}-{Path(data.plan).stem}.zarr"
+    for i, own in enumerate(plan.plans):
+        name = _name(plan, i)
         with at_key(f"data[{i}]"):
-            generate(own, path, resume=True, progress=partial(tell, path.name))
-        readers.append(ShuffledReader(path, batch=plan.batch, seed=plan.seed + i, start=plan.window))
+            generate(own, below(folder, name), resume=True, progress=partial(tell, name))
+        readers.append(_reader(plan, i, folder))
     return readers
+
+
+def _name(plan: FullPlan, i: int) -> str:
+    """Of a dataset in the folder of them all."""
+    return f"{i}-{Path(plan.data[i].plan).stem}.zarr"
+
+
+def _reader(plan: FullPlan, i: int, folder: Path | str) -> ShuffledReader:
+    """Of a dataset that is there."""
+    path = below(folder, _name(plan, i))
+    return ShuffledReader(path, batch=plan.batch, seed=plan.seed + i, start=plan.window)
 
 
 def some_curves(readers: Sequence[ShuffledReader], window: int) -> torch.Tensor:
@@ -70,9 +82,13 @@ class DatasetSource:
         self.points = first.angles.number - plan.window
         self.told = 0
 
-    def make(self, folder: Path, tell: Callable[[str, int, int], None]) -> None:
-        """Simulate what is missing of the datasets in a folder."""
+    def make(self, folder: Path | str, tell: Callable[[str, int, int], None]) -> None:
+        """Simulate what is missing of the datasets in a folder, or in a part of a bucket."""
         self._readers = readers_of(self._plan, folder, tell)
+
+    def open(self, folder: Path | str) -> None:
+        """Use the datasets in a folder, or in a part of a bucket, that another process made and may still look at."""
+        self._readers = [_reader(self._plan, i, folder) for i in range(len(self._plan.plans))]
 
     def examples(self) -> torch.Tensor:
         """Some curves of every dataset."""

@@ -68,7 +68,10 @@ class LabSource:
         self.points = self._first.network.grid.number
         self.told = len(self._first.told_names)
 
-    def make(self, folder: Path, tell: Callable[[str, int, int], None]) -> None:
+    def make(self, folder: Path | str, tell: Callable[[str, int, int], None]) -> None:
+        """Nothing is kept on the disk."""
+
+    def open(self, folder: Path | str) -> None:
         """Nothing is kept on the disk."""
 
     def examples(self) -> torch.Tensor:

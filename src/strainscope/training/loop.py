@@ -61,14 +61,15 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Habits:
-    """How often a run is saved, and who hears of it."""
+class Habits:
+    """How often a run is saved, who hears of it, and whether its data are there and whole already."""
 
     checkpoint_every: int
     tell: Callable[[Progress], None]
     tell_step: Callable[[int, int], None]
     tell_data: Callable[[str, int, int], None]
     tell_resumed: Callable[[int, int], None]
+    data_are_made: bool = False
 
 
 # However slow the network: no more than this is lost [s].
@@ -81,7 +82,7 @@ def train(
     folder: Path,
     *,
     resume: bool = False,
-    data_folder: Path | None = None,
+    data_folder: Path | str | None = None,
     devices: int = 1,
     checkpoint_every: int = 400_000,
     tell: Callable[[Progress], None] = lambda progress: None,
@@ -95,7 +96,8 @@ def train(
         plan: What to train.
         folder: Of the run: checkpoint, log, weights; those of an ensemble's members in `member-0`, … there.
         resume: Go on from the checkpoint in the folder.
-        data_folder: Where datasets lie or are made; by default in the run's folder.
+        data_folder: Where datasets lie or are made, or an address such as s3://bucket/data; by default in the run's
+            folder.
         devices: GPUs that share each batch, or processes where there is none.
         checkpoint_every: Curves between two checkpoints; there is one every ten minutes in any case.
         tell: Called after each validation.
@@ -114,7 +116,7 @@ def train(
         OSError: it cannot be written, or another process is writing it.
     """
     whole = full_plan(plan)
-    habits = _Habits(
+    habits = Habits(
         checkpoint_every=checkpoint_every,
         tell=tell,
         tell_step=tell_step,
@@ -125,16 +127,29 @@ def train(
         source = source_of(whole)
         task = task_of(whole, source)
         task.build()  # fails on what does not fit together before anything is written or simulated
-        if whole.batch % devices:
-            raise ValueError(f"batch = {whole.batch}; it must be a multiple of the devices, {devices}.")
+        check_devices(whole, devices)
         fabric = fabric_of(whole.precision, devices)
-        data = data_folder or folder / "data"
         with together(fabric), held(folder, whole, resume=resume) if fabric.is_global_zero else nullcontext():
-            if whole.ensemble == 1:
-                _train_one(whole, source, task, folder, data, habits, fabric)
-            else:
-                _train_members(whole, folder, data, habits, fabric, resume=resume)
+            train_in(whole, folder, data_folder or folder / "data", habits, fabric, resume=resume)
     return folder / WEIGHTS
+
+
+def check_devices(plan: FullPlan, devices: int) -> None:
+    """Refuse a number of devices that batches cannot be shared by."""
+    if plan.batch % devices:
+        raise ValueError(f"batch = {plan.batch}; it must be a multiple of the devices, {devices}.")
+
+
+def train_in(
+    plan: FullPlan, folder: Path, data: Path | str, habits: Habits, fabric: Fabric, *, resume: bool
+) -> None:
+    """Train as one of the processes that have begun, in a folder that is held."""
+    with _memory_explained(plan):
+        if plan.ensemble == 1:
+            source = source_of(plan)
+            _train_one(plan, source, task_of(plan, source), folder, data, habits, fabric)
+        else:
+            _train_members(plan, folder, data, habits, fabric, resume=resume)
 
 
 @contextmanager
@@ -154,7 +169,7 @@ def _memory_explained(plan: FullPlan) -> Iterator[None]:
 
 
 def _train_members(
-    plan: FullPlan, folder: Path, data: Path, habits: _Habits, fabric: Fabric, *, resume: bool
+    plan: FullPlan, folder: Path, data: Path | str, habits: Habits, fabric: Fabric, *, resume: bool
 ) -> None:
     """Train the networks of an ensemble one after another, each in a folder of its own, and put them together."""
     paths = []
@@ -183,14 +198,15 @@ def task_of(plan: FullPlan, source: Source) -> Task:
 
 
 def _train_one(
-    plan: FullPlan, source: Source, task: Task, folder: Path, data: Path, habits: _Habits, fabric: Fabric
+    plan: FullPlan, source: Source, task: Task, folder: Path, data: Path | str, habits: Habits, fabric: Fabric
 ) -> None:
     """Train one network in a folder that is held, from its checkpoint on if it has one."""
-    if fabric.is_global_zero:
+    makes = fabric.is_global_zero and not habits.data_are_made
+    if makes:
         source.make(data, habits.tell_data)
     fabric.barrier()
-    if not fabric.is_global_zero:
-        source.make(data, lambda name, done, total: None)
+    if not makes:
+        source.open(data)
     torch.manual_seed(plan.seed)
     run = Run(plan, task, task.build(), source, fabric)
     checkpoint = folder / CHECKPOINT
@@ -241,7 +257,7 @@ class _Place:
     board: Board
 
 
-def _loop(run: Run, place: _Place | None, habits: _Habits) -> None:
+def _loop(run: Run, place: _Place | None, habits: Habits) -> None:
     """Steps, looks and checkpoints until the training is over."""
     if run.is_over():
         return

@@ -46,8 +46,11 @@ class Source(Protocol):
     points: int
     told: int
 
-    def make(self, folder: Path, tell: Callable[[str, int, int], None]) -> None:
+    def make(self, folder: Path | str, tell: Callable[[str, int, int], None]) -> None:
         """Make what is missing of the data."""
+
+    def open(self, folder: Path | str) -> None:
+        """Use data that another process made."""
 
     def examples(self) -> torch.Tensor:
         """Some rows (n, row) that inputs are standardised by."""

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.precision import MixedPrecision, Precision
 from lightning_fabric.strategies.ddp import DDPStrategy
 
@@ -41,6 +42,63 @@ def fabric_of(precision: str, devices: int = 1) -> Fabric:
     strategy = "auto" if devices == 1 else DDPStrategy(timeout=_PATIENCE)
     plugin = Precision() if precision == "32-true" else _WholeInputs("bf16-mixed", kind)
     return Fabric(accelerator=kind, devices=devices, strategy=strategy, plugins=plugin)
+
+
+class _Begun(ClusterEnvironment):
+    """One of several processes that others began, whose group torch knows already.
+
+    Args:
+        rank: Of this process.
+        size: Number of them.
+    """
+
+    creates_processes_externally = True
+    main_address, main_port = "", 0  # the group is there
+
+    def __init__(self, rank: int, size: int) -> None:
+        self._rank, self._size = rank, size
+
+    @staticmethod
+    def detect() -> bool:
+        """It is not to be found, but given."""
+        return False
+
+    def world_size(self) -> int:
+        """Number of processes."""
+        return self._size
+
+    def set_world_size(self, size: int) -> None:
+        """It is as it is."""
+
+    def global_rank(self) -> int:
+        """Of this process."""
+        return self._rank
+
+    def set_global_rank(self, rank: int) -> None:
+        """It is as it is."""
+
+    def local_rank(self) -> int:
+        """Each has its own device."""
+        return 0
+
+    def node_rank(self) -> int:
+        """As if each had its own node."""
+        return self._rank
+
+
+def member_of(precision: str, rank: int, size: int) -> Fabric:
+    """A processor's part in a group of processes that torch knows already, as the workers of Ray Train.
+
+    Args:
+        precision: Of the arithmetic.
+        rank: Of this process.
+        size: Number of them.
+    """
+    plugin = Precision() if precision == "32-true" else _WholeInputs("bf16-mixed", "cpu")
+    if size == 1:
+        return Fabric(accelerator="cpu", devices=1, plugins=plugin)
+    plugins: list[Any] = [plugin, _Begun(rank, size)]
+    return Fabric(accelerator="cpu", devices=1, num_nodes=size, strategy=DDPStrategy(), plugins=plugins)
 
 
 @contextmanager
