@@ -23,7 +23,7 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/lint-imports
 
 docs: $(VENV)/.installed-docs
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Open build/site/index.html in a browser."
 
 bench: $(VENV)/.installed-dev

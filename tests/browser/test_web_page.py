@@ -258,6 +258,18 @@ def test_scans_of_a_series_are_compared(server, visitor, look):
     with page.expect_download() as download:
         page.get_by_role("link", name="Report and table").click()
     assert download.value.suggested_filename == "series.zip"
+    # The page comes anew with the result; the sliders are there when one goes back to them.
+    page.get_by_role("link", name="ggg444-simulated.xy").click()
+    page.locator("#ss-verdict").wait_for()
+    page.wait_for_timeout(1000)
+    page.get_by_role("tab", name="Fit").click()
+    page.locator("#ss-L1").wait_for()
+    settled(page)
+    before = page.evaluate("strainscope.state.values.L1")
+    page.get_by_role("tab", name="Result").click()
+    page.get_by_role("button", name="Put the best values").click()
+    page.wait_for_function(f"() => strainscope.state.values.L1 !== {before}")
+    settled(page)
 
 
 def test_a_restart_keeps_results_and_a_token_is_asked_for(browser, tmp_path, look):

@@ -31,7 +31,7 @@ def test_info_prints_what_was_understood(files):
     lines = out.splitlines()
     assert lines[0] == "one.xrdml: PANalytical XRDML 2.1, 1 scan"
     assert lines[1] == "scan 1: implanted GGG, Omega, 101 points"
-    assert "  omega moved          25.432 to 25.632°" in lines
+    assert "  omega moved          25.432 to 25.632°, steps of 0.002°" in lines
     assert "  two-theta stood at   51.064°" in lines
     assert "  usable as --axis     omega-deg, delta-theta-arcsec" in lines
     assert "  counting time        2 s" in lines

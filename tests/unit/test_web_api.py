@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("nicegui", reason="needs the extra web")
 
 from fastapi.testclient import TestClient
-from tests.instrument_files import OMEGA, counts, xrdml, xrdml_scan
+from tests.instrument_files import OMEGA, counts, nexus, spec, spec_scan, xrdml, xrdml_scan
 from tests.unit.test_web_samples import SILICON
 
 from strainscope.sample import load_sample
@@ -165,7 +165,6 @@ def test_what_makes_no_sense_with_a_scan_is_refused(client, scan):
     ("name", "content", "status", "line"),
     [
         ("scan.exe", b"1 2", 400, "scan.exe: ends in .exe; scans end in .xy"),
-        ("scan", b"1 2", 400, "scan: has no ending"),
         ("scan.xy", b"", 400, "scan.xy: the scan file is empty."),
         ("scan.xy", b"1 2\n" * 20_000, 400, "larger than 0.05 MB"),
         ("scan.xy", b"1 2\n" * 60_000, 413, "larger than 0.05 MB"),
@@ -174,6 +173,15 @@ def test_what_makes_no_sense_with_a_scan_is_refused(client, scan):
 def test_uploads_are_limited_in_type_and_size(client, name, content, status, line):
     reply = upload(client, name, content)
     assert (reply.status_code, line in reply.json()["error"]) == (status, True)
+
+
+@pytest.mark.parametrize("name", ["day.h5", "day.hdf5", "day"])
+def test_files_of_instruments_are_taken_by_their_content(client, name):
+    content = spec(spec_scan()) if name == "day" else nexus()
+    reply = upload(client, name, content.encode() if isinstance(content, str) else content)
+    assert reply.status_code == 201
+    (found,) = client.get(f"/api/scans/{reply.json()['scan']}").json()["scans"]
+    assert found["format"] == ("SPEC" if name == "day" else "NeXus (HDF5)")
 
 
 def test_uploads_are_limited_in_number(client):

@@ -209,6 +209,7 @@ class RecordedScan:
             "scanned": self.scanned,
             "points": self.intensity.size,
             "axes_deg": ends,
+            "steps_deg": {name: _step(x) for name, x in self.positions.items()},
             "fixed_deg": dict(self.fixed),
             "usable_axes": list(self.axes()),
             "intensity": "counts per second" if self.rate else "counts" if counts is not None else "unknown",
@@ -227,6 +228,12 @@ class RecordedScan:
 
 # The absolute axes and the positions that they are; ω first.
 _NAMES = {"omega-deg": "omega", "two-theta-deg": "two-theta"}
+
+
+def _step(positions: FloatArray) -> float:
+    """Median distance of neighbouring positions that differ; 0 where none do."""
+    steps = np.abs(np.diff(positions))
+    return float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
 
 
 def _range(values: FloatArray | None) -> list[float] | None:

@@ -31,7 +31,10 @@ def document_lines(found: dict[str, Any]) -> list[tuple[str, str]]:
     """The document of a scan in words: what each line is about, and what there is to say."""
     if found["format"] == TEXT:
         return [(name, f"{low:g} to {high:g}") for name, (low, high) in found["columns"].items()]
-    lines: list[tuple[str, str]] = [(f"{name} moved", _ends(x, "°")) for name, x in found["axes_deg"].items()]
+    lines: list[tuple[str, str]] = [
+        (f"{name} moved", f"{_ends(x, '°')}, steps of {found['steps_deg'][name]:.4g}°")
+        for name, x in found["axes_deg"].items()
+    ]
     lines += [(f"{name} stood at", f"{value:.6g}°") for name, value in found["fixed_deg"].items()]
     lines += [("usable as --axis", ", ".join(found["usable_axes"]) or "none")]
     lines += [("intensity", _intensity_text(found))]

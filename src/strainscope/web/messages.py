@@ -15,7 +15,8 @@ def line_of(error: Exception) -> str:
 
 
 def without_options(text: str) -> str:
-    """A text with options such as --axis by their names alone."""
+    """A text with options such as --axis by their names alone, without what is for batches of the command line."""
+    text = re.sub(r" \(in a batch [^)]*\)", "", text)
     return re.sub(r"(?<![\w-])--([a-z][a-z-]*)", r"\1", text)
 
 

@@ -180,17 +180,18 @@ class Sessions:
 
 
 def checked_name(name: str) -> tuple[str, str]:
-    """What to call a client's file, and its ending, one of SCAN_SUFFIXES.
+    """What to call a client's file, and its ending, one of SCAN_SUFFIXES or none.
 
     Raises:
         ValueError: it ends in something else.
     """
-    shown = _last(name)
+    shown = _last(name) or "scan"
     suffix = Path(shown).suffix.lower()
-    if suffix not in SCAN_SUFFIXES:
-        ending = f"ends in {suffix[:20]}" if suffix else "has no ending"
-        word, known = shown[:LONGEST_NAME] or "the file", ", ".join(SCAN_SUFFIXES)
-        raise ValueError(f"{word}: {ending}; scans end in {known}. Export it as text.")
+    if suffix and suffix not in SCAN_SUFFIXES:
+        known = ", ".join(SCAN_SUFFIXES)
+        raise ValueError(
+            f"{shown[:LONGEST_NAME]}: ends in {suffix[:20]}; scans end in {known}, or have no ending. Export it as text."
+        )
     return f"{Path(shown).stem[:LONGEST_NAME]}{Path(shown).suffix}", suffix
 
 

@@ -206,8 +206,10 @@ window.strainscope = (() => {
     state.ask = null;
     pending = given;
     if (!byId(given.ids.sliders)) return;
-    pending = null;
     const [own, beside] = await Promise.all([ready(given.ids.curve), ready(given.ids.profile)]);
+    // Another tab may have been opened meanwhile, or something else asked for.
+    if (pending !== given || !byId(given.ids.sliders)) return;
+    pending = null;
     Object.assign(state, { parameters: given.parameters, values: { ...given.values }, measured: given.measured, ids: given.ids });
     const seen = given.measured.intensity.map((v) => (v > 0 ? v : null)), angle = given.measured.angle;
     const { ask } = given, scan = [ask.scan, ask.number, ask.axis].join(" ");
