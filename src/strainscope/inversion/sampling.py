@@ -29,9 +29,9 @@ _HIGHER = 1.0
 _SHORT_TAIL = 0.5
 # Draws of the surrogates' first round, and how rounds grow.
 _FIRST, _GROWTH = 500, 1.4
-# Effective draws from which what was learnt is drawn from afresh; draws then at first, and of each centre; places that
-# walks come to, for each that is taken.
-_LEARNT, _FRESH, _EACH_FRESH, _POOL = 500.0, 1200, 4, 3.0
+# Effective draws from which what was learnt is drawn from afresh; draws then at first, and of each centre; shares of
+# what is learnt at last and in each of the rounds before, which reached farther; places of walks kept for it.
+_LEARNT, _FRESH, _EACH_FRESH, _SHARES, _POOL = 500.0, 1200, 4, (0.6, 0.2, 0.2), 1200
 # Walkers, and the different draws that they begin at, at least.
 _CHAINS, _STARTS = 256, 30
 # Walks reach farther than the posterior: what is asked for there tells the next surrogate where it ends. The first ones
@@ -170,6 +170,8 @@ class _State:
         self._regions: list[Labels] = []
         self._origins: list[Labels] = []
         self._centres: list[Centres] = []
+        # Of each round of walks: the share, the proposal and unused places of each part.
+        self._learnt: list[list[tuple[float, Walked, Floats]]] = []
 
     def begin(self) -> None:
         """Rounds of centres until there is something to walk from."""
@@ -204,8 +206,12 @@ class _State:
         """A round of draws by walks through surrogates and of distributions along the valleys."""
         temperature = _TEMPERATURES[min(self._walks, len(_TEMPERATURES) - 1)]
         self._walks += 1
-        for share, inside, drawn in self._parts():
-            self._walk_region(max(round(share * number), _CHAINS), drawn, inside, temperature)
+        self._learnt.append(
+            [
+                (share, *self._walk_region(max(round(share * number), _CHAINS), drawn, inside, temperature))
+                for share, inside, drawn in self._parts()
+            ]
+        )
 
     def _parts(self) -> list[tuple[float, NDArray[np.bool_], WeightedDraws]]:
         """Regions of some weight: the share of a round that each gets, which of all draws are its, and these."""
@@ -225,11 +231,11 @@ class _State:
 
     def _walk_region(
         self, number: int, drawn: WeightedDraws, inside: NDArray[np.bool_], temperature: float
-    ) -> None:
-        rng = self._rng
-        walked, z = self._walked(number, drawn, inside, temperature)
+    ) -> tuple[Walked, Floats]:
+        """Draws of one part; what was walked through, and places (n, d) that were not asked for."""
+        walked, z = self._walked(number + _POOL, drawn, inside, temperature)
         beside = max(round(self._beside * number), 1)
-        z = z[rng.choice(len(z), number - beside, replace=False)]
+        z, unused = np.split(self._rng.permutation(z), [number - beside])
         self._ask(walked, z, np.full(len(z), -1))
         places = self._along(walked, beside)
         self._ask(Beside(along=walked.along), places, np.full(len(places), -1), asked=beside)
@@ -237,6 +243,7 @@ class _State:
         weights = np.exp(self.mixture.together().log_weight[-len(z) - len(places) :])
         share = float(weights[len(z) :].sum() / max(weights.sum(), 1e-300))
         self._beside = min(max(share, _BESIDE), 1 - _BESIDE)
+        return walked, unused
 
     def _walked(
         self, number: int, drawn: WeightedDraws, inside: NDArray[np.bool_], temperature: float
@@ -267,9 +274,14 @@ class _State:
             most: Evaluations in all at most; what has begun is finished.
         """
         number = _FRESH
-        parts = [
-            (share, *self._walked(round(share * _POOL * number), drawn, inside, _TEMPERATURES[-1]))
+        newest = [
+            (share, *self._walked(round(share * number) + _POOL, drawn, inside, _TEMPERATURES[-1]))
             for share, inside, drawn in self._parts()
+        ]
+        parts = [
+            (of_round * share, walked, pool)
+            for of_round, learnt in zip(_SHARES, (newest, *self._learnt[::-1]), strict=False)
+            for share, walked, pool in learnt
         ]
         mixture, exact = Mixture(self._features), []
 

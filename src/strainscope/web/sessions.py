@@ -190,7 +190,8 @@ def checked_name(name: str) -> tuple[str, str]:
     if suffix and suffix not in SCAN_SUFFIXES:
         known = ", ".join(SCAN_SUFFIXES)
         raise ValueError(
-            f"{shown[:LONGEST_NAME]}: ends in {suffix[:20]}; scans end in {known}, or have no ending. Export it as text."
+            f"{shown[:LONGEST_NAME]}: ends in {suffix[:20]}; scans end in {known}, or have no ending. Export it "
+            "as text."
         )
     return f"{Path(shown).stem[:LONGEST_NAME]}{Path(shown).suffix}", suffix
 

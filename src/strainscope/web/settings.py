@@ -7,8 +7,8 @@ from pathlib import Path
 
 from strainscope.readers import INSTRUMENT_SUFFIXES
 
-# Endings of scans that are taken, and none, as files of SPEC often have; what a file holds is decided by its content when
-# it is read.
+# Endings of scans that are taken, and none, as files of SPEC often have; what a file holds is decided by its content
+# when it is read.
 SCAN_SUFFIXES = (".xy", ".dat", ".txt", ".csv", ".asc", *INSTRUMENT_SUFFIXES, ".h5", ".hdf5", ".hdf", ".nx")
 LARGEST_SAMPLE_BYTES = 100_000
 LARGEST_CIF_BYTES = 2_000_000
