@@ -11,10 +11,10 @@ from scipy.sparse.csgraph import connected_components
 from strainscope.inversion.centres import Centres
 from strainscope.inversion.curved import Curved
 from strainscope.inversion.evidence import log_normaliser
+from strainscope.inversion.known import Known
 from strainscope.inversion.mixture import Beside, Mixture, Proposal, Walked, WeightedDraws
 from strainscope.inversion.pareto import flattened, pareto_shape
-from strainscope.inversion.surrogate import PolynomialSurrogate
-from strainscope.inversion.target import Described, Features, log_density
+from strainscope.inversion.target import Described, Features
 from strainscope.inversion.warp import FARTHEST
 
 Floats = NDArray[np.float64]
@@ -46,9 +46,6 @@ _LIKELY = 200
 _LEAST_WEIGHT, _LEAST_SHARE = 1e-3, 0.15
 # Two regions are one where so much of the weight that is drawn around one lies in the other.
 _SHARED = 0.1
-# Places far from the posterior keep the surrogate from having modes of its own there; how fast they lose in weight with
-# their distance in log density. Their misfit must not spoil the fit where the posterior is.
-_FALL = 4
 
 
 class Density(Protocol):
@@ -125,12 +122,13 @@ def sample(
         state.centre(_CENTRES)
         state.walk(number)
         pooled = state.mixture.together()
-        progress(min(max(pooled.effective / wanted, state.known.number / most), 1.0))
-        if _is_enough(pooled, min(wanted, _LEARNT)) or state.known.number >= most / 2:
+        learnt = min(wanted, _LEARNT)
+        progress(0.5 * min(max(pooled.effective / learnt, 2 * state.known.number / most), 1.0))
+        if _is_enough(pooled, learnt) or state.known.number >= most / 2:
             break
         number = round(_GROWTH * number)
     joined = state.joined(pooled)
-    draws, log_density = state.afresh(wanted, most)
+    draws, log_density = state.afresh(wanted, most, progress=lambda share: progress(0.5 + 0.5 * share))
     if draws.effective < min(wanted, pooled.effective):
         # Too few are left: what was learnt from counts, too.
         draws, log_density = pooled, state.known.log_density()[: len(pooled.z)]
@@ -162,10 +160,10 @@ class _State:
         self._target, self._places, self._rng = target, places, rng
         self._region_of, self._number = region_of, number
         self._features = target.features(places[0])
-        self.known = _Known(target, self._features)
+        self.known = Known(target, self._features)
         self.mixture = Mixture(self._features)
         self._highest = -np.inf
-        self._beside, self._walks = _BESIDE, 0
+        self._beside = _BESIDE
         # Regions of the draws, and of the centres that they came from; -1 for other draws.
         self._regions: list[Labels] = []
         self._origins: list[Labels] = []
@@ -204,8 +202,7 @@ class _State:
 
     def walk(self, number: int) -> None:
         """A round of draws by walks through surrogates and of distributions along the valleys."""
-        temperature = _TEMPERATURES[min(self._walks, len(_TEMPERATURES) - 1)]
-        self._walks += 1
+        temperature = _TEMPERATURES[min(len(self._learnt), len(_TEMPERATURES) - 1)]
         self._learnt.append(
             [
                 (share, *self._walk_region(max(round(share * number), _CHAINS), drawn, inside, temperature))
@@ -266,12 +263,15 @@ class _State:
         places = walked.along.place(self._rng.standard_normal((number, self._places.shape[1])))
         return np.asarray(places[np.abs(places).max(axis=1) < FARTHEST])
 
-    def afresh(self, wanted: float, most: int) -> tuple[WeightedDraws, Floats]:
+    def afresh(
+        self, wanted: float, most: int, *, progress: Callable[[float], None]
+    ) -> tuple[WeightedDraws, Floats]:
         """New draws of what has been learnt, weighted by it alone, and their exact log density.
 
         Args:
             wanted: Effective draws that are enough.
             most: Evaluations in all at most; what has begun is finished.
+            progress: Called with the share done.
         """
         number = _FRESH
         newest = [
@@ -299,6 +299,7 @@ class _State:
             for centres in self._centres:
                 add(centres, centres.draw(_EACH_FRESH, rng=self._rng)[0], _EACH_FRESH * len(centres.place))
             draws = mixture.together()
+            progress(min(max(draws.effective / wanted, self.known.number / most), 1.0))
             if _is_enough(draws, wanted) or self.known.number >= most:
                 return draws, np.concatenate(exact)
             missing = wanted / max(draws.effective, 1.0) - 1
@@ -341,56 +342,8 @@ class _State:
         return np.array([np.flatnonzero(group == k)[0] for k in group])
 
 
-class _Known:
-    """Where residuals were asked for, and what they are."""
-
-    def __init__(self, target: Density, of: Features) -> None:
-        self._target, self._of = target, of
-        self._places: list[Floats] = []
-        self._residuals: list[Floats] = []
-        self._density: list[Floats] = []
-
-    @property
-    def number(self) -> int:
-        """Of evaluations."""
-        return sum(len(z) for z in self._places)
-
-    def log_density(self) -> Floats:
-        """The exact log density at all places."""
-        return np.concatenate(self._density)
-
-    def best(self) -> tuple[Floats, float]:
-        """The place (d,) of highest density, and its log density."""
-        density = self.log_density()
-        highest = int(np.argmax(density))
-        return np.concatenate(self._places)[highest], float(density[highest])
-
-    def ask(self, z: Floats) -> Floats:
-        """The exact log density (n,) at places (n, d)."""
-        residuals = self._target.residuals(z)
-        self._places.append(z)
-        self._residuals.append(residuals)
-        self._density.append(log_density(z, residuals))
-        return self._density[-1]
-
-    def surrogate(
-        self, inside: NDArray[np.bool_], straight: Callable[[Described], Floats]
-    ) -> PolynomialSurrogate:
-        """One of straight coordinates, fitted to what is known of a part of the places; later ones are left out."""
-        parts = (self._places, self._residuals, self._density)
-        places, residuals, density = (np.concatenate(part)[: len(inside)][inside] for part in parts)
-        weights = _counting(density, places.shape[1])
-        return PolynomialSurrogate(Described(places, self._of), residuals, weights, straight)
-
-
 def _spread(pooled: WeightedDraws, number: int, rng: np.random.Generator) -> Floats:
     """Different draws of some weight, with weights flattened until several times as many count."""
     share = np.exp(flattened(pooled.log_weight, 5 * number))
     number = min(number, int((share > 0).sum()))
     return np.asarray(pooled.z[rng.choice(len(share), number, replace=False, p=share)])
-
-
-def _counting(density: Floats, d: int) -> Floats:
-    """How much places count in the fit: wholly where the posterior is, and the less the lower their density."""
-    below = density.max() - density
-    return np.asarray(1 / (1 + (below / (1.5 * d + 6)) ** _FALL))
