@@ -11,10 +11,10 @@ from scipy.sparse.csgraph import connected_components
 from strainscope.inversion.centres import Centres
 from strainscope.inversion.curved import Curved
 from strainscope.inversion.evidence import log_normaliser
-from strainscope.inversion.known import Known
 from strainscope.inversion.mixture import Beside, Mixture, Proposal, Walked, WeightedDraws
 from strainscope.inversion.pareto import flattened, pareto_shape
-from strainscope.inversion.target import Described, Features
+from strainscope.inversion.surrogate import PolynomialSurrogate
+from strainscope.inversion.target import Described, Features, log_density
 from strainscope.inversion.warp import FARTHEST
 
 Floats = NDArray[np.float64]
@@ -29,9 +29,6 @@ _HIGHER = 1.0
 _SHORT_TAIL = 0.5
 # Draws of the surrogates' first round, and how rounds grow.
 _FIRST, _GROWTH = 500, 1.4
-# Effective draws from which what was learnt is drawn from afresh; draws then at first, and of each centre; shares of
-# what is learnt at last and in each of the rounds before, which reached farther; places of walks kept for it.
-_LEARNT, _FRESH, _EACH_FRESH, _SHARES, _POOL = 500.0, 1200, 4, (0.6, 0.2, 0.2), 1200
 # Walkers, and the different draws that they begin at, at least.
 _CHAINS, _STARTS = 256, 30
 # Walks reach farther than the posterior: what is asked for there tells the next surrogate where it ends. The first ones
@@ -46,6 +43,9 @@ _LIKELY = 200
 _LEAST_WEIGHT, _LEAST_SHARE = 1e-3, 0.15
 # Two regions are one where so much of the weight that is drawn around one lies in the other.
 _SHARED = 0.1
+# Places far from the posterior keep the surrogate from having modes of its own there; how fast they lose in weight with
+# their distance in log density. Their misfit must not spoil the fit where the posterior is.
+_FALL = 4
 
 
 class Density(Protocol):
@@ -101,9 +101,6 @@ def sample(
     surrogate of each region to all that is known, walks through it from the draws so far, and asks for the exact
     residuals where the walks end. All rounds together are one mixture, by which the draws are weighted.
 
-    Proposals that were shaped after draws lie higher where these happen to be, which makes the posterior narrower than
-    it is. So what has been learnt is kept as it is at last, and drawn from afresh: these draws count.
-
     Args:
         target: The posterior.
         places: Maxima, shape (maximum, d); more of them may turn up.
@@ -122,28 +119,18 @@ def sample(
         state.centre(_CENTRES)
         state.walk(number)
         pooled = state.mixture.together()
-        learnt = min(wanted, _LEARNT)
-        progress(0.5 * min(max(pooled.effective / learnt, 2 * state.known.number / most), 1.0))
-        if _is_enough(pooled, learnt) or state.known.number >= most / 2:
+        progress(min(max(pooled.effective / wanted, state.known.number / most), 1.0))
+        enough = pooled.effective >= wanted and pareto_shape(pooled.log_weight) <= _SHORT_TAIL
+        if enough or state.known.number >= most:
             break
         number = round(_GROWTH * number)
-    joined = state.joined(pooled)
-    draws, log_density = state.afresh(wanted, most, progress=lambda share: progress(0.5 + 0.5 * share))
-    if draws.effective < min(wanted, pooled.effective):
-        # Too few are left: what was learnt from counts, too.
-        draws, log_density = pooled, state.known.log_density()[: len(pooled.z)]
-    counts = np.isfinite(draws.log_weight)
-    z = draws.z[counts]
+    joined, counts = state.joined(pooled), np.isfinite(pooled.log_weight)
     return Drawn(
-        draws=replace(draws, z=z, log_weight=draws.log_weight[counts]),
-        log_density=log_density[counts],
-        region=region_of(z),
+        draws=replace(pooled, z=pooled.z[counts], log_weight=pooled.log_weight[counts]),
+        log_density=state.known.log_density()[counts],
+        region=state.regions()[counts],
         joined=joined,
     )
-
-
-def _is_enough(draws: WeightedDraws, wanted: float) -> bool:
-    return draws.effective >= wanted and pareto_shape(draws.log_weight) <= _SHORT_TAIL
 
 
 class _State:
@@ -160,16 +147,13 @@ class _State:
         self._target, self._places, self._rng = target, places, rng
         self._region_of, self._number = region_of, number
         self._features = target.features(places[0])
-        self.known = Known(target, self._features)
+        self.known = _Known(target, self._features)
         self.mixture = Mixture(self._features)
         self._highest = -np.inf
-        self._beside = _BESIDE
+        self._beside, self._walks = _BESIDE, 0
         # Regions of the draws, and of the centres that they came from; -1 for other draws.
         self._regions: list[Labels] = []
         self._origins: list[Labels] = []
-        self._centres: list[Centres] = []
-        # Of each round of walks: the share, the proposal and unused places of each part.
-        self._learnt: list[list[tuple[float, Walked, Floats]]] = []
 
     def begin(self) -> None:
         """Rounds of centres until there is something to walk from."""
@@ -190,7 +174,6 @@ class _State:
 
     def _add_centres(self, places: Floats) -> None:
         proposal = Centres(self._target, self._features, places)
-        self._centres.append(proposal)
         self._highest = max(self._highest, float(proposal.log_density_there.max()))
         z, origin = proposal.draw(_EACH, rng=self._rng)
         self._ask(proposal, z, self._region_of(places)[origin], asked=_EACH * len(places))
@@ -202,108 +185,42 @@ class _State:
 
     def walk(self, number: int) -> None:
         """A round of draws by walks through surrogates and of distributions along the valleys."""
-        temperature = _TEMPERATURES[min(len(self._learnt), len(_TEMPERATURES) - 1)]
-        self._learnt.append(
-            [
-                (share, *self._walk_region(max(round(share * number), _CHAINS), drawn, inside, temperature))
-                for share, inside, drawn in self._parts()
-            ]
-        )
-
-    def _parts(self) -> list[tuple[float, NDArray[np.bool_], WeightedDraws]]:
-        """Regions of some weight: the share of a round that each gets, which of all draws are its, and these."""
         pooled = self.mixture.together()
         region = self.regions()
         weight = np.array([np.exp(pooled.log_weight[region == k]).sum() for k in range(self._number)])
         group = self.joined(pooled)
         weight = np.array([weight[group == k].sum() for k in range(len(weight))])
+        temperature = _TEMPERATURES[min(self._walks, len(_TEMPERATURES) - 1)]
+        self._walks += 1
         chosen = np.flatnonzero(weight > _LEAST_WEIGHT)
         share = np.maximum(weight[chosen], _LEAST_SHARE)
-        parts = []
         for k, own in zip(chosen, share / share.sum(), strict=True):
             inside = group[region] == k
             drawn = replace(pooled, z=pooled.z[inside], log_weight=pooled.log_weight[inside])
-            parts.append((float(own), inside, drawn))
-        return parts
+            self._walk_region(max(round(own * number), _CHAINS), drawn, inside, temperature)
 
     def _walk_region(
         self, number: int, drawn: WeightedDraws, inside: NDArray[np.bool_], temperature: float
-    ) -> tuple[Walked, Floats]:
-        """Draws of one part; what was walked through, and places (n, d) that were not asked for."""
-        walked, z = self._walked(number + _POOL, drawn, inside, temperature)
+    ) -> None:
+        rng = self._rng
+        curved = Curved.around(drawn.z, np.exp(flattened(drawn.log_weight, _SHAPED)))
+        surrogate = self.known.surrogate(inside, self._straight_around(drawn))
+        walked = Walked(surrogate=surrogate, along=curved, temperature=temperature)
         beside = max(round(self._beside * number), 1)
-        z, unused = np.split(self._rng.permutation(z), [number - beside])
-        self._ask(walked, z, np.full(len(z), -1))
-        places = self._along(walked, beside)
-        self._ask(Beside(along=walked.along), places, np.full(len(places), -1), asked=beside)
+        start = self._starts(walked, drawn, self.known.log_density()[: len(inside)][inside])
+        z, own = surrogate.walk(
+            start, max(number, _LEAST_WALKED), along=curved, rng=rng, temperature=temperature
+        )
+        norm = log_normaliser(lambda z: walked.log_density(Described(z, self._features)), z, own, rng=rng)
+        z = z[rng.choice(len(z), number - beside, replace=False)]
+        self._ask(replace(walked, log_normaliser=norm), z, np.full(len(z), -1))
+        places = curved.place(rng.standard_normal((beside, z.shape[1])))
+        places = places[np.abs(places).max(axis=1) < FARTHEST]
+        self._ask(Beside(along=curved), places, np.full(len(places), -1), asked=beside)
         # The next round has more of what has more of the weight.
         weights = np.exp(self.mixture.together().log_weight[-len(z) - len(places) :])
         share = float(weights[len(z) :].sum() / max(weights.sum(), 1e-300))
         self._beside = min(max(share, _BESIDE), 1 - _BESIDE)
-        return walked, unused
-
-    def _walked(
-        self, number: int, drawn: WeightedDraws, inside: NDArray[np.bool_], temperature: float
-    ) -> tuple[Walked, Floats]:
-        """A surrogate of a part, and so many places at least (n, d) that walks through it came to."""
-        curved = Curved.around(drawn.z, np.exp(flattened(drawn.log_weight, _SHAPED)))
-        surrogate = self.known.surrogate(inside, self._straight_around(drawn))
-        walked = Walked(surrogate=surrogate, along=curved, temperature=temperature)
-        start = self._starts(walked, drawn, self.known.log_density()[: len(inside)][inside])
-        z, own = surrogate.walk(
-            start, max(number, _LEAST_WALKED), along=curved, rng=self._rng, temperature=temperature
-        )
-        norm = log_normaliser(
-            lambda z: walked.log_density(Described(z, self._features)), z, own, rng=self._rng
-        )
-        return replace(walked, log_normaliser=norm), z
-
-    def _along(self, walked: Walked, number: int) -> Floats:
-        """So many places at most (n, d) along the valley."""
-        places = walked.along.place(self._rng.standard_normal((number, self._places.shape[1])))
-        return np.asarray(places[np.abs(places).max(axis=1) < FARTHEST])
-
-    def afresh(
-        self, wanted: float, most: int, *, progress: Callable[[float], None]
-    ) -> tuple[WeightedDraws, Floats]:
-        """New draws of what has been learnt, weighted by it alone, and their exact log density.
-
-        Args:
-            wanted: Effective draws that are enough.
-            most: Evaluations in all at most; what has begun is finished.
-            progress: Called with the share done.
-        """
-        number = _FRESH
-        newest = [
-            (share, *self._walked(round(share * number) + _POOL, drawn, inside, _TEMPERATURES[-1]))
-            for share, inside, drawn in self._parts()
-        ]
-        parts = [
-            (of_round * share, walked, pool)
-            for of_round, learnt in zip(_SHARES, (newest, *self._learnt[::-1]), strict=False)
-            for share, walked, pool in learnt
-        ]
-        mixture, exact = Mixture(self._features), []
-
-        def add(proposal: Proposal, z: Floats, asked: int) -> None:
-            exact.append(self.known.ask(z))
-            mixture.add(proposal, z, exact[-1], asked=asked)
-
-        while True:
-            number = max(min(number, most - self.known.number), _CHAINS)
-            for share, walked, pool in parts:
-                beside = max(round(self._beside * share * number), 1)
-                z = pool[self._rng.choice(len(pool), max(round(share * number) - beside, 1))]
-                add(walked, z, len(z))
-                add(Beside(along=walked.along), self._along(walked, beside), beside)
-            for centres in self._centres:
-                add(centres, centres.draw(_EACH_FRESH, rng=self._rng)[0], _EACH_FRESH * len(centres.place))
-            draws = mixture.together()
-            progress(min(max(draws.effective / wanted, self.known.number / most), 1.0))
-            if _is_enough(draws, wanted) or self.known.number >= most:
-                return draws, np.concatenate(exact)
-            missing = wanted / max(draws.effective, 1.0) - 1
-            number = round(min(max(missing, 0.2), 2.0) * len(draws.z))
 
     def _starts(self, walked: Walked, drawn: WeightedDraws, log_density: Floats) -> Floats:
         """A place for each chain to begin (chain, d): draws, weighted as draws of what is walked through.
@@ -342,8 +259,56 @@ class _State:
         return np.array([np.flatnonzero(group == k)[0] for k in group])
 
 
+class _Known:
+    """Where residuals were asked for, and what they are."""
+
+    def __init__(self, target: Density, of: Features) -> None:
+        self._target, self._of = target, of
+        self._places: list[Floats] = []
+        self._residuals: list[Floats] = []
+        self._density: list[Floats] = []
+
+    @property
+    def number(self) -> int:
+        """Of evaluations."""
+        return sum(len(z) for z in self._places)
+
+    def log_density(self) -> Floats:
+        """The exact log density at all places."""
+        return np.concatenate(self._density)
+
+    def best(self) -> tuple[Floats, float]:
+        """The place (d,) of highest density, and its log density."""
+        density = self.log_density()
+        highest = int(np.argmax(density))
+        return np.concatenate(self._places)[highest], float(density[highest])
+
+    def ask(self, z: Floats) -> Floats:
+        """The exact log density (n,) at places (n, d)."""
+        residuals = self._target.residuals(z)
+        self._places.append(z)
+        self._residuals.append(residuals)
+        self._density.append(log_density(z, residuals))
+        return self._density[-1]
+
+    def surrogate(
+        self, inside: NDArray[np.bool_], straight: Callable[[Described], Floats]
+    ) -> PolynomialSurrogate:
+        """One of straight coordinates, fitted to what is known of a part of the places; later ones are left out."""
+        parts = (self._places, self._residuals, self._density)
+        places, residuals, density = (np.concatenate(part)[: len(inside)][inside] for part in parts)
+        weights = _counting(density, places.shape[1])
+        return PolynomialSurrogate(Described(places, self._of), residuals, weights, straight)
+
+
 def _spread(pooled: WeightedDraws, number: int, rng: np.random.Generator) -> Floats:
     """Different draws of some weight, with weights flattened until several times as many count."""
     share = np.exp(flattened(pooled.log_weight, 5 * number))
     number = min(number, int((share > 0).sum()))
     return np.asarray(pooled.z[rng.choice(len(share), number, replace=False, p=share)])
+
+
+def _counting(density: Floats, d: int) -> Floats:
+    """How much places count in the fit: wholly where the posterior is, and the less the lower their density."""
+    below = density.max() - density
+    return np.asarray(1 / (1 + (below / (1.5 * d + 6)) ** _FALL))
