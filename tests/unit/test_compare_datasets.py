@@ -324,7 +324,7 @@ def test_folder_is_written_refused_and_replaced(small, peaks, tmp_path):
     names = {entry.name for entry in target.iterdir()}
     assert names == set(COMPARISON_FILES) - {"peaks-second.png"}
     assert [entry.name for entry in target.parent.iterdir()] == ["report"]
-    with pytest.raises(FileExistsError, match=r"exists; name another folder, or replace it \(--force; in Python force=True\)"):
+    with pytest.raises(FileExistsError, match=r"or replace it \(--force; in Python force=True\)"):
         write_comparison(small, target)
     write_comparison(small, target, force=True)
     assert {entry.name for entry in target.iterdir()} == names - {"peaks-first.png"}
