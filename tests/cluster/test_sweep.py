@@ -23,25 +23,8 @@ psutil = pytest.importorskip("psutil")
 # Ray's own, of its own settings.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray[.].*", "ignore::FutureWarning:ray[.].*")
 
-MEMORY = 80 * 2**20
 NETWORK = {"width": 16, "inner": 16, "blocks": 1, "context": 8, "transforms": 2, "bins": 4, "hidden": 8}
 SPACE = "learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}\nnetwork.width: [8, 16]\n"
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """A head without processors and two nodes of one each."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        from ray.cluster_utils import Cluster
-
-        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": MEMORY}
-        made = Cluster(initialize_head=True, head_node_args=head)
-        for _ in range(2):
-            made.add_node(num_cpus=1, object_store_memory=MEMORY)
-        yield made
-        made.shutdown()
 
 
 @pytest.fixture(scope="module")

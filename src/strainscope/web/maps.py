@@ -29,9 +29,9 @@ def map_names(folder: Path | None) -> list[str]:
     return sorted(own.name for own in folder.iterdir() if (own / REPORT).is_file() and (own / DATA).is_file())
 
 
-def place_of(name: str) -> str:
-    """Where a map's page is."""
-    return f"/maps/{quote(name, safe='')}/{REPORT}"
+def place_of(name: str, file: str) -> str:
+    """Where a file of a map is."""
+    return f"/maps/{quote(name, safe='')}/{file}"
 
 
 def maps_router(folder: Path | None) -> APIRouter:
@@ -42,17 +42,16 @@ def maps_router(folder: Path | None) -> APIRouter:
     def maps() -> list[dict[str, Any]]:
         """Maps that the server shows: name, and where the page and the file with everything are."""
         return [
-            {"map": name, "page": place_of(name), "file": place_of(name).replace(REPORT, DATA)}
+            {"map": name, "page": place_of(name, REPORT), "file": place_of(name, DATA)}
             for name in map_names(folder)
         ]
 
     @router.get("/maps/{name}/{file:path}", include_in_schema=False)
     def a_file(name: str, file: str) -> Response:
         # Both are looked up among what is there: no path that a client made reaches the disk.
-        if folder is None or name not in map_names(folder) or not _FILES.fullmatch(file):
-            raise NotThere(f"/maps/{name}/{file}: there is no such thing; see /api/maps.")
-        path = folder / name / file
-        if not path.is_file():
+        known = folder is not None and name in map_names(folder) and _FILES.fullmatch(file)
+        path = folder / name / file if folder is not None and known else None
+        if path is None or not path.is_file():
             raise NotThere(f"/maps/{name}/{file}: there is no such thing; see /api/maps.")
         return FileResponse(path, headers=_HEADERS)
 

@@ -39,8 +39,8 @@ class MapsView:
         if name is None:
             return
         with self._frame:
-            page = place_of(name)
+            page = place_of(name, REPORT)
             ui.element("iframe").props(f'src="{page}" title="Map" id="ss-map"').classes("ss-map")
             with ui.element("div").classes("ss-line"):
                 ui.link("Open by itself", page, new_tab=True)
-                ui.link("Download everything (NeXus)", page.replace(REPORT, DATA))
+                ui.link("Download everything (NeXus)", place_of(name, DATA))
