@@ -15,7 +15,7 @@ demo: $(VENV)/.installed
 	@echo "Open demo-report/report.html in a browser."
 
 test: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
