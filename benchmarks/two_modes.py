@@ -296,7 +296,12 @@ def _inverted(scans: LabScans, case: dict, rng: np.random.Generator) -> dict:
     told["misfits"] = [round(float(own), 2) for own in misfit]
     if _is_like(target, target.values(peaks)[:1], target.values(peaks)[1:]):
         return told | {"merged": True}
-    return told | _found(target, found, profiles, peaks, rng) | _odds(target, found, peaks, rng)
+    told |= _found(target, found, profiles, peaks, rng)
+    try:
+        return told | _odds(target, found, peaks, rng)
+    except ValueError as error:
+        # Nested sampling that did not come to its end says nothing of the odds.
+        return told | {"refused": str(error)}
 
 
 def _is_like(target: Target, profile: np.ndarray, others: np.ndarray) -> bool:
