@@ -25,16 +25,17 @@ from strainscope.inversion.result import Mode, Reflection, Result
 from strainscope.inversion.scan_doubts import doubts_of
 from strainscope.inversion.search import find_starts
 from strainscope.inversion.settings import PosteriorSettings, SearchSettings
-from strainscope.inversion.solutions import Descended, explains, refine_all
+from strainscope.inversion.solutions import Descended, explains, refine_all, together
 from strainscope.inversion.splines import spline_experiment, spline_start
 from strainscope.inversion.target import Target
-from strainscope.inversion.verdict import judge, judge_beside
+from strainscope.inversion.verdict import FEWEST_STARTS, judge, judge_beside
 from strainscope.scan import Scan
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, float], None]
 
-# A search that ends with more than the noise is tried again, so many times in all, from so many times as many starts.
+# A search that ends with more than the noise is tried again, so many times in all, from so many times as many starts;
+# one whose best solution a single start came to, from as many.
 _ATTEMPTS, _MORE_STARTS = 3, 4
 _DRAWS = PosteriorSettings()
 # Draws that an estimator is asked for, and starts among them.
@@ -232,8 +233,8 @@ def _explain(
     drawn = chosen = 0
     found: list[Descended] = []
     spreads: list[Floats] = []
+    more = 1
     for attempt in range(_ATTEMPTS):
-        more = _MORE_STARTS if attempt else 1
         if proposal is None or attempt == _ATTEMPTS - 1:
             starts = spread = find_starts(
                 problem,
@@ -259,9 +260,11 @@ def _explain(
         found.append(
             refine_all(problem, starts, settings, lambda share: progress("refining", 0.52 + 0.25 * share))
         )
-        if explains(problem, found[-1]):
+        done = found[0] if len(found) == 1 else together(problem, found)
+        explained = explains(problem, done)
+        if explained and done.fits[0][1] >= FEWEST_STARTS:
             break
-    done = min(found, key=lambda own: own.fits[0][0].cost)
+        more = 1 if explained else _MORE_STARTS
     fits, peaks = done.fits, done.peaks
     if settings.splines:
         progress("free-form refinement", 0.77)
@@ -280,7 +283,7 @@ def _explain(
         modes=posterior,
         draws=drawn,
         starts=chosen,
-        evaluations=sum(own.evaluations for own in found),
+        evaluations=done.evaluations,
     )
 
 

@@ -1,13 +1,13 @@
 """Descents from many starts to every distinct solution."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.inversion.descent import Alike, descend
-from strainscope.inversion.modes import alike
+from strainscope.inversion.modes import alike, gather
 from strainscope.inversion.problem import Problem
 from strainscope.inversion.refine import Fit, refine_many
 from strainscope.inversion.settings import SearchSettings
@@ -38,11 +38,13 @@ class Descended:
     Attributes:
         fits: One for each kind of profile, and the starts behind it.
         peaks: Ends of all that may be part of the posterior, in the coordinates of `Target`, shape (end, d).
+        misfits: Of scan and prior there, shape (end,).
         evaluations: Simulated curves.
     """
 
     fits: list[tuple[Fit, int]]
     peaks: Floats
+    misfits: Floats
     evaluations: int
 
 
@@ -116,7 +118,23 @@ def refine_all(
     return Descended(
         fits=[(fit, int(behind[kind].sum())) for fit, (_, kind) in zip(fits, kinds, strict=True)],
         peaks=z[misfits <= misfits.min() + _NO_PART],
+        misfits=misfits[misfits <= misfits.min() + _NO_PART],
         evaluations=coarse.evaluations + eased + target.evaluations + sum(fit.evaluations for fit in fits),
+    )
+
+
+def together(problem: Problem, found: Sequence[Descended]) -> Descended:
+    """Several searches as one: kinds of profiles with the starts of all, best first, and the distinct ends."""
+    experiment, target = problem.model.experiment, Target(problem)
+    peaks = np.concatenate([own.peaks for own in found])
+    misfits = np.concatenate([own.misfits for own in found])
+    kinds = alike(experiment, target.values(peaks), misfits, share=_DIFFERENT)
+    leads = [lead for lead, _ in kinds if misfits[lead] <= misfits.min() + _NO_PART]
+    return Descended(
+        fits=gather(experiment, [fit for own in found for fit in own.fits]),
+        peaks=peaks[leads],
+        misfits=misfits[leads],
+        evaluations=sum(own.evaluations for own in found),
     )
 
 

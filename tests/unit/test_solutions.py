@@ -1,0 +1,54 @@
+"""Searches put together, on a small simulated scan."""
+
+import numpy as np
+import pytest
+
+from strainscope.inversion.problem import prepare
+from strainscope.inversion.settings import SearchSettings
+from strainscope.inversion.solutions import explains, refine_all, together
+from strainscope.sample import load_sample
+
+PROFILE = {"Dmax1": 0.012, "D01": 0.004, "L1": 3000.0, "Rp1": 1800.0, "D02": 0.002, "L2": 1500.0, "Rp2": -500.0}
+COUNTS = 1e5
+
+
+@pytest.fixture(scope="module")
+def problem_and_searches():
+    """A search from beside the truth, and one from a profile half as strained, of two starts and one."""
+    sample = load_sample("ggg444")
+    values = sample.simulated_values(PROFILE, counts=COUNTS)
+    scan, _ = sample.simulate(values, counts=COUNTS, seed=1, step=8.0)
+    problem = prepare(
+        scan, sample.experiment(), bounds=sample.bounds(), held=sample.held(), start=sample.start(), model_error=0.0
+    )
+    names = list(problem.prior.names)
+    truth = problem.base.copy()
+    for name, value in values.items():
+        if name in names and names.index(name) in problem.prior.free:
+            truth[names.index(name)] = value
+    wrong = truth.copy()
+    wrong[names.index("Dmax1")] *= 0.5
+    settings = SearchSettings(model_error=0.0)
+    right = refine_all(problem, np.array([truth, truth]), settings)
+    other = refine_all(problem, wrong[None], SearchSettings(model_error=0.0, coarse_steps=1, steps=1))
+    return problem, right, other
+
+
+def test_starts_of_the_same_solution_add_up(problem_and_searches):
+    problem, right, _ = problem_and_searches
+    both = together(problem, [right, right])
+    assert len(both.fits) == 1
+    assert both.fits[0][1] == 2 * right.fits[0][1]
+    assert len(both.peaks) == len(right.peaks)
+    assert both.evaluations == 2 * right.evaluations
+
+
+def test_the_best_of_all_searches_leads_whatever_their_order(problem_and_searches):
+    problem, right, other = problem_and_searches
+    assert not explains(problem, other)
+    for found in ([right, other], [other, right]):
+        both = together(problem, found)
+        assert explains(problem, both)
+        assert both.fits[0][0].cost == right.fits[0][0].cost
+        # What lies far above is no part of the posterior.
+        assert both.misfits.max() <= right.misfits.min() + 40
