@@ -364,7 +364,7 @@ def test_one_of_several_scans_in_a_file_is_chosen(client):
     asked = {"sample": "crystal: GGG\nreflection: [4, 4, 4]\nwavelength: CuKa1", "scan": two}
     for place in ("simulate", "jobs"):
         line = client.post(f"/api/{place}", json=asked).json()["error"]
-        assert "it holds 2 scans; choose one by scan" in line
+        assert "it holds 2 scans; choose one by number: 1: omega" in line
         assert line.startswith("day.xrdml: ")
     own = client.post("/api/simulate", json=asked | {"number": 2}).json()
     assert own["axis"] == "omega-deg", own
