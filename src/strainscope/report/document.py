@@ -73,7 +73,6 @@ def _scan_document(result: Result) -> dict[str, Any]:
         "unit": UNITS[scan.axis],
         "intensity_kind": scan.intensity_kind,
         "points": scan.angle.size,
-        "points_dropped": scan.points_dropped,
         "substrate_angle": result.substrate_angle,
         "file": dict(scan.file),
     }
