@@ -14,7 +14,14 @@ from strainscope.inversion.derived import DerivedQuantity
 from strainscope.inversion.likelihood import counts_per_unit
 from strainscope.inversion.result import FittedParameter, Mode, Result
 from strainscope.report.document import plain_data
-from strainscope.report.numerals import band_text, depth_text, number_text, time_text, value_text
+from strainscope.report.numerals import (
+    band_text,
+    number_text,
+    shown_unit,
+    strain_text,
+    time_text,
+    value_text,
+)
 from strainscope.scan import UNITS
 
 BADGES = {"reliable": ("good", "✓"), "check": ("fair", "!"), "do not use": ("bad", "✕")}
@@ -86,9 +93,7 @@ def _first_fit(result: Result) -> str:
 
 
 def parameter_row(mode: Mode, parameter: FittedParameter) -> dict[str, Any]:
-    # A name that carries its unit keeps it.
-    in_nm = parameter.unit == "Å" and not parameter.name.endswith("_A")
-    factor = 1 / plots.ANGSTROM_PER_NM if in_nm else 1.0
+    factor, unit = shown_unit(parameter.name, parameter.unit)
     sd = None if parameter.sd is None else parameter.sd * factor
     interval = None
     if parameter.interval_90 is not None:
@@ -107,7 +112,7 @@ def parameter_row(mode: Mode, parameter: FittedParameter) -> dict[str, Any]:
         "meaning": parameter.description,
         "value": value_text(parameter.value * factor, None if held else sd),
         "interval": "" if interval is None else " to ".join(interval),
-        "unit": "nm" if in_nm else "" if parameter.unit == "1" else parameter.unit,
+        "unit": unit,
         "lower": number_text(parameter.lower * factor),
         "upper": number_text(parameter.upper * factor),
         "held": held,
@@ -164,8 +169,7 @@ def largest_strain_text(mode: Mode) -> tuple[str, str, str, str]:
     strain, depth = mode.maximum_strain
     # Wherever it lies: at one depth the band of the strain is much wider where the depth is uncertain.
     (interval,) = [own.interval_68 for own in mode.derived if own.name == "maximum_strain"]
-    low, high = (plots.PERCENT * end for end in interval)
-    return *band_text(plots.PERCENT * strain, low, high), depth_text(depth / plots.ANGSTROM_PER_NM)
+    return strain_text(strain, *interval, depth)
 
 
 class _SettingsDumper(yaml.SafeDumper):

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 from nicegui import ui
 
+from strainscope.report import BADGES
 from strainscope.web.page.desk import Desk
 from strainscope.web.page.figures import quantities_figure, series_figure
-from strainscope.web.page.result_view import BADGES
 from strainscope.web.requests import JobReply
 from strainscope.web.service import NotThere
 
