@@ -3,7 +3,7 @@
 Files keep the units of the package (Å, dimensionless strain); pages and figures for people use nm and %.
 """
 
-from strainscope.report.document import plain_data, result_document
+from strainscope.report.document import plain_data, result_document, yaml_text
 from strainscope.report.folder import FILES, check_target, write_result
 from strainscope.report.fragment import report_fragment, solutions_text
 from strainscope.report.html import BADGES, largest_strain_text, report_html
@@ -31,4 +31,5 @@ __all__ = [
     "value_text",
     "width_in",
     "write_result",
+    "yaml_text",
 ]

@@ -7,13 +7,12 @@ from importlib import resources
 from typing import Any
 
 import jinja2
-import yaml
 
 from strainscope import plots
 from strainscope.inversion.derived import DerivedQuantity
 from strainscope.inversion.likelihood import counts_per_unit
 from strainscope.inversion.result import FittedParameter, Mode, Result
-from strainscope.report.document import plain_data
+from strainscope.report.document import plain_data, yaml_text
 from strainscope.report.numerals import (
     band_text,
     number_text,
@@ -172,22 +171,8 @@ def largest_strain_text(mode: Mode) -> tuple[str, str, str, str]:
     return strain_text(strain, *interval, depth)
 
 
-class _SettingsDumper(yaml.SafeDumper):
-    """YAML as people write it: a reflection is [4, 4, 4] on one line."""
-
-    def represent_list(self, data: Any) -> yaml.SequenceNode:  # noqa: ANN401
-        nested = any(isinstance(entry, dict | list) for entry in data)
-        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=not nested)
-
-
-_SettingsDumper.add_representer(list, _SettingsDumper.represent_list)
-
-
 def _yaml(settings: Mapping[str, Any]) -> str:
-    text: str = yaml.dump(
-        plain_data(settings), Dumper=_SettingsDumper, sort_keys=False, allow_unicode=True, width=100
-    )
-    return text.rstrip()
+    return yaml_text(plain_data(settings)).rstrip()
 
 
 def _svg_uri(svg: bytes) -> str:

@@ -76,7 +76,7 @@ def work(connection: Connection) -> None:
     with contextlib.suppress(AttributeError, OSError):
         os.nice(NICENESS)
     # Imported before the first task comes: that takes seconds.
-    import strainscope.web.corner  # noqa: F401
+    import strainscope.report.corner  # noqa: F401
     from strainscope.diffraction.engine import use_threads
 
     use_threads(1)
@@ -106,15 +106,15 @@ def shown(message: str, task: Task) -> str:
 
 
 def inverted(task: Task, progress: Callable[[str, float], None]) -> Done:
-    """Invert scans and make the files of the result, the same as the command line would.
+    """Invert scans and make the files of the result: the command line's, the corner plot, and what was given.
 
     Raises:
         ValueError: the files are no scans of this kind.
         OSError: one cannot be read.
     """
     from strainscope.report import write_result
+    from strainscope.report.corner import corner_pictures
     from strainscope.series.job import invert_file
-    from strainscope.web.corner import corner_pictures
 
     # What a result says of its files is what the client said, not where the server keeps them.
     with contextlib.chdir(task.folder):
