@@ -90,9 +90,9 @@ def _verdict(document: dict[str, Any]) -> None:
 def _facts(document: dict[str, Any]) -> None:
     modes = document["modes"]
     chi2 = number_text(document["fit"]["reduced_chi2"], digits=3, trailing=True)
-    interval = document["derived"]["maximum_strain"]["interval_68"]
+    low, high = document["derived"]["maximum_strain"]["interval_68"]
     strain, low, high, depth = strain_text(
-        document["maximum_strain"], *interval, document["maximum_strain_depth_A"]
+        document["maximum_strain"], low, high, document["maximum_strain_depth_A"]
     )
     facts = [
         ("Largest strain Δd/d", f"{strain} %"),
