@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import html
-import ipaddress
 import json
 import re
 import secrets
@@ -17,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from strainscope.web.sessions import too_large
-from strainscope.web.settings import LARGEST_CIF_BYTES, MB, ServerSettings
+from strainscope.web.settings import LARGEST_CIF_BYTES, MB, ServerSettings, is_loopback
 
 SESSION_COOKIE, TOKEN_COOKIE = "strainscope_session", "strainscope_token"
 LOGIN = "/login"
@@ -101,7 +100,7 @@ class Guard:
     def _foreign(self, headers: Headers) -> Response | None:
         """A refusal of what other sites' pages send, and of names that a loopback server does not go by."""
         host = headers.get("host", "")
-        if self._settings.loopback and not _is_local(host):
+        if self._settings.loopback and not is_loopback(urlsplit(f"//{host}").hostname or ""):
             return error_response(
                 403, f"this server answers at 127.0.0.1 and localhost, not at {host[:60]!r}; open it there."
             )
@@ -169,16 +168,6 @@ class Guard:
 
 def _digest(token: str) -> str:
     return hashlib.sha256(f"strainscope {token}".encode()).hexdigest()
-
-
-def _is_local(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _session_of(request: HTTPConnection) -> tuple[str, bool]:
