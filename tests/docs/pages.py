@@ -7,6 +7,17 @@ Comments on the lines before a block, in this order of use:
     <!-- before: COMMAND -->        what the block needs and the page has not made
     <!-- smaller: OLD => NEW -->    a size that would take long
     <!-- after: COMMAND -->         what shows that the block is right
+
+Blocks of `sh` (commands, `> FILE`, comments, nothing else of the shell) and `python` run, in their order, those of one
+page in one empty folder that holds `examples/`; `yaml` and others are files; `text` is for formulas and output, and
+fails where it looks like a command.
+
+Inversions search with 64 draws and one start, end with 50 effective draws and run in one process; a scan is inverted
+once, however many pages do it, and files of pictures are not drawn. So a page shows that its commands work and fit
+together; that their results are right is what the other tests and the benchmarks are for.
+
+`make docs` builds the site, and fails for a link, an anchor or a page that is not there; `python docs/pictures.py` draws
+the pictures of the pages.
 """
 
 import re

@@ -27,7 +27,6 @@ def test_what_is_started_is_a_command_with_its_options(words):
     program, command, *options = words
     assert Path(program).name == "strainscope"
     commands = get_command(cli.app).commands
-    if command not in commands:
-        pytest.skip(f"this source has no command {command!r} yet")
+    assert command in commands
     known = {name for option in commands[command].params for name in (*option.opts, *option.secondary_opts)}
     assert {word for word in options if word.startswith("--")} <= known

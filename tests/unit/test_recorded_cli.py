@@ -81,7 +81,7 @@ def test_info_shows_nothing_that_steers_a_terminal(files):
         ),
         (
             ("invert", "one.xrdml", "--sample", "ggg444", "-o", "out", "--scan", "2"),
-            "--scan 2: it holds 1 scan(s)",
+            "there is no scan 2: it holds 1 scan(s)",
         ),
         (("invert", EXAMPLE, "--sample", "ggg444", "-o", "out", "--scan", "2"), "text holds one scan"),
         (("invert", "one.xrdml", "--sample", "si004", "-o", "out"), "at 34.564 deg on --axis omega-deg"),

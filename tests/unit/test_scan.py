@@ -62,7 +62,6 @@ def with_value(value, index=3):
     [
         ({"axis": "theta"}, "axis = 'theta'; it must be one of delta-theta-arcsec"),
         ({"intensity_kind": "cps"}, "intensity_kind = 'cps'; it must be one of counts"),
-        ({"points_dropped": -1}, "points_dropped = -1"),
         ({"angle": with_value(np.nan)}, r"angle\[3\] = nan"),
         ({"intensity": with_value(np.inf)}, r"intensity\[3\] = inf"),
         ({"sigma": with_value(-np.inf)}, r"sigma\[3\] = -inf"),

@@ -928,14 +928,14 @@ def test_a_checkpoint_without_a_best_look_goes_on(data_folder, tmp_path):
 
 
 def test_the_bar_tells_simulating_from_training(monkeypatch, capsys):
-    from strainscope.cli import dataset
+    from strainscope.cli import progress
 
     ticks = itertools.count()
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(dataset, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     shown = []
-    with dataset.progress_bar("training") as bar:
+    with progress.progress_bar("training") as bar:
         update = Progress.update
         monkeypatch.setattr(
             Progress, "update", lambda self, task, **f: (shown.append(f), update(self, task, **f))[1]

@@ -57,6 +57,14 @@ def test_the_sessions_cookie_is_made_once_and_out_of_scripts_reach(open_app):
     assert "set-cookie" in forged.headers
 
 
+def test_another_programs_malformed_cookie_loses_none_of_ours(closed_app):
+    secret = "s" * 43
+    ours = f"{guard.SESSION_COOKIE}={secret}; {guard.TOKEN_COOKIE}={guard._digest(TOKEN)}"
+    client = TestClient(closed_app, base_url="http://lab.example")
+    reply = client.get("/api/scans", headers={"cookie": f'prefs={{"theme":"dark"}}; {ours}'})
+    assert (reply.status_code, "set-cookie" in reply.headers) == (200, False)
+
+
 def test_large_bodies_are_refused_whether_or_not_they_say_so(open_app):
     client = TestClient(open_app, base_url=LOCAL)
     said = client.post("/api/simulate", content=b"x" * 1_100_000)

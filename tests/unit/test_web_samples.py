@@ -8,9 +8,10 @@ from pydantic import BaseModel
 
 pytest.importorskip("nicegui", reason="needs the extra web")
 
+from strainscope.report import yaml_text
 from strainscope.sample import base, preset_text, presets
 from strainscope.sample.sample import Sample
-from strainscope.web.samples import PATH_KEYS, named_cifs, read_sample, sample_text, with_columns, yaml_text
+from strainscope.web.samples import PATH_KEYS, named_cifs, read_sample, sample_text, with_columns
 
 SILICON = """data_Si
 _cell_length_a 5.4310

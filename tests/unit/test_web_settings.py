@@ -35,6 +35,7 @@ def test_other_addresses_are_refused_without_a_token(host):
         ({"token": "short"}, "the token has 5 characters; it needs at least 16"),
         ({"port": 70000}, "--port = 70000; it must lie in 0 to 65535"),
         ({"largest_upload_mb": 51}, "--upload-mb = 51; it must lie in 0.001 to 50 MB"),
+        ({"workers": -1}, "--workers = -1; it must be >= 0"),
         ({"keep_days": 0}, "--keep-days = 0; it must be > 0 days"),
     ],
 )
@@ -46,3 +47,5 @@ def test_settings_out_of_range_are_refused(changed, line):
 def test_results_are_kept_where_programs_keep_their_state(monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", "/somewhere")
     assert usual_data_folder() == Path("/somewhere/strainscope")
+    monkeypatch.setenv("XDG_STATE_HOME", "somewhere")
+    assert usual_data_folder() == Path.home() / ".local/state/strainscope"

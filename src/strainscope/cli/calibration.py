@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from strainscope.cli.files import PICTURES, check_new, check_picture, put
-from strainscope.cli.options import ForceOption, IntensityOption, JsonOption, SampleOption, ScanAxisOption
+from strainscope.cli.options import (
+    AxisOption,
+    ForceOption,
+    IntensityOption,
+    JsonOption,
+    ModelErrorOption,
+    SampleOption,
+)
 
 if TYPE_CHECKING:
     from strainscope.inversion import Calibration
@@ -21,12 +28,12 @@ def calibrate(
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Instrument file to write, such as instrument.yaml.")
     ],
-    axis: ScanAxisOption = None,
+    axis: AxisOption = None,
     intensity: IntensityOption = None,
     scan: Annotated[
         int | None, typer.Option(help="Which scan of an instrument's file that holds several, from 1.")
     ] = None,
-    model_error: Annotated[float | None, typer.Option(help="Relative error granted to the model.")] = None,
+    model_error: ModelErrorOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Of starts and draws.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="Draw scan and fit into this .png, .svg or .pdf.")] = None,
     figure_width: Annotated[

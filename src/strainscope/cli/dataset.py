@@ -1,16 +1,15 @@
 """The commands `strainscope dataset …`. Whatever takes long to import is imported by the command that needs it."""
 
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strainscope.cli.options import DeviceOption, ForceOption, JsonOption, RayOption
+from strainscope.cli.options import DeviceOption, ForceOption, JsonOption, RayOption, assignments
+from strainscope.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from strainscope.dataset.evenness import Evenness
@@ -271,7 +270,7 @@ def compare(
     found = run(
         _evenness(first, None, None),
         _evenness(second, None, None),
-        weights=_weights(weight),
+        weights=assignments("--weight", weight or (), "L2=5.86") or None,
         weighted_names=_names(weighted),
     )
     peaks = [_peaks(target) if _is_store(target) else None for target in (first, second)]
@@ -337,51 +336,3 @@ def _names(text: str | None) -> list[str] | None:
     if not found:
         raise ValueError(f"--weighted {text!r}: names no parameter; write names, such as L2,L1,Rp1.")
     return found
-
-
-def _weights(texts: list[str] | None) -> dict[str, float] | None:
-    if not texts:
-        return None
-    found = {}
-    for text in texts:
-        name, equals, number = text.partition("=")
-        try:
-            found[name.strip()] = float(number)
-        except ValueError:
-            raise ValueError(f"--weight {text}: write NAME=VALUE, such as L2=5.86.") from None
-    return found
-
-
-@contextmanager
-def progress_bar(what: str) -> Iterator[Callable[..., None]]:
-    """A bar on stderr with rate and time left, where that is a terminal: call with samples done and their total.
-
-    With a third argument, what is being done, rate and time begin anew whenever that changes; also where samples done
-    become fewer, as with the next one of several networks.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(file=sys.stderr)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    now, began, before, last = what, 0.0, 0, -1
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None, rate="")
-
-        def tell(done: int, total: int, phase: str = what) -> None:
-            nonlocal now, began, before, last
-            if phase != now or not 0 <= last <= done:
-                now, began, before = phase, time.perf_counter(), done
-                bar.reset(task, description=phase)
-            last = done
-            spent = time.perf_counter() - began
-            rate = f"{(done - before) / spent:,.0f}/s" if spent > 0 and done > before else ""
-            bar.update(task, completed=done, total=total, rate=rate)
-
-        yield tell

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from strainscope.cli.options import ForceOption, JsonOption, RayOption
+from strainscope.cli.progress import progress_bar
 from strainscope.estimator.named import require_torch
 
 
@@ -35,7 +36,6 @@ def train(
     The folder gets log.jsonl and TensorBoard's logs (tensorboard --logdir FOLDER). Ctrl-C leaves a checkpoint there,
     from which --resume goes on.
     """
-    from strainscope.cli.dataset import progress_bar
     from strainscope.estimator.plan import load_training_plan
 
     plan = load_training_plan(plan_name)
@@ -104,7 +104,6 @@ def evaluate(
     """Say how good an estimator is on a frozen test set, or on fresh curves of its own training plan (own)."""
     require_torch()
     from strainscope import evaluation
-    from strainscope.cli.dataset import progress_bar
     from strainscope.estimator.grids import check_asked
     from strainscope.estimator.load import load_estimator
     from strainscope.estimator.shipped import estimator_path

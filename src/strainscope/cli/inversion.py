@@ -2,16 +2,23 @@
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from strainscope.cli.completion import intensity_names
-from strainscope.cli.options import AxisOption, ForceOption, JsonOption, SampleOption, WidthOption
+from strainscope.cli.options import (
+    AxisOption,
+    EstimatorOption,
+    ForceOption,
+    IntensityOption,
+    JsonOption,
+    ModelErrorOption,
+    SampleOption,
+    WidthOption,
+)
+from strainscope.cli.progress import stage_bar
 
 if TYPE_CHECKING:
     from strainscope.inversion import Result
@@ -31,12 +38,7 @@ def invert(
     sample: SampleOption,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the result; it must not exist.")],
     axis: AxisOption = None,
-    intensity: Annotated[
-        str | None,
-        typer.Option(
-            autocompletion=intensity_names, help="Second column: counts or normalised; else the sample's."
-        ),
-    ] = None,
+    intensity: IntensityOption = None,
     scan: Annotated[
         list[int] | None,
         typer.Option(help="Which scan of an instrument's file, from 1; repeat it for several files."),
@@ -44,9 +46,7 @@ def invert(
     seed: Annotated[int, typer.Option(min=0, help="Of the search; the same seed gives the same result.")] = 0,
     draws: Annotated[int | None, typer.Option(min=1, help="Curves simulated in the search [default: 8192].")] = None,
     starts: Annotated[int | None, typer.Option(min=1, help="Draws that are refined [default: 12].")] = None,
-    model_error: Annotated[
-        float | None, typer.Option(help="Relative error granted to the model; else the sample's.")
-    ] = None,
+    model_error: ModelErrorOption = None,
     splines: Annotated[
         int | None,
         typer.Option(
@@ -54,10 +54,7 @@ def invert(
             help="Refine what was found with so many B-spline weights, whatever the sample's families; 0 for not.",
         ),
     ] = None,
-    estimator: Annotated[
-        str | None,
-        typer.Option(help="Proposes profiles in place of the search: one that ships, or a weights file."),
-    ] = None,
+    estimator: EstimatorOption = None,
     gold: Annotated[
         bool,
         typer.Option(
@@ -108,7 +105,7 @@ def invert(
     job.settings()
     ions = tuple(map(read_srim, srim or ()))
     proposal = None if estimator is None else proposal_of(estimator, described)
-    with _progress() as progress:
+    with stage_bar() as progress:
         first, *beside = scan_files
         result = series.invert_file(first, job, beside=beside, proposal=proposal, progress=progress)
     result = replace(result, ions=ions)
@@ -117,19 +114,6 @@ def invert(
     if as_json:
         typer.echo(json.dumps(report.result_document(result, command=command), allow_nan=False))
     typer.echo(_summary(result, out), err=as_json)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, float], None]]:
-    """A bar on stderr, where that is a terminal: call with what is being done and the share done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda stage, share: bar.update(task, description=stage, completed=share)
 
 
 def repeatable(command: str) -> str:

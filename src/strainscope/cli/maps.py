@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from strainscope.cli.options import IntensityOption, JsonOption, SampleOption, ScanAxisOption
+from strainscope.cli.options import AxisOption, IntensityOption, JsonOption, ModelErrorOption, SampleOption
 
 
 def map_scans(
@@ -15,7 +15,7 @@ def map_scans(
     ],
     sample: SampleOption,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the maps.")],
-    axis: ScanAxisOption = None,
+    axis: AxisOption = None,
     intensity: IntensityOption = None,
     dataset: Annotated[
         str | None, typer.Option(help="Path of the intensities in the file, where there are several.")
@@ -28,7 +28,7 @@ def map_scans(
         Path | None, typer.Option(help="Of a folder: CSV with the columns file, y and x.")
     ] = None,
     instrument: Annotated[Path | None, typer.Option(help="File of `strainscope calibrate`.")] = None,
-    model_error: Annotated[float | None, typer.Option(help="Relative error granted to the model.")] = None,
+    model_error: ModelErrorOption = None,
     draws: Annotated[int, typer.Option(min=64, max=200_000, help="Curves simulated for first guesses.")] = 8192,
     seed: Annotated[int, typer.Option(min=0, help="Of the first guesses.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the map in the folder.")] = False,

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from strainscope.cli.options import IntensityOption, JsonOption, RayOption, SampleOption, ScanAxisOption
+from strainscope.cli.options import (
+    AxisOption,
+    EstimatorOption,
+    IntensityOption,
+    JsonOption,
+    ModelErrorOption,
+    RayOption,
+    SampleOption,
+)
 
 if TYPE_CHECKING:
     from strainscope.series import Outcome
@@ -26,7 +34,7 @@ def batch(
     against: Annotated[
         str | None, typer.Option(help="Column that results are drawn against, such as dose.")
     ] = None,
-    axis: ScanAxisOption = None,
+    axis: AxisOption = None,
     intensity: IntensityOption = None,
     scan: Annotated[
         int | None, typer.Option(help="Which scan of instruments' files that hold several, from 1.")
@@ -34,11 +42,8 @@ def batch(
     seed: Annotated[int, typer.Option(min=0, help="Of every scan's search.")] = 0,
     draws: Annotated[int | None, typer.Option(min=1, help="Curves simulated in each search.")] = None,
     starts: Annotated[int | None, typer.Option(min=1, help="Draws that are refined.")] = None,
-    model_error: Annotated[float | None, typer.Option(help="Relative error granted to the model.")] = None,
-    estimator: Annotated[
-        str | None,
-        typer.Option(help="Proposes profiles in place of the search: one that ships, or a weights file."),
-    ] = None,
+    model_error: ModelErrorOption = None,
+    estimator: EstimatorOption = None,
     instrument: Annotated[
         Path | None, typer.Option(help="File of `strainscope calibrate`, for all scans.")
     ] = None,

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Sequence
 from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,15 @@ import typer
 from strainscope.cli.completion import sample_names
 from strainscope.cli.files import PICTURES, check_new, check_picture, put
 from strainscope.cli.indices import indices
-from strainscope.cli.options import AXIS_NAMES, AxisOption, DeviceOption, ForceOption, JsonOption, WidthOption
+from strainscope.cli.options import (
+    AXIS_NAMES,
+    AxisOption,
+    DeviceOption,
+    ForceOption,
+    JsonOption,
+    WidthOption,
+    assignments,
+)
 
 if TYPE_CHECKING:
     from strainscope.scan import Scan
@@ -104,7 +111,7 @@ def simulate(
         raise ValueError(
             f"{sample}: no scan axis; give --axis {AXIS_NAMES}, or scan: axis in the sample file."
         )
-    given = known | _assignments(values or [])
+    given = known | assignments("--set", values or (), "Dmax1=0.01")
     settings = described.simulated_values(given, counts=counts)
     for path in (out, plot):
         check_new(path, force)
@@ -137,20 +144,6 @@ def simulate(
     else:
         ends = f"{scan.angle[0]:.6g} to {scan.angle[-1]:.6g} {UNITS[scan.axis]}"
         typer.echo(f"{out}: {scan.angle.size} points, {ends}, {scan.intensity_kind}")
-
-
-def _assignments(texts: Sequence[str]) -> dict[str, float]:
-    """Values by name of texts such as Dmax1=0.01."""
-    found: dict[str, float] = {}
-    for text in texts:
-        name, _, number = (part.strip() for part in text.partition("="))
-        if name in found:
-            raise ValueError(f"--set {name} is given twice, {found[name]:g} and {number}; give it once.")
-        try:
-            found[name] = float(number)
-        except ValueError:
-            raise ValueError(f"--set {text}: write NAME=VALUE, such as Dmax1=0.01.") from None
-    return found
 
 
 def _picture(scan: "Scan", title: str, suffix: str, width: float) -> bytes:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from strainscope.cli.options import RayOption
+from strainscope.cli.progress import progress_bar
 from strainscope.estimator.named import require_torch
 
 
@@ -38,7 +39,6 @@ def sweep(
     Optuna chooses each trial's values by what those before it reached. The folder gets trials.csv (a row a trial),
     best.yaml (for strainscope train), and the trials' runs. With --ray the nodes of a cluster train, by Ray Tune.
     """
-    from strainscope.cli.dataset import progress_bar
     from strainscope.estimator.plan import load_training_plan
 
     plan = load_training_plan(plan_name)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.readers.archive import Archive
-from strainscope.readers.markup import children, inside, root_of
+from strainscope.readers.markup import children, inside, local, root_of
 from strainscope.readers.numbers import number_of, numbers_of
 from strainscope.readers.recorded import MOST_POINTS, RecordedScan
 
@@ -172,7 +172,7 @@ def _lines(root: Element) -> dict[str, float]:
     """Wavelengths of the tube's lines [Å]."""
     found: dict[str, float] = {}
     for own in root.iter():
-        name = own.tag.rpartition("}")[2] if isinstance(own.tag, str) else ""
+        name = local(own)
         text = own.get("Value") or own.text or ""
         if name in LINES and text.strip():
             value = number_of(text, what=name)

@@ -92,11 +92,11 @@ def chosen_scan(path: str | PathLike[str], number: int | None) -> RecordedScan:
     scans = read_file(path)
     if number is None and len(scans) > 1:
         raise ValueError(
-            f"{path}: it holds {len(scans)} scans; choose one by --scan: {_listed(scans)}. "
+            f"{path}: it holds {len(scans)} scans; choose one by --scan (in Python number=): {_listed(scans)}. "
             f"`strainscope info {path}` shows all of each."
         )
     if number is not None and not 1 <= number <= len(scans):
-        raise ValueError(f"{path}: --scan {number}: it holds {len(scans)} scan(s); count from 1.")
+        raise ValueError(f"{path}: there is no scan {number}: it holds {len(scans)} scan(s); count from 1.")
     return scans[(number or 1) - 1]
 
 

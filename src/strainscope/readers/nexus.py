@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from strainscope.crystal import HC_KEV_ANGSTROM
 from strainscope.readers.axis_names import MONITORS, TIMES, axis_of, plain, split_axes
 from strainscope.readers.recorded import MOST_POINTS, RecordedScan
 
@@ -18,7 +19,6 @@ FloatArray = NDArray[np.float64]
 
 MOST_OBJECTS, DEEPEST = 5000, 16
 LARGEST_CHUNK_BYTES = 100_000_000
-HC_KEV_ANGSTROM = 12.398419843320026
 # Units of angles in degrees, of lengths in Å, of energies in keV, of times in seconds.
 ANGLES = {"deg": 1.0, "degree": 1.0, "degrees": 1.0, "°": 1.0, "rad": 180 / np.pi, "radian": 180 / np.pi}
 ANGLES |= {"radians": 180 / np.pi, "mrad": 0.18 / np.pi, "arcsec": 1 / 3600, "": 1.0}

@@ -77,10 +77,10 @@ class RecordedScan:
                 )
             if not np.isfinite(values).all():
                 raise ValueError(f"{name}: a value is not finite; the file is damaged: export it again.")
-        for name in ("intensities", "counting times", "attenuation factors"):
+        for name, zero in (("intensities", True), ("counting times", False), ("attenuation factors", False)):
             found = columns[name]
-            least = "> 0" if name != "intensities" else ">= 0"
-            if found is not None and not ((found > 0) if least == "> 0" else (found >= 0)).all():
+            if found is not None and not ((found >= 0) if zero else (found > 0)).all():
+                least = ">= 0" if zero else "> 0"
                 raise ValueError(f"{name}: {found.min():g} is among them; each must be {least}.")
 
     @property
@@ -157,10 +157,8 @@ class RecordedScan:
                 "needed."
             )
         if axis is not None and axis not in known:
-            words = (
-                "one of " + ", ".join(AXES) if axis not in AXES else "; the file's are " + ", ".join(known)
-            )
-            raise ValueError(f"--axis {axis}: {words.removeprefix('; ')}.")
+            words = f"the file's are {', '.join(known)}" if axis in AXES else f"one of {', '.join(AXES)}"
+            raise ValueError(f"--axis {axis}: {words}.")
         if axis != "delta-theta-arcsec":
             return self.positions[_NAMES[axis or known[0]]]
         absolute = self.positions[_NAMES[known[0]]]

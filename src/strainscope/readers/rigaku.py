@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.readers.archive import Archive
+from strainscope.readers.axis_names import plain
 from strainscope.readers.counts import column_is_weakened, whole_counts
 from strainscope.readers.markup import at, children, inside, root_of, text_at
 from strainscope.readers.numbers import number_of, numbers_of
@@ -192,23 +193,25 @@ def _scan(header: Mapping[str, str], columns: FloatArray, form: str) -> Recorded
     )
 
 
+# Angles that the header gives where a drive stood.
+_DRIVES = {"omega": "omega", "twotheta": "two-theta", "chi": "chi", "phi": "phi"}
+
+
 def _axes(
     header: Mapping[str, str], name: str, angle: FloatArray
 ) -> tuple[dict[str, FloatArray], dict[str, float], str]:
     """Angles of what moved, of what stood still [deg], and the axis of the scan."""
-    plain = re.sub(r"[^a-z0-9]", "", name.casefold().replace("θ", "theta").replace("ω", "omega"))
-    leading, coupled = AXES.get(plain, ("", False))
+    word = plain(name.replace("θ", "theta").replace("ω", "omega"))
+    leading, coupled = AXES.get(word, ("", False))
     stood: dict[str, float] = {}
     for i in range(200):
         own = header.get(f"MEAS_COND_AXIS_NAME_INTERNAL-{i}", header.get(f"MEAS_COND_AXIS_NAME-{i}"))
-        key = {"omega": "omega", "twotheta": "two-theta", "chi": "chi", "phi": "phi"}.get(
-            (own or "").casefold()
-        )
+        key = _DRIVES.get((own or "").casefold())
         value = _number(header, f"MEAS_COND_AXIS_POSITION-{i}") if key else None
         if key and value is not None:
             stood[key] = value
     if not leading:
-        return {plain or "unnamed axis": angle}, stood, ""
+        return {word or "unnamed axis": angle}, stood, ""
     other = "two-theta" if leading == "omega" else "omega"
     moved = {leading: angle}
     if coupled and {"omega", "two-theta"} <= set(stood):

@@ -47,7 +47,7 @@ def read_scan(
     columns = read_columns(path)
     try:
         if number not in (None, 1):
-            raise ValueError(f"--scan {number}: text holds one scan; leave --scan out.")
+            raise ValueError(f"there is no scan {number}: text holds one scan; leave the number out.")
         if axis is None or intensity_kind is None:
             raise ValueError("text does not say what its columns are; give axis and intensity.")
         _check_order(columns)

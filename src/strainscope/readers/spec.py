@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from strainscope.crystal import HC_KEV_ANGSTROM
 from strainscope.readers.axis_names import ATTENUATORS, MONITORS, TIMES, axis_of, plain, split_axes
 from strainscope.readers.numbers import numbers_of
 from strainscope.readers.recorded import MOST_POINTS, RecordedScan
@@ -17,7 +18,6 @@ from strainscope.readers.recorded import MOST_POINTS, RecordedScan
 FloatArray = NDArray[np.float64]
 
 MOST_SCANS = 10_000
-HC_KEV_ANGSTROM = 12.398419843320026
 # A motor called energy is in keV below the first, in eV between the others.
 ENERGY_KEV, ENERGY_EV = (1.0, 125.0), (1000.0, 125_000.0)
 

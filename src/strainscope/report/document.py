@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import yaml
 
 from strainscope.inversion.result import SCHEMA_VERSION, Mode, Result
 from strainscope.profile import IonProfile
@@ -65,6 +66,23 @@ def json_text(document: dict[str, Any]) -> str:
     return re.sub(r'\[\n\s*([^\[\]{}"]*?)\s*\]', lambda m: f"[{' '.join(m[1].split())}]", text) + "\n"
 
 
+def yaml_text(data: Mapping[Any, Any]) -> str:
+    """Plain data as YAML, lists of numbers on a line each."""
+    text: str = yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML as people write it: a reflection is [4, 4, 4], bounds are {bounds: [0, 1]} on one line."""
+
+    def represent_list(self, data: Any) -> yaml.SequenceNode:  # noqa: ANN401
+        nested = any(isinstance(entry, dict | list) for entry in data)
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=not nested)
+
+
+_Dumper.add_representer(list, _Dumper.represent_list)
+
+
 def _scan_document(result: Result) -> dict[str, Any]:
     scan = result.scan
     return {
@@ -73,7 +91,6 @@ def _scan_document(result: Result) -> dict[str, Any]:
         "unit": UNITS[scan.axis],
         "intensity_kind": scan.intensity_kind,
         "points": scan.angle.size,
-        "points_dropped": scan.points_dropped,
         "substrate_angle": result.substrate_angle,
         "file": dict(scan.file),
     }

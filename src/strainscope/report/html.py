@@ -7,14 +7,20 @@ from importlib import resources
 from typing import Any
 
 import jinja2
-import yaml
 
 from strainscope import plots
 from strainscope.inversion.derived import DerivedQuantity
 from strainscope.inversion.likelihood import counts_per_unit
 from strainscope.inversion.result import FittedParameter, Mode, Result
-from strainscope.report.document import plain_data
-from strainscope.report.numerals import band_text, depth_text, number_text, time_text, value_text
+from strainscope.report.document import plain_data, yaml_text
+from strainscope.report.numerals import (
+    band_text,
+    number_text,
+    shown_unit,
+    strain_text,
+    time_text,
+    value_text,
+)
 from strainscope.scan import UNITS
 
 BADGES = {"reliable": ("good", "✓"), "check": ("fair", "!"), "do not use": ("bad", "✕")}
@@ -86,9 +92,7 @@ def _first_fit(result: Result) -> str:
 
 
 def parameter_row(mode: Mode, parameter: FittedParameter) -> dict[str, Any]:
-    # A name that carries its unit keeps it.
-    in_nm = parameter.unit == "Å" and not parameter.name.endswith("_A")
-    factor = 1 / plots.ANGSTROM_PER_NM if in_nm else 1.0
+    factor, unit = shown_unit(parameter.name, parameter.unit)
     sd = None if parameter.sd is None else parameter.sd * factor
     interval = None
     if parameter.interval_90 is not None:
@@ -107,7 +111,7 @@ def parameter_row(mode: Mode, parameter: FittedParameter) -> dict[str, Any]:
         "meaning": parameter.description,
         "value": value_text(parameter.value * factor, None if held else sd),
         "interval": "" if interval is None else " to ".join(interval),
-        "unit": "nm" if in_nm else "" if parameter.unit == "1" else parameter.unit,
+        "unit": unit,
         "lower": number_text(parameter.lower * factor),
         "upper": number_text(parameter.upper * factor),
         "held": held,
@@ -164,26 +168,11 @@ def largest_strain_text(mode: Mode) -> tuple[str, str, str, str]:
     strain, depth = mode.maximum_strain
     # Wherever it lies: at one depth the band of the strain is much wider where the depth is uncertain.
     (interval,) = [own.interval_68 for own in mode.derived if own.name == "maximum_strain"]
-    low, high = (plots.PERCENT * end for end in interval)
-    return *band_text(plots.PERCENT * strain, low, high), depth_text(depth / plots.ANGSTROM_PER_NM)
-
-
-class _SettingsDumper(yaml.SafeDumper):
-    """YAML as people write it: a reflection is [4, 4, 4] on one line."""
-
-    def represent_list(self, data: Any) -> yaml.SequenceNode:  # noqa: ANN401
-        nested = any(isinstance(entry, dict | list) for entry in data)
-        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=not nested)
-
-
-_SettingsDumper.add_representer(list, _SettingsDumper.represent_list)
+    return strain_text(strain, *interval, depth)
 
 
 def _yaml(settings: Mapping[str, Any]) -> str:
-    text: str = yaml.dump(
-        plain_data(settings), Dumper=_SettingsDumper, sort_keys=False, allow_unicode=True, width=100
-    )
-    return text.rstrip()
+    return yaml_text(plain_data(settings)).rstrip()
 
 
 def _svg_uri(svg: bytes) -> str:

@@ -2,6 +2,8 @@
 
 import math
 
+from strainscope import plots
+
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -36,6 +38,19 @@ def band_text(value: float, low: float, high: float) -> tuple[str, str, str]:
 def depth_text(depth: float) -> str:
     """A depth [nm] to a tenth, which is finer than any scan tells."""
     return _fixed(depth, 1) if math.isfinite(depth) else "unknown"
+
+
+def strain_text(strain: float, low: float, high: float, depth: float) -> tuple[str, str, str, str]:
+    """A strain [1] and its limits, in %, and its depth [Å], in nm."""
+    shown = band_text(*(plots.PERCENT * x for x in (strain, low, high)))
+    return *shown, depth_text(depth / plots.ANGSTROM_PER_NM)
+
+
+def shown_unit(name: str, unit: str) -> tuple[float, str]:
+    """Factor and unit in which people read a parameter: nm in place of Å, unless its name carries the unit."""
+    if unit == "Å" and not name.endswith("_A"):
+        return 1 / plots.ANGSTROM_PER_NM, "nm"
+    return 1.0, "" if unit == "1" else unit
 
 
 def _fixed(value: float, decimals: int) -> str:

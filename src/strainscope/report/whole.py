@@ -2,15 +2,23 @@
 
 import contextlib
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from strainscope.report.folder import TEMPORARY
+TEMPORARY = ".strainscope-"  # hidden; in the target's parent, so that a rename suffices
 
 
-def check_whole(folder: Path, names: Sequence[str], *, what: str, force: bool = False) -> None:
+def check_whole(
+    folder: Path,
+    names: Sequence[str],
+    *,
+    what: str,
+    force: bool = False,
+    others: re.Pattern[str] | None = None,
+) -> None:
     """Refuse a folder that :func:`write_whole` could not write, before work is spent on it.
 
     Args:
@@ -18,6 +26,7 @@ def check_whole(folder: Path, names: Sequence[str], *, what: str, force: bool = 
         names: Files that a former one can hold; the first tells that a folder is one.
         what: It is called in messages, such as "comparison".
         force: Replace a former one.
+        others: What further files of a former one are called.
 
     Raises:
         FileExistsError: the folder exists and `force` is off, or it holds something else.
@@ -26,7 +35,7 @@ def check_whole(folder: Path, names: Sequence[str], *, what: str, force: bool = 
     target = Path(os.path.realpath(folder))
     try:
         if target.exists():
-            _check_former(folder, target, names, what, force)
+            _check_former(folder, target, names, what, force, others)
         ancestor = next(parent for parent in target.parents if parent.exists())
         if not ancestor.is_dir():
             raise NotADirectoryError(f"{folder}: {ancestor} is a file, not a folder; choose another place.")
@@ -39,7 +48,9 @@ def check_whole(folder: Path, names: Sequence[str], *, what: str, force: bool = 
     except OSError as error:
         if error.strerror is None:
             raise
-        raise OSError(f"{folder}: no {what} can be written here ({error.strerror}).") from error
+        raise OSError(
+            f"{folder}: no {what} can be written here ({error.strerror}); choose another place."
+        ) from error
 
 
 def write_whole(
@@ -49,6 +60,7 @@ def write_whole(
     *,
     what: str,
     force: bool = False,
+    others: re.Pattern[str] | None = None,
 ) -> None:
     """Write files into a new folder: all of them or, whatever happens, nothing.
 
@@ -58,12 +70,13 @@ def write_whole(
         names: Files that a former one can hold; the first tells that a folder is one.
         what: It is called in messages, such as "comparison".
         force: Replace a former one.
+        others: What further files of a former one are called.
 
     Raises:
         FileExistsError: the folder exists and `force` is off, or it holds something else.
         OSError: it cannot be written.
     """
-    check_whole(folder, names, what=what, force=force)
+    check_whole(folder, names, what=what, force=force, others=others)
     target = Path(os.path.realpath(folder))
     made_parents = [parent for parent in target.parents if not parent.exists()]
     name = f"{TEMPORARY}{uuid.uuid4().hex[:12]}"
@@ -78,7 +91,9 @@ def write_whole(
         fresh.rename(target)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OSError(f"{folder}: the {what} could not be written ({reason}).") from error
+        raise OSError(
+            f"{folder}: the {what} could not be written ({reason}); choose another place."
+        ) from error
     finally:
         # The former one comes back where the new one did not take its place.
         if former.exists() and not target.exists():
@@ -92,11 +107,18 @@ def write_whole(
                 parent.rmdir()
 
 
-def _check_former(folder: Path, target: Path, names: Sequence[str], what: str, force: bool) -> None:
+def _check_former(
+    folder: Path,
+    target: Path,
+    names: Sequence[str],
+    what: str,
+    force: bool,
+    others: re.Pattern[str] | None,
+) -> None:
     if not target.is_dir():
         raise FileExistsError(f"{folder}: is a file; name a folder that does not exist yet.")
     present = sorted(entry.name for entry in target.iterdir())
-    foreign = [name for name in present if name not in names]
+    foreign = [name for name in present if name not in names and not (others and others.fullmatch(name))]
     if present and names[0] not in present:
         raise FileExistsError(
             f"{folder}: holds {present[0]} and no {names[0]}, so it is no former {what} and is not replaced; "

@@ -63,6 +63,21 @@ class Sample(SampleSettings):
         """
         return (self, *self._others)
 
+    def for_scans(self, number: int) -> tuple["Sample", ...]:
+        """The sample by its reflections, one for each of so many scans.
+
+        Raises:
+            ValueError: there is not one scan for each reflection.
+        """
+        reflections = self.by_reflection()
+        if number != len(reflections):
+            labels = ", ".join(own.label for own in reflections)
+            raise ValueError(
+                f"the sample has {len(reflections)} reflection(s), {labels}, but {number} scan(s) are given; give one "
+                "scan for each, in this order."
+            )
+        return reflections
+
     @cached_property
     def _others(self) -> tuple["Sample", ...]:
         shared = {spec.name for spec in self._experiment.profile.parameters} | set(OF_THE_SAMPLE)

@@ -40,7 +40,6 @@ class Scan:
         axis: One of AXES. ``delta-theta-arcsec`` is relative to the Bragg angle, the others are absolute.
         intensity_kind: One of INTENSITIES; "counts" are whole numbers.
         name: What to call the scan in reports.
-        points_dropped: Points of the file that the caller left out.
         file: What an instrument's file says of the scan beside, plain data; empty for text.
 
     Raises:
@@ -53,7 +52,6 @@ class Scan:
     axis: str
     intensity_kind: str
     name: str
-    points_dropped: int = 0
     file: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -62,8 +60,6 @@ class Scan:
         if self.intensity_kind not in INTENSITIES:
             kinds = ", ".join(INTENSITIES)
             raise ValueError(f"intensity_kind = {self.intensity_kind!r}; it must be one of {kinds}.")
-        if self.points_dropped < 0:
-            raise ValueError(f"points_dropped = {self.points_dropped}; it must be >= 0.")
         columns = {"angle": self.angle, "intensity": self.intensity}
         if self.sigma is not None:
             columns["sigma"] = self.sigma

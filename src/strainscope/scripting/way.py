@@ -137,13 +137,7 @@ def _scans(
     given: Sequence[ScanLike], described: Sample, axis: str | None, number: int | Sequence[int] | None
 ) -> list[Scan]:
     """The scans, read and checked, one for each reflection."""
-    reflections = described.by_reflection()
-    if len(given) != len(reflections):
-        names = ", ".join(own.label for own in reflections)
-        raise ValueError(
-            f"the sample has {len(reflections)} reflection(s), {names}, but {len(given)} scan(s) are given; "
-            "give one scan for each, in this order."
-        )
+    reflections = described.for_scans(len(given))
     numbers = [number] * len(given) if number is None or isinstance(number, int) else list(number)
     if len(numbers) != len(given):
         raise ValueError(f"number: {len(numbers)} are given for {len(given)} scan(s); give one for each.")

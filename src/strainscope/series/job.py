@@ -191,17 +191,10 @@ def invert_file(
         OSError: it cannot be read.
     """
     described, settings = job.described(), job.settings()
-    reflections = described.by_reflection()
     paths = (path, *beside)
-    if len(paths) != len(reflections):
-        names = ", ".join(own.label for own in reflections)
-        raise ValueError(
-            f"{job.sample}: has {len(reflections)} reflection(s), {names}, but {len(paths)} scan(s) are given; "
-            "give one scan for each, in this order."
-        )
     scans = [
         own.read_scan(path, number=number, axis=job.axis)
-        for own, path, number in zip(reflections, paths, job.scan_numbers(len(paths)), strict=True)
+        for own, path, number in zip(described.for_scans(len(paths)), paths, job.scan_numbers(len(paths)), strict=True)
     ]
     # What only the inversion sees of a scan is said of the file, too; of several it cannot be told which.
     with nullcontext() if beside else at_key(str(path)):

@@ -23,7 +23,7 @@ from strainscope.diffraction.engine import use_threads, worker_count
 from strainscope.inversion.proposal import Proposal
 from strainscope.readers import is_instrument_file
 from strainscope.report import write_result
-from strainscope.report.folder import TEMPORARY
+from strainscope.report.whole import TEMPORARY
 from strainscope.sample import Sample
 from strainscope.series.job import Job, invert_file
 from strainscope.series.listing import result_names

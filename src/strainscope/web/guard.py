@@ -4,20 +4,19 @@ import asyncio
 import contextlib
 import hashlib
 import html
-import ipaddress
 import json
 import re
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from strainscope.web.sessions import too_large
-from strainscope.web.settings import LARGEST_CIF_BYTES, MB, ServerSettings
+from strainscope.web.settings import LARGEST_CIF_BYTES, MB, ServerSettings, is_loopback
 
 SESSION_COOKIE, TOKEN_COOKIE = "strainscope_session", "strainscope_token"
 LOGIN = "/login"
@@ -68,7 +67,7 @@ class Guard:
         if refusal is not None:
             await _refuse(scope, receive, send, refusal)
             return
-        secret, fresh = _session_of(headers)
+        secret, fresh = _session_of(HTTPConnection(scope))
         scope.setdefault("state", {})["secret"] = secret
         limit = self._limit(scope)
         if int(headers.get("content-length") or 0) > limit:
@@ -101,7 +100,7 @@ class Guard:
     def _foreign(self, headers: Headers) -> Response | None:
         """A refusal of what other sites' pages send, and of names that a loopback server does not go by."""
         host = headers.get("host", "")
-        if self._settings.loopback and not _is_local(host):
+        if self._settings.loopback and not is_loopback(urlsplit(f"//{host}").hostname or ""):
             return error_response(
                 403, f"this server answers at 127.0.0.1 and localhost, not at {host[:60]!r}; open it there."
             )
@@ -121,13 +120,14 @@ class Guard:
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._is_token(given.strip()):
             return None
+        request = HTTPConnection(scope)
         if secrets.compare_digest(
-            _cookies(headers).get(TOKEN_COOKIE, "").encode(), self._token_digest.encode()
+            request.cookies.get(TOKEN_COOKIE, "").encode(), self._token_digest.encode()
         ):
             return None
-        query = parse_qs(scope["query_string"].decode("latin-1"))
-        if scope["path"] == "/" and self._is_token(query.pop("token", [""])[0]):
-            return self._let_in(scope, f"/?{urlencode(query, doseq=True)}".rstrip("?"))
+        if scope["path"] == "/" and self._is_token(request.query_params.get("token", "")):
+            rest = [(name, value) for name, value in request.query_params.multi_items() if name != "token"]
+            return self._let_in(scope, f"/?{urlencode(rest)}".rstrip("?"))
         if kind:
             await asyncio.sleep(_PENALTY_S)
         if scope["type"] == "http" and "text/html" in headers.get("accept", ""):
@@ -170,28 +170,9 @@ def _digest(token: str) -> str:
     return hashlib.sha256(f"strainscope {token}".encode()).hexdigest()
 
 
-def _is_local(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def _cookies(headers: Headers) -> dict[str, str]:
-    found: SimpleCookie = SimpleCookie()
-    try:
-        found.load(headers.get("cookie", ""))
-    except CookieError:
-        return {}
-    return {name: morsel.value for name, morsel in found.items()}
-
-
-def _session_of(headers: Headers) -> tuple[str, bool]:
+def _session_of(request: HTTPConnection) -> tuple[str, bool]:
     """The session's secret, and whether it is a new one."""
-    known = _cookies(headers).get(SESSION_COOKIE, "")
+    known = request.cookies.get(SESSION_COOKIE, "")
     return (known, False) if _SECRET.fullmatch(known) else (secrets.token_urlsafe(32), True)
 
 

@@ -15,8 +15,10 @@ def line_of(error: Exception) -> str:
 
 
 def without_options(text: str) -> str:
-    """A text with options such as --axis by their names alone, without what is for batches of the command line."""
-    text = re.sub(r" \(in a batch [^)]*\)", "", text)
+    """A text with options such as --axis by the names of their keys, without what is for batches or for Python."""
+    text = re.sub(r" \(in (a batch|Python) [^)]*\)", "", text)
+    # A request's `scan` is the file.
+    text = re.sub(r"(?<![\w-])--scan\b", "number", text)
     return re.sub(r"(?<![\w-])--([a-z][a-z-]*)", r"\1", text)
 
 

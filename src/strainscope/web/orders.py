@@ -104,13 +104,7 @@ def _checked(
     described = with_columns(
         read_sample(request.sample, cifs), request.axis, request.intensity, recorded=recorded
     )
-    reflections = described.by_reflection()
-    if len(scans) != len(reflections):
-        labels = ", ".join(own.label for own in reflections)
-        raise ValueError(
-            f"the sample has {len(reflections)} reflection(s), {labels}, but {len(scans)} scan(s) are given; give one "
-            "scan for each, in this order."
-        )
+    reflections = described.for_scans(len(scans))
     if request.splines and len(scans) > 1:
         raise ValueError(
             f"splines = {request.splines}: they refine one scan; leave them out, or invert one reflection."

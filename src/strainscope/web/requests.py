@@ -130,7 +130,7 @@ class JobReply(BaseModel):
     """How an inversion stands.
 
     `progress` is the share done, `stage` what is being done, `waiting` how many are before it, `error` why it failed,
-    `summary` a few figures of the result, `files` its files.
+    `summary` a few figures of the result, called as in result.json, `files` its files.
     """
 
     job: str

@@ -132,22 +132,6 @@ def with_columns(
     return said
 
 
-def yaml_text(data: Mapping[Any, Any]) -> str:
-    """The text of a sample file, lists of numbers on a line each."""
-    return yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-
-
-class _Dumper(yaml.SafeDumper):
-    """YAML as people write it: a reflection is [4, 4, 4], bounds are {bounds: [0, 1]} on one line."""
-
-    def represent_list(self, data: Any) -> yaml.SequenceNode:  # noqa: ANN401
-        nested = any(isinstance(entry, dict | list) for entry in data)
-        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=not nested)
-
-
-_Dumper.add_representer(list, _Dumper.represent_list)
-
-
 def _refuse_aliases(text: str) -> None:
     """Raise where one part of a text stands for another: a few lines could mean a million."""
     try:

@@ -70,7 +70,7 @@ class ServerSettings:
         if not self.keep_days > 0:
             raise ValueError(f"--keep-days = {self.keep_days:g}; it must be > 0 days.")
         if self.workers < 0:
-            raise ValueError(f"--workers = {self.workers}; it must be >= 1.")
+            raise ValueError(f"--workers = {self.workers}; it must be >= 0.")
         if self.token is not None and len(self.token) < SHORTEST_TOKEN:
             raise ValueError(
                 f"the token has {len(self.token)} characters; it needs at least {SHORTEST_TOKEN}, "
@@ -85,12 +85,7 @@ class ServerSettings:
     @property
     def loopback(self) -> bool:
         """Whether only this machine reaches the address."""
-        if self.host.lower() == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host.strip("[]"))
 
     @property
     def largest_upload_bytes(self) -> int:
@@ -98,7 +93,18 @@ class ServerSettings:
         return int(MB * self.largest_upload_mb)
 
 
+def is_loopback(name: str) -> bool:
+    """Whether a host's name or address, without brackets, is that of this machine to itself."""
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
 def usual_data_folder() -> Path:
     """Where a program keeps what has to outlast it."""
     state = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "strainscope"
+    # The XDG specification asks to ignore relative paths.
+    return (Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state") / "strainscope"

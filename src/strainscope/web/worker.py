@@ -56,7 +56,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """A result: its files by name, and a few figures of it."""
+    """A result: its files by name, and a few figures of it, called as in result.json."""
 
     files: dict[str, bytes]
     summary: dict[str, Any]
@@ -76,7 +76,7 @@ def work(connection: Connection) -> None:
     with contextlib.suppress(AttributeError, OSError):
         os.nice(NICENESS)
     # Imported before the first task comes: that takes seconds.
-    import strainscope.web.corner  # noqa: F401
+    import strainscope.report.corner  # noqa: F401
     from strainscope.diffraction.engine import use_threads
 
     use_threads(1)
@@ -106,15 +106,15 @@ def shown(message: str, task: Task) -> str:
 
 
 def inverted(task: Task, progress: Callable[[str, float], None]) -> Done:
-    """Invert scans and make the files of the result, the same as the command line would.
+    """Invert scans and make the files of the result: the command line's, the corner plot, and what was given.
 
     Raises:
         ValueError: the files are no scans of this kind.
         OSError: one cannot be read.
     """
-    from strainscope.report import largest_strain_text, write_result
+    from strainscope.report import write_result
+    from strainscope.report.corner import corner_pictures
     from strainscope.series.job import invert_file
-    from strainscope.web.corner import corner_pictures
 
     # What a result says of its files is what the client said, not where the server keeps them.
     with contextlib.chdir(task.folder):
@@ -133,16 +133,14 @@ def inverted(task: Task, progress: Callable[[str, float], None]) -> Done:
         files = {path.name: path.read_bytes() for path in sorted(Path(RESULT).iterdir())}
         files |= corner_pictures(result)
         files |= {name: Path(name).read_bytes() for name in (SAMPLE, *task.cifs)}
-    strain, low, high, depth = largest_strain_text(result.best)
+    maximum_strain, depth = result.best.maximum_strain
     return Done(
         files=files,
         summary={
             "verdict": result.verdict.level,
-            "modes": len(result.modes),
+            "maximum_strain": maximum_strain,
+            "maximum_strain_depth_A": depth,
             "rms_log10": result.best.rms_log10,
-            "maximum_strain_percent": strain,
-            "maximum_strain_68_percent": [low, high],
-            "maximum_strain_depth_nm": depth,
             "wall_s": result.wall_s,
         },
     )

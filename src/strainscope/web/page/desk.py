@@ -9,6 +9,7 @@ from typing import Any
 from nicegui import Client
 
 from strainscope.inversion import require_nested
+from strainscope.report import yaml_text
 from strainscope.sample import preset_text, presets
 from strainscope.sample.sample import OF_THE_SAMPLE, Sample
 from strainscope.web.live import LiveModel
@@ -16,7 +17,7 @@ from strainscope.web.messages import line_of
 from strainscope.web.page.figures import angle_label, intensity_label
 from strainscope.web.page.link import DeskSettings
 from strainscope.web.requests import InvertRequest, SampleRequest, SimulateRequest
-from strainscope.web.samples import read_sample, sample_data, sample_text, yaml_text
+from strainscope.web.samples import read_sample, sample_data, sample_text
 from strainscope.web.service import NotThere, Service
 from strainscope.web.sessions import Session
 

@@ -32,7 +32,8 @@ class MapsView:
         chosen = self._choice.value if self._choice.value in names else next(iter(names), None)
         self._choice.set_options(names, value=chosen)
         self._choice.set_visibility(bool(names))
-        self._none.set_text("" if names else "There are none yet: strainscope map STACK -o FOLDER/NAME makes one.")
+        how = "There are none yet: strainscope map STACK --sample SAMPLE -o FOLDER/NAME makes one."
+        self._none.set_text("" if names else how)
 
     def _show(self, name: str | None) -> None:
         self._frame.clear()

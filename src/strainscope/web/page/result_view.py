@@ -9,13 +9,12 @@ from typing import Any
 from nicegui import ui
 
 from strainscope import plots
-from strainscope.report import number_text, value_text
+from strainscope.report import BADGES, number_text, shown_unit, strain_text, value_text
 from strainscope.web.page.desk import Desk
 from strainscope.web.page.figures import bands_figure, fit_figure
 from strainscope.web.requests import JobReply
 from strainscope.web.service import NotThere
 
-BADGES = {"reliable": ("good", "✓"), "check": ("fair", "!"), "do not use": ("bad", "✕")}
 _DOWNLOADS = (
     ("report.html", "Report"),
     ("result.json", "JSON"),
@@ -91,11 +90,14 @@ def _verdict(document: dict[str, Any]) -> None:
 def _facts(document: dict[str, Any]) -> None:
     modes = document["modes"]
     chi2 = number_text(document["fit"]["reduced_chi2"], digits=3, trailing=True)
-    low, high = (100 * limit for limit in document["derived"]["maximum_strain"]["interval_68"])
+    low, high = document["derived"]["maximum_strain"]["interval_68"]
+    strain, low, high, depth = strain_text(
+        document["maximum_strain"], low, high, document["maximum_strain_depth_A"]
+    )
     facts = [
-        ("Largest strain Δd/d", f"{100 * document['maximum_strain']:.4f} %"),
-        ("its 68 % interval", f"{low:.4f} to {high:.4f} %"),
-        ("at a depth of", f"{document['maximum_strain_depth_A'] / 10:.1f} nm"),
+        ("Largest strain Δd/d", f"{strain} %"),
+        ("its 68 % interval", f"{low} to {high} %"),
+        ("at a depth of", f"{depth} nm"),
         (
             "Solutions",
             "1" if len(modes) == 1 else ", ".join(plots.percent_text(mode["weight"]) for mode in modes),
@@ -140,8 +142,7 @@ def _parameters(document: dict[str, Any]) -> None:
     head = "".join(f'<th class="n">{words}</th>' for words in heads)
     rows = []
     for name, own in document["parameters"].items():
-        in_nm = own["unit"] == "Å" and not name.endswith("_A")
-        factor, unit = (0.1, "nm") if in_nm else (1.0, own["unit"].replace("1", ""))
+        factor, unit = shown_unit(name, own["unit"])
         cells = "".join(
             f'<td class="n">{_value(mode["parameters"].get(name), factor)}</td>' for mode in modes
         )

@@ -6,13 +6,11 @@ from urllib.parse import quote
 
 from nicegui import ui
 
+from strainscope.report import BADGES
 from strainscope.web.page.desk import Desk
 from strainscope.web.page.figures import quantities_figure, series_figure
-from strainscope.web.page.result_view import BADGES
 from strainscope.web.requests import JobReply
 from strainscope.web.service import NotThere
-
-_STATES = {"waiting": "waiting", "running": "running", "failed": "failed", "cancelled": "cancelled"}
 
 
 class SeriesView:
@@ -57,7 +55,7 @@ class SeriesView:
                 tone, sign = BADGES.get(verdict, BADGES["do not use"])
                 ui.link(f"{own.name}: {sign} {verdict}", f"/?result={own.job}").classes(f"ss-{tone}")
             else:
-                ui.label(f"{own.name}: {_STATES[own.state]}")
+                ui.label(f"{own.name}: {own.state}")
             number = ui.input(value=self._texts.get(own.job, ""), placeholder="number")
             number.props(f'dense aria-label="Number of {own.name}"').style("width: 7rem").set_enabled(done)
             number.on_value_change(lambda event: self._texts.update({own.job: event.value or ""}))

@@ -3,8 +3,8 @@
 window.strainscope = (() => {
   const SIMULATE = "/api/simulate", SCANS = "/api/scans", CIFS = "/api/cifs", LARGEST_SAMPLE = 100_000, STEPS = 1000, REST_MS = 150;
   const state = { ask: null, scan: null, parameters: [], values: {}, measured: null, ids: {}, moved: 0, fresh: true };
-  // Times from a move of a slider to the drawn curve [ms], and what the server itself needed.
-  const latencies = [], serverTimes = [];
+  // Times from a move of a slider to the drawn curve [ms], the last thousand.
+  const latencies = [];
   let busy = false, dirty = false;
 
   const byId = (id) => document.getElementById(id);
@@ -137,8 +137,7 @@ window.strainscope = (() => {
         }));
         if (asked !== state.ask) continue;
         draw(reply);
-        latencies.push(performance.now() - moved);
-        serverTimes.push(reply.server_ms);
+        if (latencies.push(performance.now() - moved) > 1000) latencies.shift();
       } catch (error) {
         say(error.message);
       }
@@ -311,5 +310,5 @@ window.strainscope = (() => {
     try { await navigator.clipboard.writeText(text); return true; } catch { return false; }
   }
 
-  return { load, hold, setValues, shown, theme, turned, kept, copy, latencies, serverTimes, state, idle: () => !busy && !dirty };
+  return { load, hold, setValues, shown, theme, turned, kept, copy, latencies, state, idle: () => !busy && !dirty };
 })();

@@ -3,12 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
-
-pytest.importorskip("nicegui", reason="needs the extra web")
 
 from strainscope.inversion import FittedParameter, Mode
-from strainscope.web.corner import corner_figure
+from strainscope.report.corner import corner_figure
 
 
 def mode(draws, names=("L1", "fwhm_arcsec", "n")):

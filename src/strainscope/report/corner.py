@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from strainscope import plots
 from strainscope.inversion import Mode, Result
-from strainscope.report import number_text
+from strainscope.report.numerals import number_text, shown_unit
 
 Floats = NDArray[np.float64]
 
@@ -58,11 +58,9 @@ class _Column:
 
     def __init__(self, mode: Mode, i: int) -> None:
         parameter = mode.parameter(mode.fitted_names[i])
-        in_nm = parameter.unit == "Å" and not parameter.name.endswith("_A")
-        factor = 1 / plots.ANGSTROM_PER_NM if in_nm else 1.0
+        factor, unit = shown_unit(parameter.name, parameter.unit)
         drawn, best = factor * np.asarray(mode.draws)[:, i], factor * parameter.value
-        unit = "nm" if in_nm else parameter.unit
-        known = unit == "1" or parameter.name.endswith(f"_{unit}")
+        known = not unit or parameter.name.endswith(f"_{unit}")
         self.label = parameter.name if known else f"{parameter.name} ({unit})"
         low, high = np.quantile(drawn, [_LOW, _HIGH])
         low, high = min(low, best), max(high, best)
