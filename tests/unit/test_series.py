@@ -301,6 +301,8 @@ def test_scans_on_other_axes_are_rows_that_name_theirs(mixed, inverted, strainsc
         ("intensity\ndose0.xy,cps", "column 'intensity' says 'cps'; it must be one of counts, normalised, or empty."),
         ("verdict\ndose0.xy,good", "its column 'verdict' has the name of a result's; give it another."),
         ("fwhm_arcsec\ndose0.xy,12", "its column 'fwhm_arcsec' has the name of a result's; give it another."),
+        ("maximum_strain\ndose0.xy,1", "its column 'maximum_strain' has the name of a result's; give it another."),
+        ("Dmax1_low\ndose0.xy,1", "its column 'Dmax1_low' has the name of a result's; give it another."),
     ],
 )
 def test_unknown_words_of_a_table_are_refused_before_anything_runs(
