@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -206,6 +207,18 @@ def test_killed_and_resumed_is_the_same(tmp_path, stack_path, sample_path, mappe
         del ours[path]
     assert ours.keys() == theirs.keys()
     assert [path for path, content in theirs.items() if ours[path] != content] == []
+
+
+def test_a_damaged_tile_is_made_anew(tmp_path, stack_path, sample_path, mapped):
+    out = tmp_path / "out"
+    shutil.copytree(mapped[0], out)
+    tile = out / "tiles/000001.npz"
+    content = bytearray(tile.read_bytes())
+    content[len(content) // 2] ^= 1
+    tile.write_bytes(content)
+    outcome = invert_map(open_stack(stack_path), MapJob(sample=str(sample_path), draws=DRAWS), out, resume=True)
+    assert (outcome.kept, outcome.tiles) == (2, 3)
+    assert tile.read_bytes() == (mapped[0] / "tiles/000001.npz").read_bytes()
 
 
 def test_processes_side_by_side_make_the_same(tmp_path, stack_path, sample_path, mapped, monkeypatch):
