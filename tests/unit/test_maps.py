@@ -301,6 +301,16 @@ def test_points_without_a_value_count_nothing(pixels):
     assert (first < pixels.misfit(z, np.arange(9))).all()
 
 
+def test_the_search_of_one_pixel_ranks_by_what_lies_around_its_gaps(pixels):
+    intensity, seen = pixels.likelihood.intensity.copy(), pixels.likelihood.seen.copy()
+    whole = pixels.alone(0).likelihood.intensity
+    np.testing.assert_array_equal(whole, intensity[0])
+    seen[0, 20:22] = False
+    filled = Pixels(pixels.problem, intensity, seen).alone(0).likelihood.intensity
+    np.testing.assert_array_equal(np.delete(filled, [20, 21]), np.delete(whole, [20, 21]))
+    np.testing.assert_allclose(filled[20:22], whole[19] + (whole[22] - whole[19]) * np.array([1, 2]) / 3)
+
+
 def test_climbs_end_where_those_of_single_scans_do(pixels):
     start = np.random.default_rng(1).normal(size=(4, pixels.dimension)) * 0.02
     start += pixels.place(pixels.values(np.zeros((4, pixels.dimension))))
@@ -394,12 +404,15 @@ def test_frames_without_values_are_left_out(tmp_path, stack_path, sample_path):
         counts = file["entry/data/counts"][:2]
     counts[..., 8] = np.nan
     counts[..., 60] = 0
+    # Without a value where nothing was measured no pixel lacks one.
+    counts[0, 1, 60] = np.nan
     stack = open_stack(write_stack(tmp_path / "a.h5", counts), intensity="counts")
     survey = look_through(stack, load_sample(str(sample_path)), lambda share: None)
     assert np.flatnonzero(~survey.frames).tolist() == [8, 60]
     assert "Frames without a value at any pixel, taken as missing and left out: -620 (1 of" in survey.notes[0]
     assert "Frames that are 0 at every pixel between bright ones" in survey.notes[1]
     assert (survey.points == len(ANGLE) - 2).all()
+    assert len(survey.notes) == 2
 
 
 def test_a_stack_of_nothing_is_refused(tmp_path, sample_path):
