@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from strainscope import cli
+from strainscope.dataset.alone import alone
 from strainscope.inversion.target import Target
 from strainscope.maps import LEVELS, REASONS, MapJob, invert_map, open_stack, run
 from strainscope.maps import posterior as posterior_module
@@ -239,6 +240,8 @@ def test_a_map_goes_on_with_its_own_settings_only(stack_path, sample_path, mappe
         invert_map(stack, MapJob(sample=str(sample_path), draws=DRAWS, seed=1), out, resume=True)
     with pytest.raises(FileNotFoundError, match="leave --resume out"):
         invert_map(stack, MapJob(sample=str(sample_path)), out.with_name("none"), resume=True)
+    with alone(out), pytest.raises(OSError, match="out: another process is writing it"):
+        invert_map(stack, MapJob(sample=str(sample_path), draws=DRAWS), out, resume=True)
     assert files_of(out) == before
 
 
