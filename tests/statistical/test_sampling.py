@@ -202,6 +202,24 @@ def test_a_maximum_that_was_not_known_is_found():
     np.testing.assert_allclose(share @ drawn.draws.z, [2 / 1.0025, 0], atol=0.01)
 
 
+def test_a_region_of_a_single_draw_is_not_walked_through():
+    seen = []
+
+    def region_of(z):
+        # The first draw that is not one of the maxima.
+        if len(z) > 1 and not seen:
+            seen.append(z[0])
+        return np.array([int(any((row == one).all() for one in seen)) for row in z])
+
+    rng = np.random.default_rng(0)
+    drawn = sample(Known(linear), np.zeros((1, 2)), region_of, regions=2, wanted=500, most=3000, rng=rng)
+    assert (drawn.region == 1).sum() == 1
+    assert drawn.joined.tolist() == [0, 1]
+    mean, _, _ = known_moments(linear)
+    share = np.exp(drawn.draws.log_weight)
+    np.testing.assert_allclose(share @ drawn.draws.z / share.sum(), mean, atol=0.1)
+
+
 def test_it_stops_at_the_most_evaluations():
     target = Known(lambda z: 30 * np.sin(9 * z))
     drawn = sample(

@@ -122,6 +122,12 @@ def test_deviation_and_quantiles_are_those_of_the_draws():
     np.testing.assert_allclose(np.sqrt(np.diag(mode.covariance)), [p.sd for p in mode.parameters], rtol=0.01)
 
 
+def test_a_single_draw_has_no_deviation():
+    (mode,) = described(problem_of(SPLINES), mode_of(problem_of(SPLINES), draws=1))
+    assert (mode.covariance == 0).all()
+    assert {parameter.sd for parameter in mode.parameters} == {0.0}
+
+
 def test_draws_count_by_their_weights():
     problem = problem_of(SPLINES)
     own = mode_of(problem, width=0.3)

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from strainscope import cli
+from strainscope.dataset.alone import alone
 from strainscope.inversion.target import Target
 from strainscope.maps import LEVELS, REASONS, MapJob, invert_map, open_stack, run
 from strainscope.maps import posterior as posterior_module
@@ -208,6 +210,18 @@ def test_killed_and_resumed_is_the_same(tmp_path, stack_path, sample_path, mappe
     assert [path for path, content in theirs.items() if ours[path] != content] == []
 
 
+def test_a_damaged_tile_is_made_anew(tmp_path, stack_path, sample_path, mapped):
+    out = tmp_path / "out"
+    shutil.copytree(mapped[0], out)
+    tile = out / "tiles/000001.npz"
+    content = bytearray(tile.read_bytes())
+    content[len(content) // 2] ^= 1
+    tile.write_bytes(content)
+    outcome = invert_map(open_stack(stack_path), MapJob(sample=str(sample_path), draws=DRAWS), out, resume=True)
+    assert (outcome.kept, outcome.tiles) == (2, 3)
+    assert tile.read_bytes() == (mapped[0] / "tiles/000001.npz").read_bytes()
+
+
 def test_processes_side_by_side_make_the_same(tmp_path, stack_path, sample_path, mapped, monkeypatch):
     monkeypatch.setattr(run, "worker_count", lambda: 2)
     invert_map(open_stack(stack_path), MapJob(sample=str(sample_path), draws=DRAWS), tmp_path / "out")
@@ -226,6 +240,8 @@ def test_a_map_goes_on_with_its_own_settings_only(stack_path, sample_path, mappe
         invert_map(stack, MapJob(sample=str(sample_path), draws=DRAWS, seed=1), out, resume=True)
     with pytest.raises(FileNotFoundError, match="leave --resume out"):
         invert_map(stack, MapJob(sample=str(sample_path)), out.with_name("none"), resume=True)
+    with alone(out), pytest.raises(OSError, match="out: another process is writing it"):
+        invert_map(stack, MapJob(sample=str(sample_path), draws=DRAWS), out, resume=True)
     assert files_of(out) == before
 
 
@@ -286,6 +302,16 @@ def test_points_without_a_value_count_nothing(pixels):
     intensity[:, 20:30] = 12345.0
     np.testing.assert_array_equal(first, Pixels(pixels.problem, intensity, seen).misfit(z, np.arange(9)))
     assert (first < pixels.misfit(z, np.arange(9))).all()
+
+
+def test_the_search_of_one_pixel_ranks_by_what_lies_around_its_gaps(pixels):
+    intensity, seen = pixels.likelihood.intensity.copy(), pixels.likelihood.seen.copy()
+    whole = pixels.alone(0).likelihood.intensity
+    np.testing.assert_array_equal(whole, intensity[0])
+    seen[0, 20:22] = False
+    filled = Pixels(pixels.problem, intensity, seen).alone(0).likelihood.intensity
+    np.testing.assert_array_equal(np.delete(filled, [20, 21]), np.delete(whole, [20, 21]))
+    np.testing.assert_allclose(filled[20:22], whole[19] + (whole[22] - whole[19]) * np.array([1, 2]) / 3)
 
 
 def test_climbs_end_where_those_of_single_scans_do(pixels):
@@ -381,12 +407,15 @@ def test_frames_without_values_are_left_out(tmp_path, stack_path, sample_path):
         counts = file["entry/data/counts"][:2]
     counts[..., 8] = np.nan
     counts[..., 60] = 0
+    # Without a value where nothing was measured no pixel lacks one.
+    counts[0, 1, 60] = np.nan
     stack = open_stack(write_stack(tmp_path / "a.h5", counts), intensity="counts")
     survey = look_through(stack, load_sample(str(sample_path)), lambda share: None)
     assert np.flatnonzero(~survey.frames).tolist() == [8, 60]
     assert "Frames without a value at any pixel, taken as missing and left out: -620 (1 of" in survey.notes[0]
     assert "Frames that are 0 at every pixel between bright ones" in survey.notes[1]
     assert (survey.points == len(ANGLE) - 2).all()
+    assert len(survey.notes) == 2
 
 
 def test_a_stack_of_nothing_is_refused(tmp_path, sample_path):

@@ -130,6 +130,14 @@ def test_a_profile_is_nearest_to_the_fit_that_it_resembles():
     assert nearest_fit(GAUSSIANS, fits[1:2], np.array(near)).tolist() == [0, 0, 0, 0]
 
 
+def test_without_strain_the_disorder_decides():
+    flat = {f"weight_{i}": 0.0 for i in range(1, 5)}
+    disorder = [f"disorder_weight_{i}" for i in range(1, 5)]
+    fits = [fit(SPLINES, **flat, **dict.fromkeys(disorder, e)) for e in (0.9, 0.5)]
+    near = [fit(SPLINES, **flat, **dict.fromkeys(disorder, e)).values for e in (0.55, 0.85)]
+    assert nearest_fit(SPLINES, fits, np.array(near)).tolist() == [1, 0]
+
+
 # Free-form refinement ---------------------------------------------------------------------------------------
 
 

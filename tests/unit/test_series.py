@@ -9,6 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from strainscope import cli, inversion, series
+from strainscope.dataset.alone import alone
 from strainscope.inversion import DepthBands, FittedParameter, Mode, Result, Verdict
 from strainscope.inversion.derived import DerivedQuantity
 from strainscope.sample import load_sample
@@ -301,6 +302,8 @@ def test_scans_on_other_axes_are_rows_that_name_theirs(mixed, inverted, strainsc
         ("intensity\ndose0.xy,cps", "column 'intensity' says 'cps'; it must be one of counts, normalised, or empty."),
         ("verdict\ndose0.xy,good", "its column 'verdict' has the name of a result's; give it another."),
         ("fwhm_arcsec\ndose0.xy,12", "its column 'fwhm_arcsec' has the name of a result's; give it another."),
+        ("maximum_strain\ndose0.xy,1", "its column 'maximum_strain' has the name of a result's; give it another."),
+        ("Dmax1_low\ndose0.xy,1", "its column 'Dmax1_low' has the name of a result's; give it another."),
     ],
 )
 def test_unknown_words_of_a_table_are_refused_before_anything_runs(
@@ -373,6 +376,16 @@ def test_a_stopped_series_goes_on(scans, inverted, strainscope, tmp_path, monkey
     (scans / "dose2.xy").write_text((scans / "dose2.xy").read_text() + "\n312 5\n")
     assert strainscope(*command, "--resume", "--seed", 1)[0] == 0
     assert len(inverted) == 7
+
+
+def test_one_process_at_a_time_in_a_folder(scans, inverted, strainscope, tmp_path):
+    command = ("batch", scans, *JOB, "-o", tmp_path / "out")
+    assert strainscope(*command)[0] == 0
+    with alone(tmp_path / "out"):
+        code, _, said = strainscope(*command, "--resume", "--seed", 1)
+    assert code == 2
+    assert said == f"strainscope: error: {tmp_path / 'out'}: another process is writing it; wait for it or stop it.\n"
+    assert len(inverted) == 3
 
 
 def test_a_result_that_was_being_made_anew_is_not_taken_for_the_old_one(

@@ -1,6 +1,7 @@
 """The verdict: each rule alone, on results made for it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from strainscope.instrument import Gaussian
 from strainscope.inversion import DepthBands, FittedParameter, Mode
 from strainscope.inversion.features import Features
 from strainscope.inversion.likelihood import likelihood_of
+from strainscope.inversion.result import ScanFit, Verdict
 from strainscope.inversion.verdict import (
     DOUBTFUL_REDUCED_CHI2,
     DOUBTFUL_RMS,
@@ -19,6 +21,7 @@ from strainscope.inversion.verdict import (
     WORST_REDUCED_CHI2,
     WORST_RMS,
     judge,
+    judge_beside,
 )
 from strainscope.profile import CubicBSpline, DepthProfile, DoubleGaussian, TiedDisorder
 from strainscope.scan import Scan
@@ -323,3 +326,39 @@ def test_the_worst_reason_comes_first_and_decides():
     assert found.reasons[-1].startswith("On a bound")
     # Neither starts nor rivals are of interest then.
     assert len(found.reasons) == 2
+
+
+def verdict_beside(first, scan, rms, reduced_chi2):
+    own = SimpleNamespace(
+        scan=scan,
+        model=SimpleNamespace(experiment=EXPERIMENT),
+        features=SEEN,
+        likelihood=likelihood_of(scan, 0.07),
+        label="888",
+    )
+    fit = ScanFit(fitted=scan.intensity, chi2=300.0, reduced_chi2=reduced_chi2, rms_log10=rms)
+    return judge_beside(first, [own], (replace(GOOD, scans=(fit, fit)),))
+
+
+@pytest.mark.parametrize(
+    ("rms", "reduced_chi2", "level", "first"),
+    [
+        (0.03, 1.0, "reliable", "Good."),
+        (1.01 * DOUBTFUL_RMS, 2.0, "check", "At 888 the fit leaves more than the noise"),
+        (1.01 * WORST_RMS, 2.0, "do not use", "At 888 the fit misses the scan"),
+        (0.03, 1.01 * WORST_REDUCED_CHI2, "do not use", "At 888 the fit misses the scan"),
+        (1.01 * WORST_RMS, 1.0, "reliable", "Good."),
+    ],
+)
+def test_a_scan_fitted_beside_is_held_to_the_same(rms, reduced_chi2, level, first):
+    scan = replace(SCAN, intensity=np.rint(100 + 1e5 * np.exp(-((SCAN.angle / 40) ** 2))))
+    found = verdict_beside(Verdict(level="reliable", reasons=("Good.",)), scan, rms, reduced_chi2)
+    assert found.level == level
+    assert found.reasons[0].startswith(first)
+
+
+def test_what_refuses_one_scan_is_said_beside_what_refuses_another():
+    first = Verdict(level="do not use", reasons=("The best fit misses the scan.",))
+    found = verdict_beside(first, SCAN, 0.03, 1.0)
+    assert found.reasons[0] == "The best fit misses the scan."
+    assert found.reasons[1].startswith("At 888: No peak stands out")

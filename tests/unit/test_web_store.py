@@ -1,5 +1,8 @@
 """What outlasts the server, and to whom it is given."""
 
+import errno
+import fcntl
+import os
 import stat
 import time
 
@@ -7,6 +10,7 @@ import pytest
 
 pytest.importorskip("nicegui", reason="needs the extra web")
 
+from strainscope.dataset.alone import alone
 from strainscope.web.store import INTERRUPTED, JobRecord, Store, locked, owner_of
 
 OURS, THEIRS = owner_of("ours"), owner_of("theirs")
@@ -112,3 +116,14 @@ def test_one_server_a_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="cannot be used for results"):
         locked(tmp_path / "file" / "data")
+
+
+def test_a_folder_that_cannot_be_locked_is_said_so(tmp_path, monkeypatch):
+    def refused(handle, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with pytest.raises(OSError, match=r"cannot be locked \(No locks available\); name another folder by --data"):
+        locked(tmp_path)
+    with pytest.raises(OSError, match=r"cannot be locked \(No locks available\)"), alone(tmp_path):
+        pass

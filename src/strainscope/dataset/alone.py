@@ -11,7 +11,7 @@ def alone(path: Path) -> Iterator[None]:
     """Make a folder and hold it against a second process that would write it; the hold ends with this process.
 
     Raises:
-        OSError: it cannot be made, or another process holds it.
+        OSError: it cannot be made or locked, or another process holds it.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -30,9 +30,13 @@ def alone(path: Path) -> Iterator[None]:
         ) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
         os.close(handle)
-        raise OSError(f"{path}: another process is writing it; wait for it or stop it.") from None
+        if isinstance(error, BlockingIOError):
+            raise OSError(f"{path}: another process is writing it; wait for it or stop it.") from None
+        raise OSError(
+            f"{path}: cannot be locked ({error.strerror or error}); choose another place."
+        ) from None
     try:
         yield
     finally:

@@ -17,14 +17,7 @@ from strainscope.inversion.refine import Fit, refine_many
 from strainscope.inversion.scan_doubts import doubts_of, unlikely
 from strainscope.inversion.spread import noise_spread
 from strainscope.inversion.target import Target, log_density
-from strainscope.inversion.verdict import (
-    DOUBTFUL_REDUCED_CHI2,
-    DOUBTFUL_RMS,
-    NOISE_REDUCED_CHI2,
-    WORST_REDUCED_CHI2,
-    WORST_RMS,
-    worst_part,
-)
+from strainscope.inversion.verdict import doubtful, misses, worst_part
 from strainscope.profile import DepthProfile, NoStrain
 from strainscope.scan import Scan
 
@@ -190,14 +183,13 @@ def _doubts(problem: Problem, fit: Fit, rms: float, reduced_chi2: float) -> tupl
     found = doubts_of(own.scan, own.model.experiment, own.features, own.likelihood)
     if found.refuse:
         raise ValueError(" ".join(found.refuse))
-    noise = reduced_chi2 <= NOISE_REDUCED_CHI2
-    if (rms > WORST_RMS and not noise) or reduced_chi2 > WORST_REDUCED_CHI2:
+    if misses(rms, reduced_chi2):
         raise ValueError(
             f"a crystal without strain does not describe the scan ({said}): calibrate needs a reference that nothing "
             "was done to, and its sample file."
         )
     doubts = list(found.check)
-    if (rms > DOUBTFUL_RMS and not noise) or reduced_chi2 > DOUBTFUL_REDUCED_CHI2:
+    if doubtful(rms, reduced_chi2):
         doubts.append(f"A crystal without strain leaves more than the noise and the model error ({said}).")
     part = worst_part(own.scan, own.likelihood, fit.model)
     if part is not None:

@@ -12,6 +12,8 @@ Floats = NDArray[np.float64]
 # The damage ends where the strain falls for good below this share of its largest value.
 DAMAGED_SHARE = 0.05
 _NEGLIGIBLE_SHARE = 1e-4
+DERIVED = ("maximum_strain", "maximum_strain_depth", "strain_area", "damaged_depth", "maximum_free_strain")
+"""Names, in order; the last where it is known how the substrate clamps the layer."""
 _DEPTHS = 512
 _PROFILES_AT_ONCE = 256
 
@@ -56,11 +58,10 @@ def derived_quantities(
     ).T
     largest, where, area, damaged = columns
     found = [
-        ("maximum_strain", "1", largest, "largest strain by magnitude"),
-        ("maximum_strain_depth", "Å", where, "its depth"),
-        ("strain_area", "Å", area, "strain summed over depth: the elongation of the whole layer"),
+        ("1", largest, "largest strain by magnitude"),
+        ("Å", where, "its depth"),
+        ("Å", area, "strain summed over depth: the elongation of the whole layer"),
         (
-            "damaged_depth",
             "Å",
             damaged,
             f"depth below which the strain stays under {100 * DAMAGED_SHARE:g} % of its maximum",
@@ -69,13 +70,12 @@ def derived_quantities(
     if expansion_ratio is not None:
         found.append(
             (
-                "maximum_free_strain",
                 "1",
                 largest / expansion_ratio,
                 f"largest strain without the substrate's clamping ({expansion_ratio:.3f} times less)",
             )
         )
-    return tuple(_quantity(*row) for row in found)
+    return tuple(_quantity(name, *row) for name, row in zip(DERIVED, found, strict=False))
 
 
 def _quantity(name: str, unit: str, column: Floats, description: str) -> DerivedQuantity:

@@ -85,7 +85,7 @@ def _mode(
     )
     return Mode(
         parameters=_parameters(problem, own),
-        covariance=np.atleast_2d(np.cov(own.values[:, free], rowvar=False, aweights=own.share)),
+        covariance=np.atleast_2d(np.cov(own.values[:, free], rowvar=False, aweights=own.share, ddof=0)),
         draws=draws[:, free],
         fitted_names=tuple(problem.prior.names[i] for i in free),
         chi2=fit.chi2,

@@ -67,13 +67,14 @@ def alike(
 def nearest_fit(experiment: Experiment, fits: Sequence[Fit], values: Floats) -> NDArray[np.int64]:
     """Which of some fits each profile lies nearest to, from values of all parameters (draw, parameter).
 
-    Distances are those by which `gather` tells profiles apart, in shares of what it allows.
+    Distances are those by which `gather` tells profiles apart, in shares of what it allows: of strain, by the largest
+    strain of all fits.
     """
     if len(fits) == 1:
         return np.zeros(len(values), dtype=np.int64)
     n = len(fits)
     strain, factor = _profiles(experiment, np.concatenate([np.array([fit.values for fit in fits]), values]))
-    room = SAME_PROFILE * np.abs(strain[:n]).max()
+    room = max(SAME_PROFILE * np.abs(strain[:n]).max(), 1e-300)
     apart = [
         np.abs(strain[n:] - strain[k]).mean(axis=1) / room
         + np.abs(factor[n:] - factor[k]).mean(axis=1) / SAME_FACTOR

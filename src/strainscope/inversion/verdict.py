@@ -35,6 +35,16 @@ ON_BOUND = 0.03
 TURNED_REACH = 2.0
 
 
+def misses(rms: Floats | float, reduced: Floats | float) -> NDArray[np.bool_]:
+    """Whether a fit of this rms of log10 and reduced chi-square misses the scan."""
+    return np.asarray(((rms > WORST_RMS) & (reduced > NOISE_REDUCED_CHI2)) | (reduced > WORST_REDUCED_CHI2))
+
+
+def doubtful(rms: Floats | float, reduced: Floats | float) -> NDArray[np.bool_]:
+    """Whether such a fit leaves more than the noise and the model error."""
+    return np.asarray(((rms > DOUBTFUL_RMS) & (reduced > NOISE_REDUCED_CHI2)) | (reduced > DOUBTFUL_REDUCED_CHI2))
+
+
 def judge(
     experiment: Experiment,
     features: Features,
@@ -51,11 +61,10 @@ def judge(
         f"rms of log10 {best.rms_log10:.3f}, reduced chi-square {best.reduced_chi2:.2f} with a model error of "
         f"{100 * likelihood.model_error:g} %"
     )
-    noise = best.reduced_chi2 <= NOISE_REDUCED_CHI2
     refuse: list[str] = []
     check: list[str] = []
     notes: list[str] = []
-    if (best.rms_log10 > WORST_RMS and not noise) or best.reduced_chi2 > WORST_REDUCED_CHI2:
+    if misses(best.rms_log10, best.reduced_chi2):
         refuse.append(f"The best fit misses the scan ({fit}); sample file, axis or reflection may be wrong.")
         refuse += _turned_axis(experiment, features, scan, best)
         return Verdict(
@@ -63,7 +72,7 @@ def judge(
             reasons=(*refuse, *doubts.check, *_scan_doubts(features, best), *_notes(experiment, best)),
         )
     part = worst_part(scan, likelihood, best.fitted)
-    if (best.rms_log10 > DOUBTFUL_RMS and not noise) or best.reduced_chi2 > DOUBTFUL_REDUCED_CHI2:
+    if doubtful(best.rms_log10, best.reduced_chi2):
         check.append(f"The fit leaves more than the noise and the model error ({fit}).")
     elif part is None:
         notes.append(f"The fit describes the scan ({fit}).")
@@ -105,18 +114,17 @@ def judge_beside(verdict: Verdict, beside: Sequence[Measurement], modes: tuple[M
         found += [f"At {own.label}: {reason}" for reason in doubts.check]
         fit = modes[0].scans[i]
         shown = f"At {own.label} the fit"
-        if (fit.rms_log10 > DOUBTFUL_RMS and fit.reduced_chi2 > NOISE_REDUCED_CHI2) or (
-            fit.reduced_chi2 > DOUBTFUL_REDUCED_CHI2
-        ):
-            found.append(
-                f"{shown} leaves more than the noise and the model error (rms of log10 {fit.rms_log10:.3f}, "
-                f"reduced chi-square {fit.reduced_chi2:.2f})."
-            )
+        said = f"(rms of log10 {fit.rms_log10:.3f}, reduced chi-square {fit.reduced_chi2:.2f})"
+        if misses(fit.rms_log10, fit.reduced_chi2):
+            refuse.append(f"{shown} misses the scan {said}; sample file, axis or reflection may be wrong.")
+        elif doubtful(fit.rms_log10, fit.reduced_chi2):
+            found.append(f"{shown} leaves more than the noise and the model error {said}.")
         part = worst_part(own.scan, own.likelihood, fit.fitted)
         if part is not None:
             found.append(f"{shown} misses by {part[0]:.2f} in log10 (rms) around {part[1]}.")
     if refuse:
-        return Verdict(level=REFUSE, reasons=(*refuse, *found))
+        before = verdict.reasons if verdict.level == REFUSE else ()
+        return Verdict(level=REFUSE, reasons=(*before, *refuse, *found))
     if not found:
         return verdict
     level = CHECK if verdict.level == RELIABLE else verdict.level

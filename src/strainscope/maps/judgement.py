@@ -7,13 +7,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2 as chi2_distribution
 
 from strainscope.inversion.result import VERDICTS
-from strainscope.inversion.verdict import (
-    DOUBTFUL_REDUCED_CHI2,
-    DOUBTFUL_RMS,
-    NOISE_REDUCED_CHI2,
-    WORST_REDUCED_CHI2,
-    WORST_RMS,
-)
+from strainscope.inversion.verdict import doubtful, misses
 from strainscope.maps.pixels import Pixels
 from strainscope.maps.posterior import FEWEST, Moments
 
@@ -82,14 +76,13 @@ def doubts_of(pixels: Pixels, found: Moments, *, chi2: Floats, ended: Flags, riv
     degrees = np.maximum(points - pixels.dimension, 1)
     reduced = chi2 / degrees
     rms = _rms_log10(own.intensity, own.seen, pixels.expected(found.best))
-    noise = reduced <= NOISE_REDUCED_CHI2
-    misfit = ((rms > DOUBTFUL_RMS) & ~noise) | (reduced > DOUBTFUL_REDUCED_CHI2)
+    misfit = doubtful(rms, reduced)
     if not problem.model_error:
         misfit |= chi2_distribution.sf(chi2, degrees) < _LEAST_CHANCE
     of_profile = problem.prior.free < problem.model.experiment.slices["profile"].stop
     on_bound = (np.abs(found.best) > _ON_BOUND) & (found.left < _DETERMINED)
     flags = {
-        "misses": ((rms > WORST_RMS) & ~noise) | (reduced > WORST_REDUCED_CHI2),
+        "misses": misses(rms, reduced),
         "misfit": misfit,
         "rival": rival,
         "bound": on_bound[:, of_profile].any(axis=1),

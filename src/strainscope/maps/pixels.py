@@ -146,7 +146,10 @@ class Pixels:
         """The problem of one pixel, as the search for a single scan takes it."""
         (own,) = self.problem.measurements
         likelihood = self.likelihood
-        intensity, seen = likelihood.intensity[row], likelihood.seen[row]
+        position, seen = own.model.position, likelihood.seen[row]
+        # The search ranks by every point.
+        given = likelihood.intensity[row][seen]
+        intensity = np.interp(position, position[seen], given)
         single = replace(
             own,
             likelihood=PixelLikelihood(
@@ -157,7 +160,7 @@ class Pixels:
                 description=likelihood.description,
                 seen=seen,
             ),
-            features=read_features(own.model.position[seen], intensity[seen], likelihood.counts_per_unit),
+            features=read_features(position[seen], given, likelihood.counts_per_unit),
         )
         return replace(self.problem, measurements=(single,))
 

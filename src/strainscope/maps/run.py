@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from strainscope.dataset.alone import alone
 from strainscope.diffraction.engine import use_threads, worker_count
 from strainscope.maps.job import MapJob, Tile, tiles_of
 from strainscope.maps.library import Library
@@ -67,6 +69,7 @@ def invert_map(
 
     Raises:
         FileExistsError: the folder exists, and it is not to be gone on with.
+        OSError: another process writes it.
         ValueError: the stack does not fit the sample, or the folder holds another map.
     """
     sample = job.described(stack)
@@ -75,20 +78,21 @@ def invert_map(
     survey = look_through(stack, sample, lambda share: progress("looking through", share))
     # What does not fit the sample is said before anything is written.
     ready = prepared(stack, sample, survey, model_error=sample.model_error)
-    (out / TILES).mkdir(parents=True, exist_ok=True)
-    _put(out / STATE, json.dumps(about).encode())
-    tiles = tiles_of(stack.shape)
-    waiting = [tile for tile in tiles if not _is_whole(out / TILES / tile.name, tile)]
-    kept = len(tiles) - len(waiting)
-    core_s, jacobians = 0.0, 0
-    progress("inverting", kept / len(tiles))
-    for done, (own_s, own) in enumerate(_invert(waiting, stack, job, survey, ready, out), start=kept + 1):
-        core_s += own_s
-        jacobians += own
-        progress("inverting", done / len(tiles))
-    progress("writing", 0.0)
-    verdicts = write_map(out, stack, sample, ready, tiles, out / TILES)
-    progress("writing", 1.0)
+    with alone(out):
+        (out / TILES).mkdir(exist_ok=True)
+        _put(out / STATE, json.dumps(about).encode())
+        tiles = tiles_of(stack.shape)
+        waiting = [tile for tile in tiles if not _is_whole(out / TILES / tile.name, tile)]
+        kept = len(tiles) - len(waiting)
+        core_s, jacobians = 0.0, 0
+        progress("inverting", kept / len(tiles))
+        for done, (own_s, own) in enumerate(_invert(waiting, stack, job, survey, ready, out), start=kept + 1):
+            core_s += own_s
+            jacobians += own
+            progress("inverting", done / len(tiles))
+        progress("writing", 0.0)
+        verdicts = write_map(out, stack, sample, ready, tiles, out / TILES)
+        progress("writing", 1.0)
     return MapOutcome(
         survey=survey,
         kept=kept,
@@ -127,8 +131,10 @@ def _put(path: Path, content: bytes) -> None:
 def _is_whole(path: Path, tile: Tile) -> bool:
     try:
         with np.load(path, allow_pickle=False) as found:
-            return found["tile"].tolist() == [*tile.y, *tile.x] and "level" in found
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            # Each is read: one damaged byte is seen by its checksum alone.
+            read = {name: found[name] for name in found.files}
+        return read["tile"].tolist() == [*tile.y, *tile.x] and "level" in read
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile, zlib.error):
         return False
 
 

@@ -74,7 +74,8 @@ def look_through(stack: Stack, sample: Sample, progress: Callable[[float], None]
         ValueError: a value that no scan can have, or no pixel with a scan.
     """
     kept, dark, totals, found = [], [], np.zeros(len(stack.angle)), np.zeros(len(stack.angle), dtype=np.int64)
-    known: list[NDArray[np.int64]] = []
+    # Bits: which frames count is known at the end alone.
+    known: list[NDArray[np.uint8]] = []
     features: list[Features] = []
     blank = Scan(
         angle=stack.angle,
@@ -89,8 +90,8 @@ def look_through(stack: Stack, sample: Sample, progress: Callable[[float], None]
         seen = ~np.isnan(intensity)
         totals += np.where(seen, intensity, 0.0).sum(axis=(0, 1))
         found += seen.sum(axis=(0, 1))
-        known.append(seen.sum(axis=2))
-        there = (known[-1] >= MIN_POINTS) & (np.where(seen, intensity, 0.0).max(axis=2) > 0)
+        known.append(np.packbits(seen, axis=2))
+        there = (seen.sum(axis=2) >= MIN_POINTS) & (np.where(seen, intensity, 0.0).max(axis=2) > 0)
         dark.append(np.zeros_like(there))
         for i, j in np.argwhere(there):
             own = seen[i, j]
@@ -106,7 +107,8 @@ def look_through(stack: Stack, sample: Sample, progress: Callable[[float], None]
             f"{stack.path}: no pixel has {MIN_POINTS} values and one above 0; is the dataset the right one?"
         )
     frames, notes = _frames(stack, totals, found)
-    points = np.concatenate(known) - (found > 0)[~frames].sum()
+    counted = np.packbits(frames)
+    points = np.concatenate([np.bitwise_count(own & counted).sum(axis=2, dtype=np.int64) for own in known])
     if not pixels.any():
         raise ValueError(
             f"{stack.path}: at none of its pixels does a peak stand out of the noise; is the dataset the right one?"
@@ -126,7 +128,7 @@ def look_through(stack: Stack, sample: Sample, progress: Callable[[float], None]
         pixels=pixels,
         peakless=peakless,
         frames=frames,
-        points=np.maximum(points, 0),
+        points=points,
         features=tuple(features),
         notes=tuple(notes),
     )

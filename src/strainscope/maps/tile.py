@@ -70,7 +70,7 @@ class TileResult:
         doubts: About each pixel.
         chi2: Plain sum of squared residuals at the best place, shape (pixel,).
         points: Values that were fitted, shape (pixel,).
-        jacobians: That were computed, of all pixels together.
+        jacobians: That were computed, of all pixels together, without those of a search.
     """
 
     moments: Moments
@@ -140,7 +140,6 @@ class _State:
         settings = SearchSettings(model_error=problem.model_error)
         starts = find_starts(problem, settings, rng=np.random.default_rng(0))
         found = refine_all(problem, starts, settings)
-        self.jacobians += found.evaluations
         values = np.array([fit.values for fit, _ in found.fits[:_GO_ON]])
         rows = np.full(len(values), i, dtype=np.intp)
         self._take(rows, self._climb(self.pixels.place(values), rows, _STEPS))
@@ -311,6 +310,10 @@ class _State:
         self.jacobians += found.jacobians
         return found
 
+    def _moments(self, z: Floats, rows: Whole) -> Moments:
+        self.jacobians += len(rows)
+        return moments(self.pixels, z, rows)
+
     def _take(self, rows: Whole, found: Summits) -> int:
         """Keep what is better than what there was; for how many pixels it is."""
         taken: set[int] = set()
@@ -348,14 +351,14 @@ class _State:
             both = self.pixels.values(np.stack([self.z[i], found.z[k]]))
             if found.misfit[k] > self.misfit[i] + _RIVAL or len(alike(experiment, both, np.arange(2.0))) == 1:
                 continue
-            other = moments(self.pixels, found.z[[k]], rows[[k]])
+            other = self._moments(found.z[[k]], rows[[k]])
             share[i] = 1 / (1 + np.exp(np.clip(own.log_weight[i] - other.log_weight[0], -50, 50)))
         return share
 
     def result(self) -> TileResult:
         """Moments and doubts of every pixel."""
         everyone = np.arange(len(self.pixels))
-        found = moments(self.pixels, self.z, everyone)
+        found = self._moments(self.z, everyone)
         share = self._rival_share(found)
         chi2 = self.pixels.chi2(found.best, everyone)
         doubts = doubts_of(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from strainscope import inversion
 from strainscope.inversion import Result, SearchSettings
+from strainscope.inversion.derived import DERIVED
 from strainscope.inversion.proposal import Proposal
 from strainscope.inversion.settings import PosteriorSettings
 from strainscope.readers import is_instrument_file
@@ -132,7 +133,8 @@ def jobs_for(
         columns: Of the table, by name, text for each scan; `axis` and `intensity` go before those of the job.
 
     Raises:
-        ValueError: the table says something else, or it is not said what the columns of a scan are.
+        ValueError: the table says something else, a column has the name of a result's, or it is not said what the
+            columns of a scan are.
     """
     named = {name: columns[name] for name in COLUMN_WORDS if name in columns}
     jobs: list[Job] = []
@@ -155,7 +157,8 @@ def jobs_for(
                 own.check_columns([path])
             checked.add(own)
         jobs.append(own)
-    results = {*RESULT_COLUMNS, *(name for own in described.values() for name in own.prior().names)}
+    quantities = {*DERIVED, *(name for own in described.values() for name in own.prior().names)}
+    results = {*RESULT_COLUMNS, *(name + end for name in quantities for end in ("", "_low", "_high"))}
     for name in columns:
         if name in results:
             raise ValueError(f"--table: its column {name!r} has the name of a result's; give it another.")

@@ -19,6 +19,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from strainscope.cluster import LOST, check_shared, connected, done_units
+from strainscope.dataset.alone import alone
 from strainscope.diffraction.engine import use_threads, worker_count
 from strainscope.inversion.proposal import Proposal
 from strainscope.readers import is_instrument_file
@@ -75,11 +76,11 @@ def run_series(
     Raises:
         FileExistsError: the folder exists, and it is not to be gone on with.
         ValueError: the settings do not hold for any scan; a node of the cluster has other versions.
-        OSError: no cluster, or a node cannot read or write what all nodes have to.
+        OSError: no cluster, a node cannot read or write what all nodes have to, or another process writes the folder.
     """
     jobs[0].settings()
     state = _State(out, resume)
-    with nullcontext() if ray is None else connected(ray):
+    with nullcontext() if ray is None else connected(ray), alone(out):
         return _run(scans, jobs, out, state, load_proposal, ray is not None, progress)
 
 
@@ -104,7 +105,6 @@ def _run(
         else:
             waiting.append(i)
     if on_nodes and waiting:
-        out.mkdir(parents=True, exist_ok=True)
         check_shared(out, [*scans[:1], *(path for job in dict.fromkeys(jobs) for path in job.files())])
     former = state.begin([folders[i].name for i in waiting])
     for done, outcome in enumerate(list(outcomes.values()), start=1):

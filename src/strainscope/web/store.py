@@ -201,10 +201,14 @@ def locked(folder: Path) -> IO[bytes]:
         ) from None
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
         opened.close()
+        if isinstance(error, BlockingIOError):
+            raise OSError(
+                f"{folder}: another server uses this folder; stop it, or name another by --data."
+            ) from None
         raise OSError(
-            f"{folder}: another server uses this folder; stop it, or name another by --data."
+            f"{folder}: cannot be locked ({error.strerror or error}); name another folder by --data."
         ) from None
     return opened
 
