@@ -16,8 +16,8 @@ Inversions search with 64 draws and one start, end with 50 effective draws and r
 once, however many pages do it, and files of pictures are not drawn. So a page shows that its commands work and fit
 together; that their results are right is what the other tests and the benchmarks are for.
 
-`make docs` builds the site, and fails for a link, an anchor or a page that is not there; `python docs/pictures.py` draws
-the pictures of the pages.
+`make docs` builds the site, and fails for a link, an anchor or a page that is not there; `python docs/pictures.py`
+draws the pictures of the pages.
 """
 
 import re

@@ -192,9 +192,9 @@ class _State:
         weight = np.array([weight[group == k].sum() for k in range(len(weight))])
         temperature = _TEMPERATURES[min(self._walks, len(_TEMPERATURES) - 1)]
         self._walks += 1
-        # One draw alone has no spread to walk by.
-        several = [np.isfinite(pooled.log_weight[group[region] == k]).sum() > 1 for k in range(len(weight))]
-        chosen = np.flatnonzero((weight > _LEAST_WEIGHT) & several)
+        # Draws no more than coordinates have no shape to walk by: centres go on alone there.
+        counts = [np.isfinite(pooled.log_weight[group[region] == k]).sum() for k in range(len(weight))]
+        chosen = np.flatnonzero((weight > _LEAST_WEIGHT) & (np.array(counts) > pooled.z.shape[1]))
         share = np.maximum(weight[chosen], _LEAST_SHARE)
         for k, own in zip(chosen, share / share.sum(), strict=True):
             inside = group[region] == k
