@@ -20,13 +20,13 @@ from scipy.sparse import csr_array
 from scipy.stats import qmc
 from threadpoolctl import threadpool_limits
 
+from benchmarks.ideal_curves import IdealCurves, fit_curves
 from strainscope.dataset.plan import load_plan
 from strainscope.dataset.simulate import Simulator
 from strainscope.diffraction.engine import use_threads, worker_count
 from strainscope.estimator.load import load_estimator
 from strainscope.estimator.shipped import estimator_path
 from strainscope.evaluation.test_sets import CONTINUOUS_SEED, frozen_set
-from strainscope.inversion.ideal import IdealCurves, fit_curves
 from strainscope.prior import Prior
 
 PLANS = {"balanced": "balanced-1m", "continuous": "uniform-1m", "balanced-film": "balanced-1m-film"}

@@ -49,7 +49,9 @@ def places_by_table(scans: Sequence[Path], table: Path) -> tuple[NDArray[np.intp
         try:
             place = (float(line["y"]), float(line["x"]))
         except ValueError:
-            raise ValueError(f"{table}: line {number}: y and x must be numbers.") from None
+            place = (np.nan, np.nan)
+        if not np.isfinite(place).all():
+            raise ValueError(f"{table}: line {number}: y and x must be numbers.")
         name = Path(line["file"]).name
         if name in where:
             raise ValueError(f"{table}: line {number} is a second row for {name}; give every scan one.")

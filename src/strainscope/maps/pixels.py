@@ -15,8 +15,6 @@ from strainscope.inversion.target import Target, robust
 Floats = NDArray[np.float64]
 Whole = NDArray[np.intp]
 
-# Places whose Jacobians are worked on together: they stay in the cache.
-_TOGETHER = 32
 # Curves that are compared with the scans at a time.
 _CURVES_AT_ONCE = 2048
 
@@ -62,21 +60,6 @@ class RowProblem(Problem):
         (own,), (coarser,) = self.measurements, self.shared.coarse.measurements
         likelihood = replace(own.likelihood, model_error=coarser.likelihood.model_error)
         return replace(self.shared, measurements=(replace(coarser, likelihood=likelihood),))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Curvature:
-    """The density of the posterior around places, to second order.
-
-    Attributes:
-        misfit: Sum of squares of scan and prior, -2 ln p, shape (place,).
-        slope: Half its derivative, shape (place, d).
-        square: Half its second derivative as Gauss and Newton take it, shape (place, d, d).
-    """
-
-    misfit: Floats
-    slope: Floats
-    square: Floats
 
 
 class Pixels:
@@ -176,20 +159,6 @@ class Pixels:
     def expected(self, z: Floats) -> Floats:
         """Expected intensities (n, point) at places (n, d)."""
         return self._many.expected(self.values(z))
-
-    def curvature(self, z: Floats, rows: Whole) -> Curvature:
-        """The density around places (n, d) of pixels (n,), with the exact Jacobian."""
-        parts = [
-            self._curvature(z[first : first + _TOGETHER], rows[first : first + _TOGETHER])
-            for first in range(0, len(z), _TOGETHER)
-        ]
-        misfit, slope, square = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Curvature(misfit=misfit, slope=slope, square=square)
-
-    def _curvature(self, z: Floats, rows: Whole) -> tuple[Floats, Floats, Floats]:
-        residual, jacobian = self.target(rows).linearised(z)
-        slope = np.einsum("npk,np->nk", jacobian, residual)
-        return (residual**2).sum(axis=1), slope, np.swapaxes(jacobian, 1, 2) @ jacobian
 
     def _summed(self, z: Floats, rows: Whole, *, shortened: bool) -> Floats:
         parts = []

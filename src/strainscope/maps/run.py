@@ -80,6 +80,9 @@ def invert_map(
     ready = prepared(stack, sample, survey, model_error=sample.model_error)
     with alone(out):
         (out / TILES).mkdir(exist_ok=True)
+        # Of a process that was killed while it wrote.
+        for begun in (out / TILES).glob("*.new"):
+            begun.unlink()
         _put(out / STATE, json.dumps(about).encode())
         tiles = tiles_of(stack.shape)
         waiting = [tile for tile in tiles if not _is_whole(out / TILES / tile.name, tile)]

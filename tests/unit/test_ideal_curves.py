@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from benchmarks import ideal_curves as module
+from benchmarks.ideal_curves import IdealCurves, fit_curves
 from scipy.sparse import csr_array
 
 from strainscope.experiment import ScanModel
-from strainscope.inversion import ideal as module
-from strainscope.inversion.ideal import IdealCurves, fit_curves
 from strainscope.sample import Sample
 
 HELD = {
