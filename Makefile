@@ -15,7 +15,7 @@ demo: $(VENV)/.installed
 	@echo "Open demo-report/report.html in a browser."
 
 test: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	@$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
