@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 Progress = Callable[[str, float], None]
 
 # A search that ends with more than the noise is tried again, so many times in all, from so many times as many starts;
-# one whose best solution a single start came to, from as many.
+# one whose best solution a single start came to, once more from as many.
 _ATTEMPTS, _MORE_STARTS = 3, 4
 _DRAWS = PosteriorSettings()
 # Draws that an estimator is asked for, and starts among them.
@@ -233,7 +233,7 @@ def _explain(
     drawn = chosen = 0
     found: list[Descended] = []
     spreads: list[Floats] = []
-    more = 1
+    more, explained = 1, False
     for attempt in range(_ATTEMPTS):
         if proposal is None or attempt == _ATTEMPTS - 1:
             starts = spread = find_starts(
@@ -261,8 +261,8 @@ def _explain(
             refine_all(problem, starts, settings, lambda share: progress("refining", 0.52 + 0.25 * share))
         )
         done = found[0] if len(found) == 1 else together(problem, found)
-        explained = explains(problem, done)
-        if explained and done.fits[0][1] >= FEWEST_STARTS:
+        repeated, explained = explained, explains(problem, done)
+        if explained and (repeated or done.fits[0][1] >= FEWEST_STARTS):
             break
         more = 1 if explained else _MORE_STARTS
     fits, peaks = done.fits, done.peaks
