@@ -80,6 +80,7 @@ def test_one_of_several_scans_in_a_file_is_chosen(server, visitor, look):
     settled(page)
     assert page.evaluate("strainscope.state.ask.number") == 3
     page.get_by_role("combobox", name="Scan", exact=True).click()
+    page.get_by_role("option", name="day.xrdml, 3").wait_for()
     assert page.get_by_role("option").all_inner_texts() == [
         "day.xrdml, 1: omega 25.43 to 25.63° (101 points)",
         "day.xrdml, 3: omega 25.43 to 25.63° (101 points)",
@@ -90,7 +91,7 @@ def test_one_of_several_scans_in_a_file_is_chosen(server, visitor, look):
     settled(page)
     assert max(page.evaluate("strainscope.state.measured.intensity")) == counts().max()
     # What was chosen keeps the focus, so that the keyboard goes on from there.
-    assert page.evaluate("document.activeElement.closest('.q-select') !== null")
+    page.wait_for_function("() => document.activeElement.closest('.q-select') !== null")
 
 
 def test_a_sample_with_its_cif_is_dropped(server, visitor, look):
