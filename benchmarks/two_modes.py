@@ -31,7 +31,7 @@ from strainscope.inversion.problem import Problem
 from strainscope.inversion.proposal import proposed_starts
 from strainscope.inversion.refine import Fit
 from strainscope.inversion.sampling import sample
-from strainscope.inversion.target import Target, log_density
+from strainscope.inversion.target import Target
 from strainscope.measurement.settings import LabSettings
 from strainscope.scan import Scan
 
@@ -214,7 +214,7 @@ def barrier(target: Target, first: np.ndarray, second: np.ndarray) -> float:
     path = first + np.linspace(0, 1, PLACES)[:, None] * (second - first)
     lowest = np.inf
     for _ in range(RELAXED):
-        misfit = -2 * log_density(path, target.residuals(path))
+        misfit = target.misfit(path)
         lowest = min(lowest, float(misfit.max() - max(misfit[0], misfit[-1])))
         if lowest < BARRIER:
             break
@@ -239,9 +239,7 @@ def _relaxed(target: Target, path: np.ndarray, misfit: np.ndarray) -> np.ndarray
             - np.linalg.solve(damped, np.tile(slope, (len(DAMPINGS), 1))[..., None])[..., 0] @ across.T
         )
     tried = np.concatenate(steps)
-    reached = np.nan_to_num(-2 * log_density(tried, target.residuals(tried)), nan=np.inf).reshape(
-        len(inner), -1
-    )
+    reached = target.misfit(tried).reshape(len(inner), -1)
     best = reached.argmin(axis=1)
     moved = path.copy()
     for row, k in enumerate(inner):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.inversion.descent import INSIDE
-from strainscope.inversion.entries import BULK, misfit_at
+from strainscope.inversion.entries import bulk_edge
 from strainscope.inversion.problem import Problem
 from strainscope.inversion.target import Target
 
@@ -35,10 +35,10 @@ def arms(problem: Problem, peaks: Floats) -> Floats:
         problem: The scan prepared.
         peaks: Maxima that are known, shape (peak, d).
     """
-    best = peaks[np.argmin(misfit_at(Target(problem), peaks))]
+    best = peaks[np.argmin(Target(problem).misfit(peaks))]
     coarse = Target(problem.coarse)
     z, free = _held(coarse, best)
-    enough = _enough(coarse, peaks)
+    enough = bulk_edge(coarse, peaks)
     misfit = _descend(coarse, z, free, enough, _FIRST)
     hopeful = np.argsort(misfit, kind="stable")[:_MOST]
     z, free = z[hopeful], free[hopeful]
@@ -48,14 +48,10 @@ def arms(problem: Problem, peaks: Floats) -> Floats:
         if not len(z):
             break
         target = Target(problem.granting(error))
-        enough = _enough(target, peaks)
+        enough = bulk_edge(target, peaks)
         inside = _descend(target, z, free, enough, _STEPS) <= enough
         z, free = z[inside], free[inside]
     return z
-
-
-def _enough(target: Target, peaks: Floats) -> float:
-    return float(misfit_at(target, peaks).min()) + BULK * target.dimension
 
 
 def _held(target: Target, best: Floats) -> tuple[Floats, Mask]:
@@ -84,13 +80,13 @@ def _scattered(target: Target, best: Floats, amplitude: int, length: int, backgr
             tried = np.tile(best, (len(_AMPLITUDES), 1))
             tried[:, background] = target.place(less)[0, background]
             tried[:, length], tried[:, amplitude] = own, _AMPLITUDES
-            found.append(tried[np.argmin(misfit_at(target, tried))])
+            found.append(tried[np.argmin(target.misfit(tried))])
     return np.array(found)
 
 
 def _descend(target: Target, z: Floats, free: Mask, enough: float, steps: int) -> Floats:
     """Move places (n, d) by damped steps (Levenberg and Marquardt's) until they are low enough; their misfits (n,)."""
-    misfit = misfit_at(target, z)
+    misfit = target.misfit(z)
     for _ in range(steps):
         going = np.flatnonzero(misfit > enough)
         if not len(going):
@@ -102,7 +98,7 @@ def _descend(target: Target, z: Floats, free: Mask, enough: float, steps: int) -
         slope = np.einsum("kpi,kp->ki", jacobian, residuals)
         step = np.linalg.solve(damped, np.broadcast_to(slope[:, None, :, None], (*damped.shape[:3], 1)))[..., 0]
         tried = np.clip(z[going, None] - step, -INSIDE, INSIDE)
-        reached = misfit_at(target, tried.reshape(-1, z.shape[1])).reshape(tried.shape[:2])
+        reached = target.misfit(tried.reshape(-1, z.shape[1])).reshape(tried.shape[:2])
         lowest = reached.argmin(axis=1)
         tried, reached = (own[np.arange(len(going)), lowest] for own in (tried, reached))
         better = reached < misfit[going]

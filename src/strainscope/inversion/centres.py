@@ -1,7 +1,7 @@
 r"""Proposals around places of the posterior: t-distributions in coordinates in which its curved valleys are straight.
 
-Residuals F(z) of scan and prior together, with those of the scan linear in strain and E over depth (`Features`) and
-exact to first order at a place c, define
+Residuals F(z) of scan and prior together, with those of the scan linear in strain and E over depth
+(`LinearFeatures`) and exact to first order at a place c, define
 
 .. math:: g(z) = Q^T F(z), \qquad F'(c) = Q R
 
@@ -21,7 +21,7 @@ from scipy.special import logsumexp
 
 from strainscope.diffraction.engine import side_by_side
 from strainscope.inversion.heavy_tailed import log_density_of_unit_scale
-from strainscope.inversion.target import Described, Features
+from strainscope.inversion.target import Described, LinearFeatures
 from strainscope.inversion.warp import FARTHEST
 
 Floats = NDArray[np.float64]
@@ -45,7 +45,7 @@ class Linearisable(Protocol):
     def linearised(self, z: Floats) -> tuple[Floats, Floats]:
         """Residuals of scan and prior (n, point + d) at places (n, d), and their derivatives."""
 
-    def by_features(self, z: Floats, features: Features, weights: Floats) -> Floats:
+    def by_features(self, z: Floats, features: LinearFeatures, weights: Floats) -> Floats:
         """Derivatives (n, k, feature) of sums of the scan's residuals with weights (n, k, point), not quite exact."""
 
 
@@ -56,7 +56,7 @@ class Centres:
 
     Args:
         target: The density.
-        of: Features that residuals are linear in.
+        of: LinearFeatures that residuals are linear in.
         places: Shape (centre, d).
 
     Attributes:
@@ -66,7 +66,7 @@ class Centres:
         log_density_there: ln of the posterior's density at the places, not normalised, shape (centre,).
     """
 
-    def __init__(self, target: Linearisable, of: Features, places: Floats) -> None:
+    def __init__(self, target: Linearisable, of: LinearFeatures, places: Floats) -> None:
         self._of, self.place = of, places
         residuals, jacobian = target.linearised(places)
         self.log_density_there = -0.5 * (residuals**2).sum(axis=1)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.inversion.centres import Centres
-from strainscope.inversion.target import Target, log_density
+from strainscope.inversion.target import Target
 from strainscope.inversion.warp import FARTHEST
 
 Floats = NDArray[np.float64]
@@ -78,13 +78,12 @@ def descend(
     """
     z = np.clip(starts, -INSIDE, INSIDE)
     features = target.features(z[0])
-    misfit = -2 * log_density(z, target.residuals(z))
+    misfit = target.misfit(z)
     leader, going = np.arange(len(z)), np.arange(len(z))
     for step in range(steps):
         tried = steps_from(Centres(target, features, z[going]))
         places = np.concatenate(tried)
-        reached = -2 * log_density(places, target.residuals(places))
-        reached = np.where(np.isfinite(reached), reached, np.inf)
+        reached = target.misfit(places)
         ends = np.cumsum([len(own) for own in tried])[:-1]
         best = np.array([np.argmin(own) for own in np.split(reached, ends)])
         found = np.array([own[k] for own, k in zip(tried, best, strict=True)])

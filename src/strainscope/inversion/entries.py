@@ -6,12 +6,12 @@ from numpy.typing import NDArray
 from strainscope.inversion.centres import Centres
 from strainscope.inversion.descent import INSIDE, steps_from
 from strainscope.inversion.problem import Problem
-from strainscope.inversion.target import Target, log_density
+from strainscope.inversion.target import Target
 
 Floats = NDArray[np.float64]
 
 # Above the best known, in sums of squares for each dimension, lies hardly anything of a posterior.
-BULK = 2.0
+_BULK = 2.0
 # Steps towards it at each model error.
 _STEPS = 5
 
@@ -31,8 +31,7 @@ def entries(problem: Problem, starts: Floats, peaks: Floats) -> Floats:
     targets += [Target(problem.granting(error)) for error in problem.model_errors()]
     z = np.clip(targets[0].place(starts), -INSIDE, INSIDE)
     for target in targets:
-        best = float(misfit_at(target, peaks).min())
-        z = _enter(target, z, best + BULK * target.dimension)
+        z = _enter(target, z, bulk_edge(target, peaks))
         if not len(z):
             break
     return z
@@ -40,13 +39,13 @@ def entries(problem: Problem, starts: Floats, peaks: Floats) -> Floats:
 
 def _enter(target: Target, z: Floats, enough: float) -> Floats:
     """Those places (n, d) that have, or after some steps from them have, a misfit below what is enough."""
-    misfit = misfit_at(target, z)
+    misfit = target.misfit(z)
     for _ in range(_STEPS):
         going = np.flatnonzero(misfit > enough)
         if not len(going):
             break
         tried = steps_from(Centres(target, target.features(z[0]), z[going]))
-        found = np.split(misfit_at(target, np.concatenate(tried)), np.cumsum([len(own) for own in tried])[:-1])
+        found = np.split(target.misfit(np.concatenate(tried)), np.cumsum([len(own) for own in tried])[:-1])
         for row, places, values in zip(going, tried, found, strict=True):
             # The nearest of those inside, or the best where none is.
             far = ((places - z[row]) ** 2).sum(axis=1)
@@ -56,7 +55,6 @@ def _enter(target: Target, z: Floats, enough: float) -> Floats:
     return z[misfit <= enough]
 
 
-def misfit_at(target: Target, z: Floats) -> Floats:
-    """Sum of squares (n,) of scan and prior at places (n, d), infinite where there is none."""
-    misfit = -2 * log_density(z, target.residuals(z))
-    return np.where(np.isfinite(misfit), misfit, np.inf)
+def bulk_edge(target: Target, peaks: Floats) -> float:
+    """The misfit above which hardly anything of a posterior with these maxima (peak, d) lies."""
+    return float(target.misfit(peaks).min()) + _BULK * target.dimension

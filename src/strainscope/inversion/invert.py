@@ -181,21 +181,41 @@ def explain(
     beside: Sequence[Companion] = (),
 ) -> Explanation:
     """The posterior draws behind what `invert` says, with its arguments and errors, and a source of randomness."""
+    if beside and settings.splines:
+        raise ValueError("splines refine one scan; leave --splines out, or invert one reflection.")
+    tell = _onward(progress)
     # The linear algebra's own threads would only get in the way of those that simulate.
     with threadpool_limits(limits=1):
-        return _explain(
-            scan,
-            experiment,
-            bounds=bounds,
-            held=held,
-            start=start,
-            settings=settings,
-            rng=rng,
-            draws=draws,
-            proposal=proposal,
-            progress=_onward(progress),
-            beside=beside,
+        tell("reading the curve", 0.0)
+        problem = prepare(
+            scan, experiment, bounds=bounds, held=held, start=start, model_error=settings.model_error
         )
+        problem = prepare_joint(problem, beside, model_error=settings.model_error)
+        found = _searched(problem, scan, settings, proposal, rng=rng, progress=tell)
+        fits, peaks = found.descended.fits, found.descended.peaks
+        if settings.splines:
+            tell("free-form refinement", 0.77)
+            problem, fits = _free_form(scan, problem, fits, bounds, held, start, settings)
+            target = Target(problem)
+            peaks = np.array([target.climb(target.place(fit.values[None])[0]) for fit, _ in fits])
+        else:
+            tell("refining", 0.77)
+            peaks = np.concatenate([peaks, entries(problem, found.spread, peaks), arms(problem, peaks)])
+        modes = posterior_of(
+            problem,
+            gather(problem.model.experiment, fits)[:MOST_MODES],
+            peaks,
+            draws,
+            rng=rng,
+            progress=lambda share: tell("drawing", 0.8 + 0.18 * share),
+        )
+    return Explanation(
+        problem=problem,
+        modes=modes,
+        draws=found.draws,
+        starts=found.starts,
+        evaluations=found.descended.evaluations,
+    )
 
 
 def _onward(progress: Progress) -> Progress:
@@ -209,30 +229,28 @@ def _onward(progress: Progress) -> Progress:
     return tell
 
 
-def _explain(
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Searched:
+    """What all searches came to: ends of descents, profiles spread as the posterior may be, and what it took."""
+
+    descended: Descended
+    spread: Floats
+    draws: int
+    starts: int
+
+
+def _searched(
+    problem: Problem,
     scan: Scan,
-    experiment: Experiment,
-    *,
-    bounds: Mapping[str, tuple[float, float]],
-    held: Mapping[str, float],
-    start: Mapping[str, float],
     settings: SearchSettings,
-    rng: np.random.Generator,
-    draws: PosteriorSettings,
     proposal: Proposal | None,
+    *,
+    rng: np.random.Generator,
     progress: Progress,
-    beside: Sequence[Companion],
-) -> Explanation:
-    if beside and settings.splines:
-        raise ValueError("splines refine one scan; leave --splines out, or invert one reflection.")
-    progress("reading the curve", 0.0)
-    problem = prepare(
-        scan, experiment, bounds=bounds, held=held, start=start, model_error=settings.model_error
-    )
-    problem = prepare_joint(problem, beside, model_error=settings.model_error)
+) -> _Searched:
+    """Searches until one explains the scan, and what does is no chance find."""
     drawn = chosen = 0
     found: list[Descended] = []
-    spreads: list[Floats] = []
     more, explained = 1, False
     for attempt in range(_ATTEMPTS):
         if proposal is None or attempt == _ATTEMPTS - 1:
@@ -256,7 +274,6 @@ def _explain(
             )
             drawn += _PROPOSED
         chosen += len(starts)
-        spreads.append(spread[:_SPREAD])
         found.append(
             refine_all(problem, starts, settings, lambda share: progress("refining", 0.52 + 0.25 * share))
         )
@@ -265,26 +282,7 @@ def _explain(
         if explained and (repeated or done.fits[0][1] >= FEWEST_STARTS):
             break
         more = 1 if explained else _MORE_STARTS
-    fits, peaks = done.fits, done.peaks
-    if settings.splines:
-        progress("free-form refinement", 0.77)
-        problem, fits = _free_form(scan, problem, fits, bounds, held, start, settings)
-        target = Target(problem)
-        peaks = np.array([target.climb(target.place(fit.values[None])[0]) for fit, _ in fits])
-    else:
-        progress("refining", 0.77)
-        peaks = np.concatenate([peaks, entries(problem, spreads[-1], peaks), arms(problem, peaks)])
-    kinds = gather(problem.model.experiment, fits)[:MOST_MODES]
-    posterior = posterior_of(
-        problem, kinds, peaks, draws, rng=rng, progress=lambda share: progress("drawing", 0.8 + 0.18 * share)
-    )
-    return Explanation(
-        problem=problem,
-        modes=posterior,
-        draws=drawn,
-        starts=chosen,
-        evaluations=done.evaluations,
-    )
+    return _Searched(descended=done, spread=spread[:_SPREAD], draws=drawn, starts=chosen)
 
 
 def _free_form(

@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 from strainscope.inversion.curved import Curved
 from strainscope.inversion.pareto import effective_size
 from strainscope.inversion.surrogate import PolynomialSurrogate, within
-from strainscope.inversion.target import Described, Features
+from strainscope.inversion.target import Described, LinearFeatures
 
 Floats = NDArray[np.float64]
 
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 _MISSED = 3.0
 
 
-class Proposal(Protocol):
+class Component(Protocol):
     """A distribution that draws came from."""
 
     def log_density(self, places: Described) -> Floats:
@@ -89,16 +89,16 @@ class Mixture:
     """Proposals, what was drawn of each, and the exact log density there.
 
     Args:
-        of: Features that proposals ask for.
+        of: LinearFeatures that proposals ask for.
 
     References:
         Owen & Zhou, J. Am. Stat. Assoc. 95 (2000) 135 (deterministic mixtures); Cornuet et al., Scand. J. Stat. 39
         (2012) 798 (that grow)
     """
 
-    def __init__(self, of: Features) -> None:
+    def __init__(self, of: LinearFeatures) -> None:
         self._of = of
-        self._proposals: list[Proposal] = []
+        self._proposals: list[Component] = []
         self._places: list[Described] = []
         self._exact: list[Floats] = []
         self._asked: list[int] = []
@@ -107,7 +107,7 @@ class Mixture:
         # All draws weighted, until there are more of them.
         self._together: WeightedDraws | None = None
 
-    def add(self, proposal: Proposal, z: Floats, exact: Floats, *, asked: int | None = None) -> None:
+    def add(self, proposal: Component, z: Floats, exact: Floats, *, asked: int | None = None) -> None:
         """Draws of one more proposal.
 
         Args:

@@ -11,10 +11,10 @@ from scipy.sparse.csgraph import connected_components
 from strainscope.inversion.centres import Centres
 from strainscope.inversion.curved import Curved
 from strainscope.inversion.evidence import log_normaliser
-from strainscope.inversion.mixture import Beside, Mixture, Proposal, Walked, WeightedDraws
+from strainscope.inversion.mixture import Beside, Component, Mixture, Walked, WeightedDraws
 from strainscope.inversion.pareto import flattened, pareto_shape
 from strainscope.inversion.surrogate import PolynomialSurrogate
-from strainscope.inversion.target import Described, Features, log_density
+from strainscope.inversion.target import Described, LinearFeatures, log_density
 from strainscope.inversion.warp import FARTHEST
 
 Floats = NDArray[np.float64]
@@ -57,10 +57,10 @@ class Density(Protocol):
     def linearised(self, z: Floats) -> tuple[Floats, Floats]:
         """Residuals of scan and prior (n, point + d) at places (n, d), and their derivatives."""
 
-    def features(self, z: Floats) -> Features:
-        """Features to describe places around one (d,) by."""
+    def features(self, z: Floats) -> LinearFeatures:
+        """LinearFeatures to describe places around one (d,) by."""
 
-    def by_features(self, z: Floats, features: Features, weights: Floats) -> Floats:
+    def by_features(self, z: Floats, features: LinearFeatures, weights: Floats) -> Floats:
         """Derivatives (n, k, feature) of sums of the scan's residuals with weights (n, k, point), not quite exact."""
 
     def climb(self, z: Floats) -> Floats:
@@ -178,7 +178,7 @@ class _State:
         z, origin = proposal.draw(_EACH, rng=self._rng)
         self._ask(proposal, z, self._region_of(places)[origin], asked=_EACH * len(places))
 
-    def _ask(self, proposal: Proposal, z: Floats, origin: Labels, *, asked: int | None = None) -> None:
+    def _ask(self, proposal: Component, z: Floats, origin: Labels, *, asked: int | None = None) -> None:
         self.mixture.add(proposal, z, self.known.ask(z), asked=asked)
         self._regions.append(self._region_of(z))
         self._origins.append(origin)
@@ -264,7 +264,7 @@ class _State:
 class _Known:
     """Where residuals were asked for, and what they are."""
 
-    def __init__(self, target: Density, of: Features) -> None:
+    def __init__(self, target: Density, of: LinearFeatures) -> None:
         self._target, self._of = target, of
         self._places: list[Floats] = []
         self._residuals: list[Floats] = []

@@ -76,6 +76,11 @@ class Target:
             found = robust(found)
         return np.asarray(found / np.sqrt(self.spread))
 
+    def misfit(self, z: Floats) -> Floats:
+        """Sum of squares (n,) of scan and prior at places (n, d), infinite where there is none."""
+        found = -2 * log_density(z, self.residuals(z))
+        return np.where(np.isfinite(found), found, np.inf)
+
     def warp(self, z: Floats) -> Warp:
         """Unit coordinates, but intensities where a parameter is one; diffuse as seen around a place (d,)."""
         return Warp(intensities=self._intensities, strengths=self._diffuse_strength(z))
@@ -178,16 +183,16 @@ class Target:
         nearly = np.where(shortened == 0, 1.0, shortened * long)
         return shortened, np.where(shortened == 0, 1.0, residual / nearly)
 
-    def features(self, z: Floats) -> "Features":
+    def features(self, z: Floats) -> "LinearFeatures":
         """Those to describe places around one (d,) by."""
         values, experiment = self.values(z[None])[0], self.problem.model.experiment
         shown = self.problem.model.depths(values, _DEPTHS)
         # A profile may come to reach deeper.
         even = np.linspace(0, _DEEPER * shown[-1], _DEPTHS)
         others = np.flatnonzero(self._free >= experiment.slices["profile"].stop)
-        return Features(target=self, depth=_apart(shown, even), others=others, warp=self.warp(z))
+        return LinearFeatures(target=self, depth=_apart(shown, even), others=others, warp=self.warp(z))
 
-    def by_features(self, z: Floats, features: "Features", weights: Floats) -> Floats:
+    def by_features(self, z: Floats, features: "LinearFeatures", weights: Floats) -> Floats:
         """Derivatives (n, k, feature) of weighted sums of the scan's residuals at places (n, d), from a coarser grid.
 
         Args:
@@ -218,7 +223,7 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Features:
+class LinearFeatures:
     """What residuals are more nearly linear in than in the coordinates: strain and E over depth, and others, warped.
 
     Attributes:
@@ -277,7 +282,7 @@ class Described:
         of: The features.
     """
 
-    def __init__(self, z: Floats, of: Features) -> None:
+    def __init__(self, z: Floats, of: LinearFeatures) -> None:
         self.z, self.of = z, of
 
     @cached_property
@@ -287,7 +292,7 @@ class Described:
 
     @cached_property
     def slopes_by_block(self) -> tuple[Floats, ...]:
-        """Derivatives of the features, see `Features`."""
+        """Derivatives of the features, see `LinearFeatures`."""
         return self.of.slopes_by_block(self.z)
 
 

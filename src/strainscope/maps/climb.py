@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.inversion.centres import Centres
-from strainscope.inversion.target import Features, Target
+from strainscope.inversion.target import LinearFeatures, Target
 from strainscope.inversion.warp import FARTHEST
 from strainscope.maps.pixels import Pixels
 
@@ -111,7 +111,7 @@ def climb(pixels: Pixels, start: Floats, rows: Whole, *, steps: int, close: floa
 
 
 def _steps(
-    pixels: Pixels, of: Features, z: Floats, rows: Whole, damping: Floats
+    pixels: Pixels, of: LinearFeatures, z: Floats, rows: Whole, damping: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Where Gauss-Newton steps lead (n, d), their gain in -2 ln p (n,), and places worth trying (n, step, d)."""
     d, parts = z.shape[1], []

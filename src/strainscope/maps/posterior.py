@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from strainscope.inversion.centres import Centres
 from strainscope.inversion.pareto import flattened
-from strainscope.inversion.target import Features, Target
+from strainscope.inversion.target import LinearFeatures, Target
 from strainscope.inversion.warp import FARTHEST
 from strainscope.maps.pixels import Pixels
 
@@ -101,7 +101,7 @@ def _corners(d: int, number: int) -> Floats:
 class _Block:
     """Pixels whose draws are made together."""
 
-    def __init__(self, pixels: Pixels, of: Features, z: Floats, rows: Whole) -> None:
+    def __init__(self, pixels: Pixels, of: LinearFeatures, z: Floats, rows: Whole) -> None:
         self._pixels, self._of, self._z, self._rows = pixels, of, z, rows
         self._centres = Centres(pixels.target(rows), of, z)
 
