@@ -1,4 +1,4 @@
-"""Whether chains of exact steps that begin at the truth come to the draws: a check that shares nothing with them.
+"""Whether chains of exact steps that begin at the truth come to the draws: by other means than weights.
 
 A truth that was drawn from the prior is itself a draw of the posterior of its scan, so that chains which begin there
 are in equilibrium from the first step, over many scans. Where their means end at those of the draws, both agree; where
@@ -31,7 +31,7 @@ CHAINS, STEPS, COUNTED = 48, 600, 200
 LENGTHS = (0.42, 0.2, 1.0, 0.1)
 # Means this near, in sd of the draws, are the same: chains have a few dozen independent places.
 ALIKE = 0.5
-# Draws as near to where the chains end as so much of the chains' own places lie in what the chains reached.
+# Draws are where the chains came to if they lie as near its middle as this share of the chains' own places.
 REACHED = 0.95
 # Scans of at least so many effective draws are those whose draws are to be believed.
 MANY = 1000

@@ -89,7 +89,7 @@ class Mixture:
     """Proposals, what was drawn of each, and the exact log density there.
 
     Args:
-        of: LinearFeatures that proposals ask for.
+        of: Features that proposals ask for.
 
     References:
         Owen & Zhou, J. Am. Stat. Assoc. 95 (2000) 135 (deterministic mixtures); Cornuet et al., Scand. J. Stat. 39

@@ -58,7 +58,7 @@ class Density(Protocol):
         """Residuals of scan and prior (n, point + d) at places (n, d), and their derivatives."""
 
     def features(self, z: Floats) -> LinearFeatures:
-        """LinearFeatures to describe places around one (d,) by."""
+        """Features to describe places around one (d,) by."""
 
     def by_features(self, z: Floats, features: LinearFeatures, weights: Floats) -> Floats:
         """Derivatives (n, k, feature) of sums of the scan's residuals with weights (n, k, point), not quite exact."""
