@@ -13,14 +13,12 @@ References:
     ter Braak & Vrugt, Stat. Comput. 18 (2008) 435, doi:10.1007/s11222-008-9104-9 (steps by differences of known places)
 """
 
-import argparse
 import sys
-from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.coverage import invert_missing, lines_of
+from benchmarks.coverage import invert_missing, lines_of, options
 from benchmarks.gold import fast_draws, target_of
 from strainscope.inversion.invert import Explanation
 from strainscope.inversion.target import Target
@@ -39,13 +37,7 @@ MANY = 1000
 
 def main() -> int:
     """Follow chains of what is missing; with --report, say what came out."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.chains", description=__doc__)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--first", type=int, default=0, help="scan to begin with (0)")
-    parser.add_argument("--number", type=int, default=24, help="scans in all (24)")
-    parser.add_argument("--every", type=int, default=1, help="take each so many'th (1)")
-    parser.add_argument("--report", action="store_true", help="only report")
-    given = parser.parse_args()
+    given = options("chains", __doc__, number=24).parse_args()
     if not given.report:
         with threadpool_limits(limits=1):
             invert_missing(given.file, range(given.first, given.number, given.every), _line)

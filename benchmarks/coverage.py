@@ -51,17 +51,22 @@ LEAST_CHANCE = 0.01
 
 def main() -> int:
     """Invert what is missing; with --report, say what came out."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description=__doc__)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--first", type=int, default=0, help="scan to begin with (0)")
-    parser.add_argument("--number", type=int, default=500, help="scans in all (500)")
-    parser.add_argument("--every", type=int, default=1, help="take each so many'th (1)")
-    parser.add_argument("--report", action="store_true", help="only report")
-    given = parser.parse_args()
+    given = options("coverage", __doc__, number=500).parse_args()
     if not given.report:
         _run(given.file, range(given.first, given.number, given.every))
     _report(lines_of(given.file))
     return 0
+
+
+def options(name: str, description: str | None, *, number: int) -> argparse.ArgumentParser:
+    """Which scans, and where results go: what benchmarks of these scans ask."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--first", type=int, default=0, help="scan to begin with (0)")
+    parser.add_argument("--number", type=int, default=number, help=f"scans in all ({number})")
+    parser.add_argument("--every", type=int, default=1, help="take each so many'th (1)")
+    parser.add_argument("--report", action="store_true", help="only report")
+    return parser
 
 
 def _run(file: Path, wanted: range) -> None:

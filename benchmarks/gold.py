@@ -8,7 +8,6 @@ for each scan, so that a run that was stopped goes on, and several processes can
 Run: python -m benchmarks.gold FILE [--first 0] [--number 20] [--every 1] [--seeds 1] [--report]
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ import numpy as np
 from scipy.special import logsumexp
 from threadpoolctl import threadpool_limits
 
-from benchmarks.coverage import invert_missing, lines_of
+from benchmarks.coverage import invert_missing, lines_of, options
 from strainscope.inversion.invert import Explanation
 from strainscope.inversion.mixture import WeightedDraws, effective_size
 from strainscope.inversion.modes import nearest_fit
@@ -47,13 +46,8 @@ class Gold:
 
 def main() -> int:
     """Compare what is missing; with --report, say what came out."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gold", description=__doc__)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--first", type=int, default=0, help="scan to begin with (0)")
-    parser.add_argument("--number", type=int, default=20, help="scans in all (20)")
-    parser.add_argument("--every", type=int, default=1, help="take each so many'th (1)")
+    parser = options("gold", __doc__, number=20)
     parser.add_argument("--seeds", type=int, default=1, help="runs of nested sampling a scan (1)")
-    parser.add_argument("--report", action="store_true", help="only report")
     given = parser.parse_args()
     if not given.report:
         _run(given.file, range(given.first, given.number, given.every), given.seeds)

@@ -56,7 +56,7 @@ class Centres:
 
     Args:
         target: The density.
-        of: LinearFeatures that residuals are linear in.
+        of: Features that residuals are linear in.
         places: Shape (centre, d).
 
     Attributes:
