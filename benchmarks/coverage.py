@@ -36,7 +36,7 @@ from strainscope.sample import Sample, load_sample
 from strainscope.scan import Scan
 
 SAMPLE, ESTIMATOR, SEED = "ggg444", "ggg444-lab", 77
-# Amplitudes of diffuse scattering, negligible and others, are one log-uniform distribution, as the inversion's are.
+# Amplitudes of diffuse scattering, negligible and others, are one log-uniform distribution; see `LabScans`.
 _RANGES = LabSettings()
 SETTINGS = LabSettings(
     diffuse_share=float(
@@ -44,6 +44,7 @@ SETTINGS = LabSettings(
         / np.log(_RANGES.amplitude_range[1] / _RANGES.amplitude_range[0])
     )
 )
+AMPLITUDE = "diffuse_amplitude"
 LEVELS = (0.5, 0.9, 0.95)
 # A misfit that chance leaves less often than this warns of a posterior.
 LEAST_CHANCE = 0.01
@@ -104,6 +105,9 @@ def lines_of(file: Path) -> list[dict]:
 class LabScans:
     """Scans of the sample as laboratories measure them, and how they are inverted.
 
+    The simulator's amplitudes of diffuse scattering are log-uniform; here each is the one at the same place of the
+    inversion's prior, which is flatter where they are next to nothing.
+
     Args:
         seed: Of the simulator.
         settings: How scans are measured.
@@ -114,6 +118,7 @@ class LabScans:
         self._simulator = LabSimulator(self.sample, settings, seed=seed)
         self.proposal = ScanProposal(load_estimator(estimator_path(ESTIMATOR)), self.sample, name=ESTIMATOR)
         self._blocks: dict[int, tuple[list, Instruments]] = {}
+        self._amplitude = [spec.name for spec in self.sample.experiment().parameters].index(AMPLITUDE)
 
     def expected(self, i: int) -> tuple[Scan, np.ndarray, np.ndarray]:
         """Scan i without noise but in whole counts, the expected ones, and the values of all parameters behind it."""
@@ -126,6 +131,7 @@ class LabScans:
         truth = self._simulator.targets.experiment_values(
             target[None], np.array([instruments.counts[place]])
         )[0]
+        truth[self._amplitude] = self._amplitude_of_prior(truth[self._amplitude])
         scan = Scan(
             angle=angle,
             intensity=np.round(nearly),
@@ -161,13 +167,19 @@ class LabScans:
         """A scan prepared as `explain` does."""
         return prepared(scan, self.sample, self._settings)
 
+    def _amplitude_of_prior(self, log_uniform: float) -> float:
+        low, high = self._settings.amplitude_range
+        place = np.log(log_uniform / low) / np.log(high / low)
+        shape = self.sample.experiment().parameters[self._amplitude].shape
+        return float(shape.quantile(place, np.array(low), np.array(high)))
+
 
 def bounds(scan: Scan, sample: Sample, settings: LabSettings) -> dict[str, tuple[float, float]]:
     """The sample's, and the ranges of what the simulator draws in a way of its own."""
     least, most = np.log10(scan.intensity.max()) + np.log10(settings.background)
     return sample.bounds() | {
         "log10_background": (float(least), float(most)),
-        "diffuse_amplitude": settings.amplitude_range,
+        AMPLITUDE: settings.amplitude_range,
     }
 
 

@@ -271,10 +271,10 @@ def _run(file: Path, wanted: range) -> None:
 
 def _inverted(scans: LabScans, case: dict, rng: np.random.Generator) -> dict:
     """What is found where photons are counted for one of both profiles."""
-    bare, _, truth = scans.expected(case["candidate"])
+    bare, _, _ = scans.expected(case["candidate"])
     names = prepared(bare, scans.sample, SETTINGS).prior.names
     profiles = np.array([[own[name] for name in names] for own in case["profiles"]])
-    if not np.allclose(profiles[0], truth, rtol=1e-6, atol=1e-9):
+    if len(bare.angle) != case["points"] or not np.allclose(bare.angle[[0, -1]], case["angle"]):
         raise ValueError(f"candidate {case['candidate']} is another one by now; build the cases anew.")
     chosen = int(rng.integers(2))
     expected = converged(bare, scans.sample, SETTINGS, profiles[chosen])

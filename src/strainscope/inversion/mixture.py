@@ -15,8 +15,9 @@ from strainscope.inversion.target import Described, LinearFeatures
 
 Floats = NDArray[np.float64]
 
-# A surrogate's walks have missed most of it where the draws of all others find this much more of it than there is.
-_MISSED = 3.0
+# A surrogate's walks have missed some of it where so much of the posterior, and so many times what their own draws
+# hold, is claimed to come from them.
+_CLAIMED, _TIMES = 0.03, 3.0
 
 
 class Component(Protocol):
@@ -156,20 +157,26 @@ class Mixture:
         )
 
     def _missed(self, asked: Floats) -> list[int]:
-        """Which of what was walked through holds much more, by the draws of all others, than the walks found."""
-        walked = {k: own for k, own in enumerate(self._proposals) if isinstance(own, Walked)}
-        logs = np.concatenate([np.stack(own, axis=1) for own in self._logs])
+        """Which of what was walked through the walks did not come everywhere in.
+
+        In the mean a proposal's draws hold as much of the posterior as its density claims by the draws of all others.
+        """
+        logs = np.concatenate([np.stack(own, axis=1) for own in self._logs]) + np.log(asked)
+        exact = np.concatenate(self._exact)
         origin = np.repeat(np.arange(len(asked)), [len(own) for own in self._exact])
-        missed: list[int] = []
-        for k, own in walked.items():
-            if not np.isfinite(own.log_normaliser):
-                missed.append(k)
-                continue
-            others = np.setdiff1d(np.arange(len(asked)), [k, *missed])
-            drawn = np.isin(origin, others)
-            beside = logsumexp(logs[np.ix_(drawn, others)], b=asked[others], axis=1)
-            if logsumexp(logs[drawn, k] - beside) > np.log(_MISSED):
-                missed.append(k)
+        walked = {k: own for k, own in enumerate(self._proposals) if isinstance(own, Walked)}
+        others = np.setdiff1d(np.arange(len(asked)), list(walked))
+        counts, mixture = np.isin(origin, others), logsumexp(logs[:, others], axis=1)
+        missed = [k for k, own in walked.items() if not np.isfinite(own.log_normaliser)]
+        for k in np.setdiff1d(list(walked), missed):
+            weight = exact[counts] - mixture[counts]
+            more = np.logaddexp(mixture, logs[:, k])
+            claimed = logsumexp(weight + (logs[:, k] - more)[counts]) - logsumexp(weight)
+            held = logsumexp((exact - more)[origin == k]) - logsumexp(weight)
+            if claimed > max(np.log(_CLAIMED), np.log(_TIMES) + held):
+                missed.append(int(k))
+            else:
+                counts, mixture = counts | (origin == k), more
         return missed
 
 

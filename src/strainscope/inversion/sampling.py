@@ -20,15 +20,18 @@ from strainscope.inversion.warp import FARTHEST
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-# Goals for each centre, and centres of the second round and of those that follow. More rounds come before the first
-# walk while fewer draws are effective than a surrogate is to start from, up to so many.
-_EACH, _SECOND, _CENTRES, _LEAST_EFFECTIVE, _MORE_ROUNDS = 60, 4, 8, 50.0, 3
+# Goals for each centre, and centres of the second round and of those that follow.
+_EACH, _SECOND, _CENTRES = 60, 4, 8
+# Rounds of more centres come before the first walk while fewer draws are effective than a surrogate is to start from,
+# until such a share of all evaluations is used up: walks from a few draws of large weight come to nothing.
+_LEAST_EFFECTIVE, _MORE_CENTRES, _BEFORE = 50.0, 24, 0.5
 # A draw this much above every known maximum in log density shows that there is a higher one.
 _HIGHER = 1.0
 # Shape of the weights' tail at most: beyond it they have no finite variance.
 _SHORT_TAIL = 0.5
-# Draws of the surrogates' first round, and how rounds grow.
-_FIRST, _GROWTH = 500, 1.4
+# Draws of the surrogates' first round, which is the least, how rounds grow, and how many times the draws that would be
+# enough, if they were like those of the round before, are asked for.
+_FIRST, _GROWTH, _ENOUGH = 500, 1.4, 1.2
 # Walkers, and the different draws that they begin at, at least.
 _CHAINS, _STARTS = 256, 30
 # Walks reach farther than the posterior: what is asked for there tells the next surrogate where it ends. The first ones
@@ -112,18 +115,25 @@ def sample(
         progress: Called with the share done.
     """
     state = _State(target, places, region_of, regions, rng)
-    state.begin()
-    number = _FIRST
+    state.begin(_BEFORE * most)
+    number, centres = _FIRST, _CENTRES
     while True:
+        before = state.mixture.together().effective, state.known.number
         # Where weights are large too little was proposed.
-        state.centre(_CENTRES)
-        state.walk(number)
+        state.centre(centres)
+        through = state.walk(number)
         pooled = state.mixture.together()
         progress(min(max(pooled.effective / wanted, state.known.number / most), 1.0))
         enough = pooled.effective >= wanted and pareto_shape(pooled.log_weight) <= _SHORT_TAIL
         if enough or state.known.number >= most:
             break
-        number = round(_GROWTH * number)
+        # Longer walks through what does not resemble the posterior yet are of no use: more centres may mend that.
+        if not through:
+            centres = _MORE_CENTRES
+            continue
+        gained, asked = pooled.effective - before[0], state.known.number - before[1]
+        missing = _ENOUGH * (wanted - pooled.effective) * asked / max(gained, 1.0)
+        number, centres = round(min(_GROWTH * number, max(missing, _FIRST))), _CENTRES
     joined, counts = state.joined(pooled), np.isfinite(pooled.log_weight)
     return Drawn(
         draws=replace(pooled, z=pooled.z[counts], log_weight=pooled.log_weight[counts]),
@@ -155,14 +165,12 @@ class _State:
         self._regions: list[Labels] = []
         self._origins: list[Labels] = []
 
-    def begin(self) -> None:
-        """Rounds of centres until there is something to walk from."""
+    def begin(self, most: float) -> None:
+        """Rounds of centres until there is something to walk from, with so many evaluations at most."""
         self._add_centres(self._places)
         self.centre(_SECOND)
-        for _ in range(_MORE_ROUNDS):
-            if self.mixture.together().effective >= _LEAST_EFFECTIVE:
-                break
-            self.centre(_CENTRES)
+        while self.mixture.together().effective < _LEAST_EFFECTIVE and self.known.number < most:
+            self.centre(_MORE_CENTRES)
 
     def centre(self, number: int) -> None:
         """So many centres at draws of some weight, one of them at a higher maximum if the draws show that there is."""
@@ -183,8 +191,8 @@ class _State:
         self._regions.append(self._region_of(z))
         self._origins.append(origin)
 
-    def walk(self, number: int) -> None:
-        """A round of draws by walks through surrogates and of distributions along the valleys."""
+    def walk(self, number: int) -> bool:
+        """A round of draws by walks through surrogates and of distributions along the valleys; whether any count."""
         pooled = self.mixture.together()
         region = self.regions()
         weight = np.array([np.exp(pooled.log_weight[region == k]).sum() for k in range(self._number)])
@@ -196,14 +204,17 @@ class _State:
         counts = [np.isfinite(pooled.log_weight[group[region] == k]).sum() for k in range(len(weight))]
         chosen = np.flatnonzero((weight > _LEAST_WEIGHT) & (np.array(counts) > pooled.z.shape[1]))
         share = np.maximum(weight[chosen], _LEAST_SHARE)
+        through = False
         for k, own in zip(chosen, share / share.sum(), strict=True):
             inside = group[region] == k
             drawn = replace(pooled, z=pooled.z[inside], log_weight=pooled.log_weight[inside])
-            self._walk_region(max(round(own * number), _CHAINS), drawn, inside, temperature)
+            through |= self._walk_region(max(round(own * number), _CHAINS), drawn, inside, temperature)
+        return through
 
     def _walk_region(
         self, number: int, drawn: WeightedDraws, inside: NDArray[np.bool_], temperature: float
-    ) -> None:
+    ) -> bool:
+        """Walks through one region; whether they came everywhere, so that their draws count."""
         rng = self._rng
         curved = Curved.around(drawn.z, np.exp(flattened(drawn.log_weight, _SHAPED)))
         surrogate = self.known.surrogate(inside, self._straight_around(drawn))
@@ -223,6 +234,7 @@ class _State:
         weights = np.exp(self.mixture.together().log_weight[-len(z) - len(places) :])
         share = float(weights[len(z) :].sum() / max(weights.sum(), 1e-300))
         self._beside = min(max(share, _BESIDE), 1 - _BESIDE)
+        return bool(weights[: len(z)].any())
 
     def _starts(self, walked: Walked, drawn: WeightedDraws, log_density: Floats) -> Floats:
         """A place for each chain to begin (chain, d): draws, weighted as draws of what is walked through.
