@@ -349,6 +349,29 @@ def test_what_walks_have_missed_is_no_proposal(lies, counts):
     assert drawn.log_evidence + 0.5 * np.log(2 * np.pi) == pytest.approx(0.0, abs=0.05)
 
 
+def test_walks_need_not_come_where_the_posterior_is_not():
+    """What is claimed there takes no draw's weight."""
+    rng = np.random.default_rng(9)
+    mixture = Mixture(Curved(first(UNWARPED, 1), 1))
+    wide, exact = Normally(0.0, 2.0), Normally(0.0, 1.0)
+    claimed = WalkedNormally(Sum(exact, Shifted(Normally(12.0, 1.0), 3.0)))
+    for proposal, z in ((wide, wide.draw(4000, rng)), (claimed, exact.draw(4000, rng))):
+        mixture.add(proposal, z, exact.log_density(described(z)))
+    drawn = mixture.together()
+    assert np.isfinite(drawn.log_weight).all()
+    assert drawn.log_evidence + 0.5 * np.log(2 * np.pi) == pytest.approx(0.0, abs=0.05)
+
+
+class Sum:
+    """Two densities together."""
+
+    def __init__(self, first, second):
+        self.both = first, second
+
+    def log_density(self, places):
+        return np.logaddexp(*(own.log_density(places) for own in self.both))
+
+
 class Shifted:
     """A density taken for so much more, in the logarithm."""
 
