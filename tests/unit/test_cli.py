@@ -383,6 +383,27 @@ def test_simulate_refuses_in_one_line_and_writes_nothing(strainscope, arguments,
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "invert scan.xy --sample ggg444",
+        "batch scans --sample ggg444",
+        "map scans --sample ggg444",
+        "train ggg444-ideal",
+        "sweep s.yaml",
+        "calibrate scan.xy --sample ggg444",
+        "simulate ggg444",
+        "dataset export d.zarr",
+    ],
+)
+def test_only_datasets_go_to_a_store(strainscope, command):
+    code, out, err = strainscope(*command.split(), "-o", "s3://curves/there")
+    assert (code, out) == (2, "")
+    assert err.startswith("strainscope: error: s3://curves/there: is the address of a store; only dataset generate")
+    assert err.count("\n") == 1
+    assert list(Path().iterdir()) == []
+
+
 # invert -----------------------------------------------------------------------------------------------------
 
 

@@ -403,6 +403,18 @@ def test_values_that_no_scan_has_name_the_pixel(tmp_path):
             stack.read(slice(0, 2), slice(0, 3))
 
 
+def test_neighbouring_frames_of_nothing_are_left_out(tmp_path, stack_path, sample_path):
+    """A shutter that closed for a while, and a scan that ended before its angles did."""
+    with h5py.File(stack_path) as file:
+        counts = 100 * file["entry/data/counts"][:2]
+    counts[..., 40:43] = 0
+    counts[..., -2:] = 0
+    stack = open_stack(write_stack(tmp_path / "a.h5", counts), intensity="counts")
+    survey = look_through(stack, load_sample(str(sample_path)), lambda share: None)
+    last = len(ANGLE) - 1
+    assert np.flatnonzero(~survey.frames).tolist() == [40, 41, 42, last - 1, last]
+
+
 def test_frames_without_values_are_left_out(tmp_path, stack_path, sample_path):
     with h5py.File(stack_path) as file:
         counts = file["entry/data/counts"][:2]
@@ -414,7 +426,7 @@ def test_frames_without_values_are_left_out(tmp_path, stack_path, sample_path):
     survey = look_through(stack, load_sample(str(sample_path)), lambda share: None)
     assert np.flatnonzero(~survey.frames).tolist() == [8, 60]
     assert "Frames without a value at any pixel, taken as missing and left out: -620 (1 of" in survey.notes[0]
-    assert "Frames that are 0 at every pixel between bright ones" in survey.notes[1]
+    assert "Frames that are 0 at every pixel beside bright ones" in survey.notes[1]
     assert (survey.points == len(ANGLE) - 2).all()
     assert len(survey.notes) == 2
 
@@ -457,6 +469,20 @@ def test_a_folder_becomes_a_stack(tmp_path):
     assert not (tmp_path / "c.h5").exists()
 
 
+def test_a_scan_of_a_folder_may_lack_angles(tmp_path):
+    counts = small((2, 6)).astype(np.float64)
+    folder = write_folder(tmp_path / "scans", counts)
+    common = {"axis": "delta-theta-arcsec", "intensity": "counts", "shape": (2, 6)}
+    rows = (folder / "scan8.xy").read_text().splitlines()
+    (folder / "scan8.xy").write_text("\n".join(row for i, row in enumerate(rows) if i not in (0, 17, len(rows) - 1)))
+    stack_folder(folder, tmp_path / "a.h5", **common)
+    counts[1, 1, [0, 17, -1]] = np.nan
+    np.testing.assert_array_equal(open_stack(tmp_path / "a.h5").read(slice(None), slice(None))[0], counts)
+    (folder / "scan1.xy").write_text("\n".join(rows[1:]))
+    with pytest.raises(ValueError, match="the first scan of a map has the angles of all"):
+        stack_folder(folder, tmp_path / "b.h5", **common)
+
+
 def test_the_sample_file_says_what_others_do_not(tmp_path, sample_path):
     sample = load_sample(str(sample_path))
     counts = counts_of(sample, truth_of((1, 2)))
@@ -489,6 +515,7 @@ def test_places_that_make_no_map_are_refused(tmp_path):
         ("file,y,x\n0.xy,1,inf", "line 2: y and x must be numbers"),
         ("file,y,x\n0.xy,1,1\n0.xy,1,2", "second row"),
         ("file,y,x\n0.xy,1,1", "has no row for 1.xy"),
+        ("file,y,x\n0.xy,1,1\n1.xy,1,2\n2.xy,2,1\n3.xy,2,2\n9.xy,3,1", "has a row for 9.xy, which is not among"),
         ("file,y,x\n0.xy,1,1\n1.xy,1,1\n2.xy,2,1\n3.xy,2,2", "0.xy and 1.xy are both at y 1, x 1; a map has one scan"),
     ):
         table.write_text(rows)

@@ -15,6 +15,7 @@ from strainscope.cli.options import (
     JsonOption,
     ModelErrorOption,
     SampleOption,
+    local,
 )
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def calibrate(
     scan_file: Annotated[Path, typer.Argument(metavar="SCAN", help="Of a crystal that nothing was done to.")],
     sample: SampleOption,
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Instrument file to write, such as instrument.yaml.")
+        Path, typer.Option("-o", "--out", callback=local, help="Instrument file to write, such as instrument.yaml.")
     ],
     axis: AxisOption = None,
     intensity: IntensityOption = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strainscope.cli.options import DeviceOption, ForceOption, JsonOption, RayOption, assignments
+from strainscope.cli.options import DeviceOption, ForceOption, JsonOption, RayOption, assignments, local
 from strainscope.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def audit(
 @app.command()
 def export(
     dataset: DatasetArgument,
-    out: Annotated[Path, typer.Option("-o", "--out", help="File to write: .h5, .hdf5 or .parquet.")],
+    out: Annotated[Path, typer.Option("-o", "--out", callback=local, help="File to write: .h5, .hdf5 or .parquet.")],
     start: Annotated[int, typer.Option(min=0, help="Points left out at the large-angle end.")] = 0,
     force: ForceOption = False,
 ) -> None:
@@ -250,7 +250,7 @@ def compare(
     context: typer.Context,
     first: Annotated[str, typer.Argument(metavar="FIRST", help="A plan, or a dataset.")],
     second: Annotated[str, typer.Argument(metavar="SECOND", help="Another one with the same parameters.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the report; it must not exist.")],
+    out: Annotated[Path, typer.Option("-o", "--out", callback=local, help="Folder for the report; it must not exist.")],
     weight: Annotated[
         list[str] | None, typer.Option("--weight", metavar="NAME=VALUE", help="Weight of an improvement.")
     ] = None,

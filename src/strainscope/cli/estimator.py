@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from strainscope.cli.options import ForceOption, JsonOption, RayOption
+from strainscope.cli.options import ForceOption, JsonOption, RayOption, local
 from strainscope.cli.progress import progress_bar
 from strainscope.estimator.named import require_torch
 
 
 def train(
     plan_name: Annotated[str, typer.Argument(metavar="PLAN", help="A preset's name, or a training plan.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run; it must not exist.")],
+    out: Annotated[Path, typer.Option("-o", "--out", callback=local, help="Folder of the run; it must not exist.")],
     data: Annotated[
         str | None,
         typer.Option(
@@ -90,7 +90,7 @@ def evaluate(
     ],
     test_set: Annotated[str, typer.Option("--set", help="balanced, balanced-film, continuous, lab, or own.")],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder for a report; it must not exist.")
+        Path | None, typer.Option("-o", "--out", callback=local, help="Folder for a report; it must not exist.")
     ] = None,
     size: Annotated[
         int | None, typer.Option(min=1, help="The first curves of the set; by default all.")

@@ -17,6 +17,7 @@ from strainscope.cli.options import (
     ModelErrorOption,
     SampleOption,
     WidthOption,
+    local,
 )
 from strainscope.cli.progress import stage_bar
 
@@ -36,7 +37,7 @@ def invert(
         ),
     ],
     sample: SampleOption,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the result; it must not exist.")],
+    out: Annotated[Path, typer.Option("-o", "--out", callback=local, help="Folder for the result; it must not exist.")],
     axis: AxisOption = None,
     intensity: IntensityOption = None,
     scan: Annotated[

@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from strainscope.cli.options import AxisOption, IntensityOption, JsonOption, ModelErrorOption, SampleOption
+from strainscope.cli.options import (
+    AxisOption,
+    IntensityOption,
+    JsonOption,
+    ModelErrorOption,
+    SampleOption,
+    local,
+)
 
 
 def map_scans(
@@ -14,7 +21,7 @@ def map_scans(
         Path, typer.Argument(metavar="STACK", help="HDF5 file with a stack over y, x and angle, or a folder.")
     ],
     sample: SampleOption,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the maps.")],
+    out: Annotated[Path, typer.Option("-o", "--out", callback=local, help="Folder for the maps.")],
     axis: AxisOption = None,
     intensity: IntensityOption = None,
     dataset: Annotated[

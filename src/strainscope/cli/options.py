@@ -1,11 +1,31 @@
 """Options that several commands have."""
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from strainscope.cli.completion import axis_names, intensity_names, sample_names
+
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.IGNORECASE)
+
+
+def local(path: Path | None) -> Path | None:
+    """A file or folder to write, as it was given.
+
+    Raises:
+        ValueError: it is the address of a store, which only datasets go to.
+    """
+    address = _ADDRESS.fullmatch(str(path))
+    if address:
+        raise ValueError(
+            f"{address[1]}://{address[2]}: is the address of a store; only dataset generate writes to one. Name a "
+            "file or folder here (nodes of a cluster need one that all share)."
+        )
+    return path
+
 
 AXIS_NAMES = "delta-theta-arcsec, omega-deg or two-theta-deg"
 
@@ -39,6 +59,9 @@ RayOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+OutFileOption = Annotated[
+    Path | None, typer.Option("-o", "--out", callback=local, help="File to write; by default stdout.")
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 WidthOption = Annotated[
     str, typer.Option(metavar="WIDTH", help="Of pictures: single (85 mm), double (175 mm), or millimetres.")

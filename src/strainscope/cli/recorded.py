@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from strainscope.cli.files import put
-from strainscope.cli.options import ForceOption, JsonOption
+from strainscope.cli.options import ForceOption, JsonOption, local
 
 
 def info(
@@ -39,7 +39,7 @@ def info(
 def import_radmax(
     project: Annotated[Path, typer.Argument(metavar="PROJECT", help="The .ini of a RaDMaX project.")],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Sample file to write; by default stdout.")
+        Path | None, typer.Option("-o", "--out", callback=local, help="Sample file to write; by default stdout.")
     ] = None,
     strain: Annotated[
         Path | None, typer.Option(help="Strain coefficients; by default those that the project names.")

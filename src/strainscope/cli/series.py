@@ -14,6 +14,7 @@ from strainscope.cli.options import (
     ModelErrorOption,
     RayOption,
     SampleOption,
+    local,
 )
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def batch(
     places: Annotated[list[Path], typer.Argument(metavar="SCAN...", help="Scans, or folders of scans.")],
     sample: SampleOption,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for table, report and results.")],
+    out: Annotated[Path, typer.Option("-o", "--out", callback=local, help="Folder for table, report and results.")],
     table: Annotated[
         Path | None,
         typer.Option(

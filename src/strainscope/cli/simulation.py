@@ -17,6 +17,7 @@ from strainscope.cli.options import (
     DeviceOption,
     ForceOption,
     JsonOption,
+    OutFileOption,
     WidthOption,
     assignments,
 )
@@ -51,7 +52,7 @@ def samples(
 
 
 def example(
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write; by default stdout.")] = None,
+    out: OutFileOption = None,
     force: ForceOption = False,
 ) -> None:
     """Write the example: a simulated scan of implanted GGG, with counting noise."""
@@ -86,7 +87,7 @@ def simulate(
     ] = None,
     step: Annotated[float | None, typer.Option(help="In the axis's unit.")] = None,
     axis: AxisOption = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write; by default stdout.")] = None,
+    out: OutFileOption = None,
     plot: Annotated[Path | None, typer.Option(help="Draw it into this .png, .svg or .pdf, too.")] = None,
     figure_width: WidthOption = "double",
     device: DeviceOption = "cpu",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from strainscope.cli.options import RayOption
+from strainscope.cli.options import RayOption, local
 from strainscope.cli.progress import progress_bar
 from strainscope.estimator.named import require_torch
 
@@ -13,7 +13,7 @@ from strainscope.estimator.named import require_torch
 def sweep(
     plan_name: Annotated[str, typer.Argument(metavar="PLAN", help="A preset's name, or a training plan.")],
     space: Annotated[Path, typer.Option(help="YAML file: keys of the plan, each with values or two ends.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the sweep; it must not exist.")],
+    out: Annotated[Path, typer.Option("-o", "--out", callback=local, help="Folder of the sweep; it must not exist.")],
     trials: Annotated[int, typer.Option(min=1, max=10_000, help="Trainings in all.")],
     samples: Annotated[int | None, typer.Option(min=1, help="Curves of each, in place of the plan's.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Minutes of each, in place of the plan's.")] = None,

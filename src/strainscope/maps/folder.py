@@ -59,6 +59,12 @@ def places_by_table(scans: Sequence[Path], table: Path) -> tuple[NDArray[np.intp
     unknown = [path.name for path in scans if path.name not in where]
     if unknown:
         raise ValueError(f"{table}: has no row for {unknown[0]} ({len(unknown)} scans have none).")
+    absent = sorted(where.keys() - {path.name for path in scans})
+    if absent:
+        raise ValueError(
+            f"{table}: has a row for {absent[0]}, which is not among the scans ({len(absent)} rows); remove the row, "
+            "or put the file there."
+        )
     given = np.array([where[path.name] for path in scans])
     (y, row), (x, column) = (np.unique(values, return_inverse=True) for values in given.T)
     places = np.stack([row, column], axis=1)
@@ -140,10 +146,10 @@ def stack_folder(
             group["intensity"].attrs["kind"] = first.intensity_kind
             for i, (path, (row, column)) in enumerate(zip(scans, places, strict=True)):
                 scan = first if i == 0 else read(path)
-                _check_alike(path, scan, scans[0], first)
-                group["intensity"][row, column] = scan.intensity
+                found = _positions(path, scan, scans[0], first)
+                group["intensity"][row, column, found] = scan.intensity
                 if scan.sigma is not None:
-                    group["intensity_errors"][row, column] = scan.sigma
+                    group["intensity_errors"][row, column, found] = scan.sigma
                 progress((i + 1) / len(scans))
     except BaseException:
         fresh.unlink(missing_ok=True)
@@ -151,20 +157,30 @@ def stack_folder(
     os.replace(fresh, out)
 
 
-def _check_alike(path: Path, scan: Scan, other: Path, first: Scan) -> None:
-    """Raise unless two scans have the same angles and kind of intensities."""
+def _positions(path: Path, scan: Scan, other: Path, first: Scan) -> NDArray[np.intp]:
+    """Which of the first scan's angles another one has, shape (point,); it may lack some.
+
+    Raises:
+        ValueError: it has others, or another kind of axis or intensities.
+    """
     ours = (scan.axis, scan.intensity_kind, scan.sigma is None)
     if ours != (first.axis, first.intensity_kind, first.sigma is None):
         raise ValueError(f"{path}: axis or intensities are of another kind than those of {other.name}.")
-    if len(scan.angle) != len(first.angle):
+    if len(scan.angle) > len(first.angle):
         raise ValueError(
-            f"{path}: has {len(scan.angle)} points, {other.name} has {len(first.angle)}; the scans of a map have the "
-            "same angles. For others: strainscope batch."
+            f"{path}: has {len(scan.angle)} points, {other.name} has {len(first.angle)}; the first scan of a map has "
+            "the angles of all, of which others may lack some. For other angles: strainscope batch."
         )
-    away = np.abs(scan.angle - first.angle)
+    if len(scan.angle) == len(first.angle):
+        found = np.arange(len(first.angle))
+    else:
+        found = np.clip(np.searchsorted(first.angle, scan.angle), 1, len(first.angle) - 1)
+        found -= scan.angle - first.angle[found - 1] < first.angle[found] - scan.angle
+    away = np.abs(scan.angle - first.angle[found])
     worst = int(np.argmax(away))
-    if away[worst] > _ALIKE * first.step:
+    if away[worst] > _ALIKE * first.step or len(np.unique(found)) < len(found):
         raise ValueError(
             f"{path}: point {worst} is at {scan.angle[worst]:g} {UNITS[scan.axis]}, that of {other.name} at "
-            f"{first.angle[worst]:g}; the scans of a map have the same angles. For others: strainscope batch."
+            f"{first.angle[found[worst]]:g}; the scans of a map have the same angles. For others: strainscope batch."
         )
+    return found

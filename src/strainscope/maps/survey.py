@@ -17,7 +17,7 @@ from strainscope.scan import MIN_POINTS, Scan
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-# A frame without a single count between two of so many is none that was measured.
+# Frames without a single count beside or between such of so many are none that were measured.
 _DARK_BETWEEN = 100.0
 # Pixels between these quantiles set the bounds that all share; pixels that tell the counts of one unit at most.
 _QUANTILES, _TELLING = (0.01, 0.99), 64
@@ -148,11 +148,10 @@ def _frames(stack: Stack, totals: Floats, found: NDArray[np.int64]) -> tuple[Fla
     """Which angles were measured, and words about the others."""
     notes = []
     empty = found == 0
-    dark = np.zeros_like(empty)
-    dark[1:-1] = (totals[1:-1] == 0) & (np.minimum(totals[:-2], totals[2:]) > _DARK_BETWEEN)
+    dark = (totals == 0) & (_nearest(totals) > _DARK_BETWEEN) & (_nearest(totals[::-1])[::-1] > _DARK_BETWEEN)
     for where, words in (
         (empty, "Frames without a value at any pixel"),
-        (dark & ~empty, "Frames that are 0 at every pixel between bright ones"),
+        (dark & ~empty, "Frames that are 0 at every pixel beside bright ones"),
     ):
         if where.any():
             shown = ", ".join(f"{angle:g}" for angle in stack.angle[where][:5])
@@ -162,6 +161,12 @@ def _frames(stack: Stack, totals: Floats, found: NDArray[np.int64]) -> tuple[Fla
     if frames.sum() < MIN_POINTS:
         raise ValueError(f"{stack.path}: {frames.sum()} frames hold values; a scan needs at least {MIN_POINTS}.")
     return frames, notes
+
+
+def _nearest(totals: Floats) -> Floats:
+    """For every frame the total of the last one before it that is not 0, infinite where there is none."""
+    last = np.maximum.accumulate(np.where(totals > 0, np.arange(len(totals)), -1))
+    return np.where(last >= 0, totals[last], np.inf)
 
 
 def scan_of(stack: Stack, y: int, x: int, frames: Flags) -> Scan:
