@@ -20,11 +20,10 @@ from strainscope.inversion.warp import FARTHEST
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-# Goals for each centre, and centres of the second round and of those that follow.
-_EACH, _SECOND, _CENTRES = 60, 4, 8
-# Rounds of more centres come before the first walk while fewer draws are effective than a surrogate is to start from,
-# until such a share of all evaluations is used up: walks from a few draws of large weight come to nothing.
-_LEAST_EFFECTIVE, _MORE_CENTRES, _BEFORE = 50.0, 24, 0.5
+# Goals for each centre, and centres of the second round, of those that follow, and of those after walks that came to
+# nothing. More rounds come before the first walk while fewer draws are effective than a surrogate is to start from, up
+# to so many.
+_EACH, _SECOND, _CENTRES, _MORE_CENTRES, _LEAST_EFFECTIVE, _MORE_ROUNDS = 60, 4, 8, 24, 50.0, 3
 # A draw this much above every known maximum in log density shows that there is a higher one.
 _HIGHER = 1.0
 # Shape of the weights' tail at most: beyond it they have no finite variance.
@@ -115,7 +114,7 @@ def sample(
         progress: Called with the share done.
     """
     state = _State(target, places, region_of, regions, rng)
-    state.begin(_BEFORE * most)
+    state.begin()
     number, centres = _FIRST, _CENTRES
     while True:
         before = state.mixture.together().effective, state.known.number
@@ -165,12 +164,14 @@ class _State:
         self._regions: list[Labels] = []
         self._origins: list[Labels] = []
 
-    def begin(self, most: float) -> None:
-        """Rounds of centres until there is something to walk from, with so many evaluations at most."""
+    def begin(self) -> None:
+        """Rounds of centres until there is something to walk from."""
         self._add_centres(self._places)
         self.centre(_SECOND)
-        while self.mixture.together().effective < _LEAST_EFFECTIVE and self.known.number < most:
-            self.centre(_MORE_CENTRES)
+        for _ in range(_MORE_ROUNDS):
+            if self.mixture.together().effective >= _LEAST_EFFECTIVE:
+                break
+            self.centre(_CENTRES)
 
     def centre(self, number: int) -> None:
         """So many centres at draws of some weight, one of them at a higher maximum if the draws show that there is."""
