@@ -167,14 +167,15 @@ class Mixture:
         walked = {k: own for k, own in enumerate(self._proposals) if isinstance(own, Walked)}
         others = np.setdiff1d(np.arange(len(asked)), list(walked))
         counts, mixture = np.isin(origin, others), logsumexp(logs[:, others], axis=1)
-        missed = [k for k, own in walked.items() if not np.isfinite(own.log_normaliser)]
-        for k in np.setdiff1d(list(walked), missed):
+        missed = []
+        for k, own in walked.items():
             weight = exact[counts] - mixture[counts]
             more = np.logaddexp(mixture, logs[:, k])
             claimed = logsumexp(weight + (logs[:, k] - more)[counts]) - logsumexp(weight)
             held = logsumexp((exact - more)[origin == k]) - logsumexp(weight)
-            if claimed > max(np.log(_CLAIMED), np.log(_TIMES) + held):
-                missed.append(int(k))
+            known = np.isfinite(own.log_normaliser)
+            if not known or claimed > max(np.log(_CLAIMED), np.log(_TIMES) + held):
+                missed.append(k)
             else:
                 counts, mixture = counts | (origin == k), more
         return missed

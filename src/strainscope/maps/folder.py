@@ -147,9 +147,11 @@ def stack_folder(
             for i, (path, (row, column)) in enumerate(zip(scans, places, strict=True)):
                 scan = first if i == 0 else read(path)
                 found = _positions(path, scan, scans[0], first)
-                group["intensity"][row, column, found] = scan.intensity
-                if scan.sigma is not None:
-                    group["intensity_errors"][row, column, found] = scan.sigma
+                for name, values in zip(names, (scan.intensity, scan.sigma), strict=False):
+                    # Whole rows: HDF5 takes long over single points.
+                    whole = np.full(size[2], np.nan)
+                    whole[found] = values
+                    group[name][row, column] = whole
                 progress((i + 1) / len(scans))
     except BaseException:
         fresh.unlink(missing_ok=True)
@@ -171,6 +173,7 @@ def _positions(path: Path, scan: Scan, other: Path, first: Scan) -> NDArray[np.i
             f"{path}: has {len(scan.angle)} points, {other.name} has {len(first.angle)}; the first scan of a map has "
             "the angles of all, of which others may lack some. For other angles: strainscope batch."
         )
+    # By order where none is missing, as angles may occur twice.
     if len(scan.angle) == len(first.angle):
         found = np.arange(len(first.angle))
     else:
