@@ -54,8 +54,8 @@ class Prior:
 
     def _check_each_constraint(self) -> None:
         """Raise unless each constraint can hold by itself between the bounds and with the held values."""
-        matrix, side = self._rows
-        box = self._box
+        matrix, side = self.rows
+        box = self.box
         least = np.where(matrix > 0, matrix * box[0], matrix * box[1]).sum(axis=1)
         for excess, constraint in zip(least - side, self.constraints, strict=True):
             if excess > 1e-9 * (1 + abs(constraint.upper)):
@@ -83,13 +83,13 @@ class Prior:
         return np.array([i for i, name in enumerate(self.names) if name not in self.held], dtype=np.int64)
 
     @cached_property
-    def _order(self) -> list[int]:
+    def order(self) -> list[int]:
         """Those that bound others from above come first (the negative terms of a constraint), then the rest."""
         first = {name for c in self.constraints for name, factor in c.terms if factor < 0}
         return sorted(range(len(self.names)), key=lambda i: (self.names[i] not in first, i))
 
     @cached_property
-    def _rows(self) -> tuple[Floats, Floats]:
+    def rows(self) -> tuple[Floats, Floats]:
         """The constraints as matrix and right-hand side: matrix @ values <= side."""
         matrix = np.zeros((len(self.constraints), len(self.names)))
         for row, constraint in zip(matrix, self.constraints, strict=True):
@@ -98,7 +98,8 @@ class Prior:
         return matrix, np.array([c.upper for c in self.constraints])
 
     @cached_property
-    def _box(self) -> tuple[Floats, Floats]:
+    def box(self) -> tuple[Floats, Floats]:
+        """Bounds of each parameter by itself; both are the value where one is held."""
         lower = np.array([self.held.get(s.name, s.lower) for s in self.parameters], dtype=np.float64)
         upper = np.array([self.held.get(s.name, s.upper) for s in self.parameters], dtype=np.float64)
         return lower, upper
@@ -110,7 +111,7 @@ class Prior:
     @cached_property
     def _coupled(self) -> NDArray[np.bool_]:
         """Which parameters stand in a constraint."""
-        return np.asarray((self._rows[0] != 0).any(axis=0))
+        return np.asarray((self.rows[0] != 0).any(axis=0))
 
     @cached_property
     def _alone(self) -> list[tuple[PriorShape, list[int]]]:
@@ -125,8 +126,8 @@ class Prior:
 
         The derivatives of the values are added to slopes (*, parameter, parameter), zeros before, if those are given.
         """
-        lower, upper = self._box
-        matrix, side = self._rows
+        lower, upper = self.box
+        matrix, side = self.rows
         # Every parameter not yet placed enters with what leaves the others the most room.
         values = np.broadcast_to(lower, unit.shape).copy()
         best = np.where(matrix > 0, matrix * lower, matrix * upper)
@@ -137,7 +138,7 @@ class Prior:
             values[..., own] = shape.quantile(*where)
             if slopes is not None:
                 slopes[..., own, own] = shape.slopes(*where)[0]
-        for i in self._order:
+        for i in self.order:
             if not self._coupled[i] or self.names[i] in self.held:
                 continue
             by_low, by_high = (np.zeros((*unit.shape[:-1], len(lower))) for _ in range(2))
@@ -164,9 +165,9 @@ class Prior:
 
     def to_unit(self, values: Floats) -> Floats:
         """Unit coordinates (*, parameter) of values; outside [0, 1] where a bound is broken, 0.5 where held."""
-        lower, upper = self._box
+        lower, upper = self.box
         unit = np.full(values.shape, 0.5)
-        for i in self._order:
+        for i in self.order:
             _, low, high = self._place(unit)
             unit[..., i] = self.parameters[i].shape.cumulative(values[..., i], low[..., i], high[..., i])
         return unit

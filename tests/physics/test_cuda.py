@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from strainscope.crystal import ARCSEC, builtin_crystal, reflection
 from strainscope.diffraction import (
@@ -27,6 +28,7 @@ from strainscope.diffraction import (
 )
 from strainscope.diffraction.device import simulated
 from strainscope.diffraction.engine import angle_tables, reflectivities, reflectivity_jacobian
+from strainscope.measurement.on_device.optics import reflect_on_gpu
 
 GPU = chosen_device("auto") == "cuda"
 GGG = reflection(builtin_crystal("GGG"), (4, 4, 4), wavelength="CuKa1")
@@ -114,6 +116,26 @@ class TestCurves:
         out = np.zeros((2, 2, 20))
         assert reflectivities(gpu, batch(BARE), out) is out
         np.testing.assert_allclose(out, reflectivities(cpu, batch(BARE)), rtol=1e-12)
+
+
+class TestInPlace:
+    """Sublayers and results are torch's tensors in the GPU's memory."""
+
+    __test__ = GPU or simulated()
+
+    @each_stack
+    def test_are_those_of_the_processor(self, stack):
+        cpu, gpu = both_tables(stack, dtype=np.float32)
+        cells = batch(stack)
+        names = ("thickness", "strain", "debye_waller", "layer")
+        sent = {name: torch.from_numpy(getattr(cells, name)) for name in names}
+        stream = 0
+        if GPU:
+            sent = {name: own.cuda() for name, own in sent.items()}
+            stream = torch.cuda.current_stream().cuda_stream
+        found = reflect_on_gpu(gpu, sent, stream)
+        assert found.device == sent["strain"].device
+        np.testing.assert_allclose(found.cpu(), reflectivities(cpu, cells), rtol=1e-5)
 
 
 class TestDerivatives:
@@ -289,15 +311,15 @@ class TestStreams:
     def test_an_interrupted_batch_leaves_nothing_behind(self, engine, monkeypatch):
         cpu, gpu = both_tables(BARE, number=8)
         monkeypatch.setattr(engine, "CURVES_TOGETHER", 1)
-        whole, parts = engine.Batch.simulate, []
+        whole, parts = engine.simulate, []
 
-        def interrupted(own, count):
+        def interrupted(on, own, count, *others):
             parts.append(count)
             if len(parts) == 2:
                 raise KeyboardInterrupt
-            whole(own, count)
+            whole(on, own, count, *others)
 
-        monkeypatch.setattr(engine.Batch, "simulate", interrupted)
+        monkeypatch.setattr(engine, "simulate", interrupted)
         with pytest.raises(KeyboardInterrupt):
             reflectivities(gpu, batch(BARE, 3))
         assert engine._kept == []

@@ -108,7 +108,8 @@ def test_training_held_out_and_fresh_scans_differ(few):
     source = LabSource(full_plan(plan()), plan().lab)
     examples = source.examples()
     assert examples.shape == (300, 2111)
-    trained = taken(source.batches(lambda values: np.ones(len(values), dtype=bool)), 1)[0][1]
+    device = torch.device("cpu")
+    trained = taken(source.batches(lambda values: np.ones(len(values), dtype=bool), device=device), 1)[0][1]
     parts = [values[:, :9] for values in (trained, source.held_out()[1], source.fresh(100)[1])]
     together = np.concatenate(parts)
     assert len(parts[2]) > 90

@@ -157,7 +157,7 @@ def test_diffuse_scattering_is_that_of_the_physics(stack, correlation_length):
 
 
 def test_resolution_between_the_tabulated_widths_is_that_of_the_instrument(simulator):
-    experiment, angles = SAMPLE.experiment(), simulator._optics.angles
+    experiment, angles = SAMPLE.experiment(), simulator.optics.angles
     smearing = Smearing(
         start_arcsec=angles.start_arcsec,
         step_arcsec=angles.step_arcsec,

@@ -105,7 +105,7 @@ class Batch:
                 # Cells of no thickness change nothing.
                 own[:count, given.shape[1] :] = 0
             self.device[name][:count].copy_to_device(own[:count], stream=self.stream)
-        self.simulate(count)
+        simulate(self.on, self.device, count, self.n_parameter, self.stream)
         for name in self._returned:
             self.device[name][:count].copy_to_host(self._host[name][:count], stream=self.stream)
         self._waiting = (first, last)
@@ -119,45 +119,51 @@ class Batch:
         for name in self._returned:
             results[name][first:last] = self._host[name][: last - first]
 
-    def simulate(self, count: int) -> None:
-        """Start the kernels on the first curves of what the GPU holds."""
-        on, own, stream = self.on, self.device, self.stream
-        many, few = kernels.THREADS, 32
-        singly = (_blocks(count, few), few, stream)
-        # So that small cases, as in the simulator, have no idle threads by the dozen.
-        width = min(many, few * _blocks(on.n_angle, few))
-        angles = (_blocks(on.n_angle, width), count)
-        sublayers = [own[name] for name in ("thickness", "strain", "debye_waller")]
-        cells = [own[name] for name in ("cell", "run", "n_run")]
-        kernels.pack[singly](
-            *sublayers, own["layer"], on.linear, on.layer_thickness, count, *cells, own["left"]
-        )
-        if on.films:
-            kernels.start[angles, width, stream](own["left"], *on.perfect, own["run"], own["base"])
-        base = own["base"] if on.films else on.substrate
-        fixed = (on.coefficient, on.ratio, base, *cells)
-        if not self.n_parameter:
-            on.kernels.fold[angles, width, stream](*fixed, on.pi_squared, on.top, own["reflectivity"])
-            return
-        kernels.find_sources[singly](own["thickness"], *cells, count, own["source"])
-        rows = own["source"].shape[1]
-        kernels.find_weights[(_blocks(rows, few), count), few, stream](
-            *sublayers,
-            on.linear,
-            own["d_strain"],
-            own["d_debye_waller"],
-            own["run"],
-            own["n_run"],
-            own["source"],
-            own["weight"],
-        )
-        on.kernels.sweep[angles, width, stream](
-            *fixed, on.kappa, on.pi_squared, on.top, own["store"], own["reflectivity"]
-        )
-        groups = _blocks(self.n_parameter, kernels.TOGETHER)
-        on.kernels.gather[(*angles, groups), width, stream](
-            on.coefficient, own["run"], own["n_run"], own["weight"], own["store"], own["jacobian"]
-        )
+
+def simulate(
+    on: OnDevice,
+    own: Mapping[str, Any],
+    count: int,
+    n_parameter: int,
+    stream: Any,  # noqa: ANN401 (a stream)
+) -> None:
+    """Start the kernels on the first curves of the arrays that `shapes` lists."""
+    many, few = kernels.THREADS, 32
+    singly = (_blocks(count, few), few, stream)
+    # So that small cases, as in the simulator, have no idle threads by the dozen.
+    width = min(many, few * _blocks(on.n_angle, few))
+    angles = (_blocks(on.n_angle, width), count)
+    sublayers = [own[name] for name in ("thickness", "strain", "debye_waller")]
+    cells = [own[name] for name in ("cell", "run", "n_run")]
+    kernels.pack[singly](
+        *sublayers, own["layer"], on.linear, on.layer_thickness, count, *cells, own["left"]
+    )
+    if on.films:
+        kernels.start[angles, width, stream](own["left"], *on.perfect, own["run"], own["base"])
+    base = own["base"] if on.films else on.substrate
+    fixed = (on.coefficient, on.ratio, base, *cells)
+    if not n_parameter:
+        on.kernels.fold[angles, width, stream](*fixed, on.pi_squared, on.top, own["reflectivity"])
+        return
+    kernels.find_sources[singly](own["thickness"], *cells, count, own["source"])
+    rows = own["source"].shape[1]
+    kernels.find_weights[(_blocks(rows, few), count), few, stream](
+        *sublayers,
+        on.linear,
+        own["d_strain"],
+        own["d_debye_waller"],
+        own["run"],
+        own["n_run"],
+        own["source"],
+        own["weight"],
+    )
+    on.kernels.sweep[angles, width, stream](
+        *fixed, on.kappa, on.pi_squared, on.top, own["store"], own["reflectivity"]
+    )
+    groups = _blocks(n_parameter, kernels.TOGETHER)
+    on.kernels.gather[(*angles, groups), width, stream](
+        on.coefficient, own["run"], own["n_run"], own["weight"], own["store"], own["jacobian"]
+    )
 
 
 _tables: WeakKeyDictionary["AngleTables", OnDevice] = WeakKeyDictionary()
@@ -227,6 +233,35 @@ def reflectivity_jacobian(
     results = {"reflectivity": result, "jacobian": jacobian}
     _stream(tables, arrays, results, JACOBIANS_TOGETHER, n_parameter)
     return result, jacobian
+
+
+def reflect_in_place(tables: "AngleTables", arrays: Mapping[str, Any], stream: int) -> None:
+    """As `reflectivities`, of sublayers in the GPU's memory, where the results stay.
+
+    Nothing is copied and nobody waits: what follows on the stream finds the reflectivities.
+
+    Args:
+        tables: Of the stack at its angles.
+        arrays: All that `shapes` lists for so many sublayers without derivatives, by name: those that are sent are
+            read, the others filled. Numba's arrays, or any with `__cuda_array_interface__`; each in one piece.
+        stream: Handle of the CUDA stream that they belong to, 0 for the default one.
+    """
+    own = {name: _view(array) for name, array in arrays.items()}
+    with _gpu:
+        queue = cuda.external_stream(stream) if stream else 0
+        simulate(_on_device(tables), own, len(own["thickness"]), 0, queue)
+
+
+def _view(array: Any) -> Any:  # noqa: ANN401 (an array on the GPU)
+    """An array of the GPU's as numba knows it; the simulator's are numpy's."""
+    return cuda.as_cuda_array(array) if hasattr(array, "__cuda_array_interface__") else array
+
+
+def _on_device(tables: "AngleTables") -> OnDevice:
+    """Its tables on the GPU, kept as long as they are."""
+    if tables not in _tables:
+        _tables[tables] = OnDevice(tables)
+    return _tables[tables]
 
 
 def _arrays(sublayers: Sublayers) -> dict[str, NDArray[Any]]:
@@ -300,9 +335,7 @@ def _batches(
     tables: "AngleTables", together: int, n_cell: int, n_parameter: int, sets: int
 ) -> list[Batch]:
     """Buffers for so many curves or more, of this call or an earlier one."""
-    on = _tables.get(tables)
-    if on is None:
-        on = _tables[tables] = OnDevice(tables)
+    on = _on_device(tables)
     for held in _kept:
         fits = held[0].together >= together and held[0].n_cell >= n_cell and len(held) >= sets
         if fits and held[0].on is on and held[0].n_parameter == n_parameter:

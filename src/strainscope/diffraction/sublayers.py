@@ -110,18 +110,18 @@ def _refuse(values: Floats, bad: NDArray[np.bool_], name: str, unit: str, rule: 
 
 # Of the error asked for: what a cell may contribute through each of its causes. Calibrated over random
 # profiles in benchmarks/convergence.py: 98 % and more of the curves stay below what was asked.
-_CHIRP, _BEND, _FADE = 0.2, 0.07, 0.12
+CHIRP, BEND, FADE = 0.2, 0.07, 0.12
 # Where the profile counts as over: strain and 1 - E below these shares of the tolerance.
 STRAIN_SHARE, FACTOR_SHARE = 1e-4, 0.03
-_THICKEST = 250.0
+THICKEST = 250.0
 _ROUNDS = 14
-_MOST_CELLS = 20_000
+MOST_CELLS = 20_000
 # Neighbouring cells may differ by this share: where thickness jumps, the cells' errors cease to cancel and
 # show where the reflectivity is low.
-_GROWTH = 0.05
+GROWTH = 0.05
 # Where in a cell the profile is looked at: just inside its ends (a step may lie on a boundary) and at the
 # two Gauss points.
-_PLACES = np.array([0.01, 0.5 - GAUSS_OFFSET, 0.5 + GAUSS_OFFSET, 0.99])
+PLACES = np.array([0.01, 0.5 - GAUSS_OFFSET, 0.5 + GAUSS_OFFSET, 0.99])
 
 
 def choose_sublayers(
@@ -169,9 +169,9 @@ def choose_sublayers(
     curve, upper, thickness, wanted = _wanted_thickness(
         profile, values, normalisation, marks, angles, stack, tolerance
     )
-    if np.bincount(curve, weights=thickness / wanted).max(initial=0) > _MOST_CELLS:
+    if np.bincount(curve, weights=thickness / wanted).max(initial=0) > MOST_CELLS:
         raise ValueError(
-            f"a profile needs more than {_MOST_CELLS} sublayers (it extends to {extent.max():g} Å); narrow the "
+            f"a profile needs more than {MOST_CELLS} sublayers (it extends to {extent.max():g} Å); narrow the "
             "angular range or the depth, or raise the tolerance."
         )
     first = np.searchsorted(curve, np.arange(n_curve + 1))
@@ -205,11 +205,11 @@ def _wanted_thickness(
     present = thickness > 1e-6
     curve, upper, thickness = curve[present], upper[present], thickness[present]
     curve, upper, thickness = _divide(
-        curve, upper, thickness, np.ceil(thickness / _THICKEST).astype(np.int64)
+        curve, upper, thickness, np.ceil(thickness / THICKEST).astype(np.int64)
     )
     done: list[tuple[NDArray[np.int64], Floats, Floats, Floats]] = []
     for last in range(_ROUNDS):
-        depth = upper[:, None] + thickness[:, None] * _PLACES
+        depth = upper[:, None] + thickness[:, None] * PLACES
         strain, factor = profile.evaluate_within(depth, values[curve], normalisation[curve])
         layer = np.searchsorted(stack.interfaces, upper + 0.5 * thickness)
         parts = _parts_needed(strain, factor, thickness, layer, angles, tolerance)
@@ -248,14 +248,14 @@ def _parts_needed(
     angles: Coefficients,
     tolerance: float,
 ) -> Floats:
-    """How many sublayers each cell stands for (may be below 1), from the profile at `_PLACES`."""
+    """How many sublayers each cell stands for (may be below 1), from the profile at `PLACES`."""
     response = np.abs(angles.strain_response.real).max(axis=1)[layer]
     lowest, highest = angles.detuning.real.min(axis=1)[layer], angles.detuning.real.max(axis=1)[layer]
     delta = strain / (1 + strain)
     shift = response * delta.mean(axis=1)
     farthest = np.maximum(np.abs(lowest - shift), np.abs(highest - shift))
     phase = 0.5 * farthest * thickness
-    across = 1 / (_PLACES[3] - _PLACES[0])
+    across = 1 / (PLACES[3] - PLACES[0])
     chirp = response * thickness * np.abs(delta[:, 3] - delta[:, 0]) * across / 8
     bend = response * thickness * np.abs(delta[:, 0] + delta[:, 3] - delta[:, 1] - delta[:, 2])
     amplitude = factor * (1 - delta)
@@ -266,9 +266,9 @@ def _parts_needed(
     result: Floats = np.maximum.reduce(
         [
             phase / PHASE_LIMIT,
-            np.sqrt(chirp / (_CHIRP * root)),
-            np.cbrt(bend / (_BEND * root)),
-            np.cbrt(fade / (_FADE * root)),
+            np.sqrt(chirp / (CHIRP * root)),
+            np.cbrt(bend / (BEND * root)),
+            np.cbrt(fade / (FADE * root)),
         ]
     )
     return result
@@ -283,10 +283,10 @@ def _grade(first, upper, thickness, wanted, marks):  # type: ignore[no-untyped-d
     n_curve = len(first) - 1
     for i in range(n_curve):
         for c in range(first[i] + 1, first[i + 1]):
-            reach = _GROWTH * 0.5 * (thickness[c] + thickness[c - 1])
+            reach = GROWTH * 0.5 * (thickness[c] + thickness[c - 1])
             wanted[c] = min(wanted[c], wanted[c - 1] + reach)
         for c in range(first[i + 1] - 2, first[i] - 1, -1):
-            reach = _GROWTH * 0.5 * (thickness[c] + thickness[c + 1])
+            reach = GROWTH * 0.5 * (thickness[c] + thickness[c + 1])
             wanted[c] = min(wanted[c], wanted[c + 1] + reach)
     cells = np.zeros((n_curve, 64, 2))
     # Halves of the coarse cells of one segment: lower end and share of cells, cumulated.

@@ -21,7 +21,7 @@ from strainscope.profile import Constraint, ParameterSpec
 Floats = NDArray[np.float64]
 
 # Closer than this to a bound (in unit coordinates) a value counts as being this far inside.
-_INNERMOST = 1e-3
+INNERMOST = 1e-3
 Scale = Literal["probit", "logit"]
 # Standard deviation of the logits of a uniform unit coordinate.
 LOGIT_SD = float(np.pi / np.sqrt(3))
@@ -68,7 +68,7 @@ class Coordinates:
                 f"{self.names[column]} = {values[where]:g}; the estimator's prior has {low:g} to {high:g} and "
                 f"{'; '.join(map(str, self.constraints))}. Leave such samples out, or widen the prior."
             )
-        inside = np.clip(unit, _INNERMOST, 1 - _INNERMOST)
+        inside = np.clip(unit, INNERMOST, 1 - INNERMOST)
         if self.scale == "probit":
             return np.asarray(ndtri(inside))
         return np.asarray(np.log(inside / (1 - inside)) / LOGIT_SD)

@@ -28,7 +28,7 @@ _STEP_PER_SD = 0.3
 # The widest Gaussian comes round from the other end of the axis below exp(-8).
 _PADDING_SD = 4.0
 # A cell of the profile covers a range of strain; it is cut into parts of so many bins.
-_PART, _MOST_PARTS = 0.5, 64
+PART, MOST_PARTS = 0.5, 64
 
 
 class DiffuseSpread:
@@ -54,23 +54,23 @@ class DiffuseSpread:
         exact = coefficients(stack.incidence_angle + ARCSEC * position, stack, bragg_law=bragg_law)
         response = exact.strain_response.real
         x = -exact.detuning.real / response
-        self._linear = bragg_law == "linear"
-        self._q = float(abs(response.mean()))
-        sd = np.sqrt(np.pi / 2) / (np.array(correlation_range) * self._q)
+        self.linear = bragg_law == "linear"
+        self.response = float(abs(response.mean()))
+        sd = np.sqrt(np.pi / 2) / (np.array(correlation_range) * self.response)
         self.step = float(_STEP_PER_SD * sd[1])
         low, high = min(float(x.min()), strain_range[0]), max(float(x.max()), strain_range[1])
         self.start = low - 3 * self.step
         self.number = int(np.ceil((high - self.start) / self.step)) + 4
-        self._length = int(fft.next_fast_len(self.number + int(_PADDING_SD * sd[0] / self.step), real=True))
-        self._to_angles = [
+        self.length = int(fft.next_fast_len(self.number + int(_PADDING_SD * sd[0] / self.step), real=True))
+        self.to_angles = [
             _interpolation(row, 2 * np.abs(s) ** 2, self.start, self.step, self.number)
             for row, s in zip(x, exact.coupling, strict=True)
         ]
 
     def histogram(self, cells: Sublayers) -> Histogram:
         """Disorder over strain of a batch of sublayers (curve, sublayer): H [Å], shape (curve, layer, bin)."""
-        result = np.zeros((len(cells.thickness), len(self._to_angles), self.number), dtype=np.float32)
-        delta = cells.strain if self._linear else cells.strain / (1 + cells.strain)
+        result = np.zeros((len(cells.thickness), len(self.to_angles), self.number), dtype=np.float32)
+        delta = cells.strain if self.linear else cells.strain / (1 + cells.strain)
         _deposit((delta - self.start) / self.step, cells.thickness, cells.debye_waller, cells.layer, result)
         return result
 
@@ -84,16 +84,16 @@ class DiffuseSpread:
         Returns:
             Shape (angle, curve).
         """
-        frequency = fft.rfftfreq(self._length, self.step)
-        width = np.pi**1.5 / (correlation_length[:, None] * self._q)
+        frequency = fft.rfftfreq(self.length, self.step)
+        width = np.pi**1.5 / (correlation_length[:, None] * self.response)
         # Each cell was shared between two bins, a triangle that sinc² takes off again.
-        gain = np.pi / (self._q * self.step) / np.sinc(frequency * self.step) ** 2
+        gain = np.pi / (self.response * self.step) / np.sinc(frequency * self.step) ** 2
         transform = gain * np.exp(-((width * frequency) ** 2))
-        total = np.zeros((self._to_angles[0].shape[0], len(histogram)))
-        for layer, matrix in enumerate(self._to_angles):
-            spectrum = fft.rfft(histogram[:, layer].astype(np.float64), self._length, axis=-1, workers=1)
+        total = np.zeros((self.to_angles[0].shape[0], len(histogram)))
+        for layer, matrix in enumerate(self.to_angles):
+            spectrum = fft.rfft(histogram[:, layer].astype(np.float64), self.length, axis=-1, workers=1)
             spectrum *= transform
-            spread = fft.irfft(spectrum, self._length, axis=-1, workers=1)[:, : self.number]
+            spread = fft.irfft(spectrum, self.length, axis=-1, workers=1)[:, : self.number]
             total += matrix @ np.ascontiguousarray(spread.T)
         # The transform rounds to 1e-16 of the largest value, to either side of zero.
         return np.asarray(np.maximum(total, 0.0))
@@ -124,7 +124,7 @@ def _deposit(
             # Straight lines through the two Gauss points; they lie 1/√3 of the thickness apart.
             middle = 0.5 * (place[i, k, 0] + place[i, k, 1])
             across = 1.7320508075688772 * (place[i, k, 1] - place[i, k, 0])
-            parts = min(int(abs(across) / _PART) + 2, _MOST_PARTS)
+            parts = min(int(abs(across) / PART) + 2, MOST_PARTS)
             for part in range(parts):
                 t = (part + 0.5) / parts - 0.5
                 weight = (

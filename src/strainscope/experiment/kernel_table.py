@@ -13,8 +13,8 @@ Floats = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
 # Widths are tabulated at this ratio and interpolated by cubics: off by 1e-6 of the kernel's height.
-_LOG_STEP = 0.025
-_STENCIL = 4
+LOG_STEP = 0.025
+STENCIL = 4
 _MOST_PARAMETERS = 2
 
 
@@ -45,11 +45,11 @@ class KernelTable:
                 f"{_MOST_PARAMETERS} parameters are tabulated."
             )
         self.number, self.length = smearing.number, smearing.length
-        self._first = math.log(width_range[0]) - _LOG_STEP if names else 0.0
-        last = math.log(width_range[1]) + 2 * _LOG_STEP if names else 0.0
-        count = max(_STENCIL, math.ceil((last - self._first) / _LOG_STEP) + 1) if names else _STENCIL
-        self._table = np.empty((count, 4, self.length // 2 + 1), dtype=np.complex128)
-        for row, log_width in zip(self._table, self._first + _LOG_STEP * np.arange(count), strict=True):
+        self.first = math.log(width_range[0]) - LOG_STEP if names else 0.0
+        last = math.log(width_range[1]) + 2 * LOG_STEP if names else 0.0
+        count = max(STENCIL, math.ceil((last - self.first) / LOG_STEP) + 1) if names else STENCIL
+        self.table = np.empty((count, 4, self.length // 2 + 1), dtype=np.complex128)
+        for row, log_width in zip(self.table, self.first + LOG_STEP * np.arange(count), strict=True):
             for share in (0, 1):
                 row[2 * share : 2 * share + 2] = smearing.transforms(
                     (math.exp(log_width), float(share))[: len(names)]
@@ -67,11 +67,11 @@ class KernelTable:
         """
         spectrum = fft.rfft(reflectivity, axis=-1, workers=1)
         nothing = np.zeros(len(values))
-        place = (np.log(values[:, 0]) - self._first) / _LOG_STEP if values.shape[1] else nothing + 1
+        place = (np.log(values[:, 0]) - self.first) / LOG_STEP if values.shape[1] else nothing + 1
         share = values[:, 1] if values.shape[1] > 1 else nothing
-        cell = np.clip(place.astype(np.intp), 1, len(self._table) - _STENCIL + 1) - 1
+        cell = np.clip(place.astype(np.intp), 1, len(self.table) - STENCIL + 1) - 1
         total = np.empty((len(spectrum), spectrum.shape[-1]), dtype=np.complex128)
-        _mix(spectrum, self._table, cell, _cubic(place - cell - 1), share, total)
+        _mix(spectrum, self.table, cell, _cubic(place - cell - 1), share, total)
         return np.asarray(
             fft.irfft(total, self.length, axis=-1, workers=1, overwrite_x=True)[:, : self.number],
             dtype=np.float64,

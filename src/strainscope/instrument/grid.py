@@ -19,10 +19,10 @@ ROUNDING = 1e-9
 """Share of a step by which a position may lie outside the grid: rounding of start + i × step."""
 
 _NODES = np.arange(-2.0, 4.0)
-_CARDINALS = np.array(
+CARDINALS = np.array(
     [np.poly(np.delete(_NODES, i)) / np.prod(node - np.delete(_NODES, i)) for i, node in enumerate(_NODES)]
 )
-_SLOPES = _CARDINALS[:, :-1] * np.arange(5.0, 0.0, -1.0)
+_SLOPES = CARDINALS[:, :-1] * np.arange(5.0, 0.0, -1.0)
 
 
 def sample(values_on_grid: Real, start: float, step: float, positions: ArrayLike) -> Real:
@@ -83,7 +83,7 @@ def stencil(positions: ArrayLike, start: float, step: float, number: int) -> tup
 
 def cardinal_weights(fraction: Floats) -> Floats:
     """Weights of the six points for positions in steps from the third of them, shape (6, m)."""
-    return _horner(_CARDINALS, fraction)
+    return _horner(CARDINALS, fraction)
 
 
 def decimate(kernel: Floats, ratio: int, half: int) -> Floats:

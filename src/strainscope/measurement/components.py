@@ -104,18 +104,18 @@ class SampleOptics:
             fringe_depth=fringe_depth(experiment, bounds),
             points_per_fringe=_POINTS_PER_FRINGE,
         )
-        self._fill = self.angles.fill.astype(np.float32)
+        self.fill = self.angles.fill.astype(np.float32)
         theta = stack.incidence_angle + ARCSEC * self.angles.node_arcsec
-        self._tables = angle_tables(theta, stack, dtype=np.float32, bragg_law=experiment.bragg_law)
-        self._diffuse = DiffuseSpread(
+        self.tables = angle_tables(theta, stack, dtype=np.float32, bragg_law=experiment.bragg_law)
+        self.diffuse = DiffuseSpread(
             stack,
             self.angles.start_arcsec + self.angles.step_arcsec * np.arange(float(self.angles.number)),
             correlation_range=settings.correlation_length_A,
-            strain_range=self._strain_range(),
+            strain_range=self.strain_range(),
             bragg_law=experiment.bragg_law,
         )
 
-    def _strain_range(self) -> tuple[float, float]:
+    def strain_range(self) -> tuple[float, float]:
         """Strains between which practically all profiles of the prior stay: their extremes in many draws, and room."""
         family = self.experiment.profile.strain
         own = self.profiles(_DRAWS, rng=np.random.default_rng(0))[:, : len(family.parameters)]
@@ -133,7 +133,7 @@ class SampleOptics:
         cells = choose_sublayers(
             family,
             profile,
-            self._tables.exact,
+            self.tables.exact,
             self.experiment.stack,
             tolerance=self.experiment.tolerance,
         )
@@ -141,8 +141,8 @@ class SampleOptics:
         disorder = profile[:, names.index("K")] if "K" in names else 1 - cells.debye_waller.min(axis=(1, 2))
         return Components(
             profile=profile,
-            reflectivity=reflectivities(self._tables, cells),
-            disorder=self._diffuse.histogram(cells),
+            reflectivity=reflectivities(self.tables, cells),
+            disorder=self.diffuse.histogram(cells),
             maximum_strain=np.asarray(family.strain.maximum(own)[0], dtype=np.float64),
             largest_disorder=np.asarray(disorder, dtype=np.float64),
         )
@@ -162,8 +162,8 @@ class SampleOptics:
             Shape (scan, 2, length) [1].
         """
         n, number = len(components), self.angles.number
-        coherent = self._fill @ components.reflectivity.reshape(2 * n, -1).T
-        diffuse = amplitude * self._diffuse.intensity(components.disorder, correlation_length)
+        coherent = self.fill @ components.reflectivity.reshape(2 * n, -1).T
+        diffuse = amplitude * self.diffuse.intensity(components.disorder, correlation_length)
         both = np.zeros((n, 2, length))
         both[..., :number] = coherent.T.reshape(n, 2, -1)
         for i, factor in enumerate(self.experiment.stack.polarization_factors):
@@ -173,5 +173,5 @@ class SampleOptics:
     def undamaged(self, *, length: int) -> Floats:
         """What the undamaged sample reflects, shape (1, 2, length); see `scattered`."""
         both = np.zeros((1, 2, length))
-        both[0, :, : self.angles.number] = (self._fill @ reflectivities(self._tables, no_sublayers())[0].T).T
+        both[0, :, : self.angles.number] = (self.fill @ reflectivities(self.tables, no_sublayers())[0].T).T
         return both

@@ -75,8 +75,8 @@ class LabSimulator:
         check_sample(prior, self.settings, diffuse=experiment.diffuse)
         width = prior.parameters[prior.names.index(WIDTH)]
         self.fwhm_range = (width.lower, width.upper)
-        self._optics = SampleOptics(experiment, prior, self.settings, self.network, self.fwhm_range)
-        self._kernels = KernelTable(smearing_on(self._optics.angles, experiment), self.fwhm_range)
+        self.optics = SampleOptics(experiment, prior, self.settings, self.network, self.fwhm_range)
+        self.kernels = KernelTable(smearing_on(self.optics.angles, experiment), self.fwhm_range)
         self.targets = Targets(
             experiment=experiment,
             prior=prior,
@@ -101,8 +101,8 @@ class LabSimulator:
 
     def _undamaged_peak(self, fwhm: float, share: float) -> float:
         """Intensity [1] at the peak of the undamaged sample."""
-        reflected = self._optics.undamaged(length=self._kernels.length)
-        return float(self._kernels.smear(reflected, np.array([[fwhm, share]])).max())
+        reflected = self.optics.undamaged(length=self.kernels.length)
+        return float(self.kernels.smear(reflected, np.array([[fwhm, share]])).max())
 
     @property
     def told_names(self) -> tuple[str, ...]:
@@ -150,11 +150,11 @@ class LabSimulator:
             ValueError: a negative number.
         """
         _require_counting("block", block)
-        return self._optics.profiles(BLOCK, rng=_source(self.seed, _PROFILES, block))
+        return self.optics.profiles(BLOCK, rng=_source(self.seed, _PROFILES, block))
 
     def reflect(self, profile: Floats) -> Components:
         """What samples with these profiles reflect and scatter, values (scan, parameter)."""
-        return self._optics.reflect(profile)
+        return self.optics.reflect(profile)
 
     def instruments(self, components: Components, *, rng: np.random.Generator) -> Instruments:
         """How those samples are measured, drawn from the settings."""
@@ -186,7 +186,7 @@ class LabSimulator:
             shape (target,), with the scale as of the expected peak.
         """
         self._check_instruments(components, instruments)
-        angles = self._optics.angles
+        angles = self.optics.angles
         smeared, offset = self._seen(components, instruments)
         background = instruments.counts * instruments.background
         scale, result = np.empty(len(offset)), []
@@ -220,17 +220,17 @@ class LabSimulator:
 
     def _seen(self, components: Components, instruments: Instruments) -> tuple[Floats, Floats]:
         """Intensities [1] on the uniform grid, (scan, number), and scan's axis minus angle of incidence [arcsec]."""
-        angles = self._optics.angles
-        scattered = self._optics.scattered(
+        angles = self.optics.angles
+        scattered = self.optics.scattered(
             components,
             instruments.diffuse_amplitude,
             instruments.correlation_length,
-            length=self._kernels.length,
+            length=self.kernels.length,
         )
-        smeared = self._kernels.smear(
+        smeared = self.kernels.smear(
             scattered, np.stack([instruments.fwhm_arcsec, instruments.lorentz_fraction], axis=1)
         )
-        peak = self._optics.peak_arcsec
+        peak = self.optics.peak_arcsec
         window = (peak - PEAK_WINDOW, peak + PEAK_WINDOW)
         middle = half_maximum(smeared, angles.start_arcsec, angles.step_arcsec, window)
         return smeared, instruments.zero_error_arcsec - middle
@@ -238,7 +238,7 @@ class LabSimulator:
     def _measured(
         self, components: Components, instruments: Instruments, rng: np.random.Generator
     ) -> LabBatch:
-        angles = self._optics.angles
+        angles = self.optics.angles
         smeared, offset = self._seen(components, instruments)
         sums = add_up(
             smeared, angles.start_arcsec, angles.step_arcsec, instruments, offset, self.network.edge

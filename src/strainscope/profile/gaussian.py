@@ -18,13 +18,13 @@ from strainscope.profile.family import (
     require,
 )
 
-_LEAST_DECAY = 0.05
+LEAST_DECAY = 0.05
 """Least ln(D/Dmin): below it a Gaussian of height D would hardly fall before it reaches Dmin."""
 
 _CLOSE = 1e-13
 """Relative change of a summit's position that is rounding."""
 
-_STRETCH = np.linspace(0.0, 1.0, 65) ** 2
+STRETCH = np.linspace(0.0, 1.0, 65) ** 2
 """Search grid between the surface and Rp1, dense at the surface, where the second Gaussian may be narrow."""
 
 
@@ -90,7 +90,7 @@ class DoubleGaussian(StrainProfile):
         )
 
     def _check_domain(self, named: dict[str, Floats]) -> None:
-        least = self.minimum_strain * exp(_LEAST_DECAY)
+        least = self.minimum_strain * exp(LEAST_DECAY)
         rule = f"it must be >= {least:.4g}, 1.0513 × minimum_strain; lower minimum_strain for less"
         for name in ("Dmax1", "D02"):
             require(self.spec(name), named[name], named[name] >= least * (1 - ROUNDING), rule)
@@ -141,7 +141,7 @@ class DoubleGaussian(StrainProfile):
         shape = self.sign * np.exp(-share * np.where(upper, log_upper, log_lower))
         first = shape * dmax1
         # The height also sets the width, but only while ln(D/Dmin) is above its least value.
-        free = np.where(upper, 1.0, log_lower > _LEAST_DECAY)
+        free = np.where(upper, 1.0, log_lower > LEAST_DECAY)
         result[..., 0] = shape * (1 - share * free)
         result[..., 1] = np.where(upper, first * share / d01, 0.0)
         result[..., 2] = np.where(upper, 0.0, first * log_lower * 2 * share / below)
@@ -155,7 +155,7 @@ class DoubleGaussian(StrainProfile):
         share = z * (z - 2 * rp2) / (width * reach)
         shape = self.sign * np.exp(-share * log_second)
         slope = shape * d02 * log_second
-        result[..., 4] = shape * (1 - share * (log_second > _LEAST_DECAY))
+        result[..., 4] = shape * (1 - share * (log_second > LEAST_DECAY))
         result[..., 5] = slope * share * (1 / width + 1 / reach)
         result[..., 6] = slope * 2 * (z / (width * reach) - share / reach)
         return result
@@ -189,18 +189,18 @@ class DoubleGaussian(StrainProfile):
             )
 
         # Beyond Rp1 both Gaussians fall, so the maximum is not there.
-        grid = rp1 * _STRETCH
+        grid = rp1 * STRETCH
         size = abs(self.evaluate(grid, values))
         best = size.argmax(axis=-1)[..., None]
         low, start, high = (
-            np.take_along_axis(grid, np.clip(best + shift, 0, _STRETCH.size - 1), -1) for shift in (-1, 0, 1)
+            np.take_along_axis(grid, np.clip(best + shift, 0, STRETCH.size - 1), -1) for shift in (-1, 0, 1)
         )
         depth = _summit(slope, low, start, high)
         return abs(self.evaluate(depth, values))[..., 0], depth[..., 0]
 
     def _logarithms(self, rows: Floats) -> tuple[Floats, Floats, Floats]:
         """ln(Dmax1/D01), ln(Dmax1/Dmin), ln(D02/Dmin), the last two not below 0.05."""
-        floor = self.minimum_strain * exp(_LEAST_DECAY)
+        floor = self.minimum_strain * exp(LEAST_DECAY)
         lower = np.log(np.maximum(rows[0], floor)) - log(self.minimum_strain)
         second = np.log(np.maximum(rows[4], floor)) - log(self.minimum_strain)
         return np.log(rows[0] / rows[1]), lower, second

@@ -16,7 +16,7 @@ from strainscope.estimator.regression import RegressionEstimator, regression_inp
 from strainscope.evaluation.metrics import error_ranges
 from strainscope.training.schedule import CosineSchedule, PlateauSchedule, Schedule
 from strainscope.training.settings import FullPlan
-from strainscope.training.task import VALIDATION_LOSS, Floats, Savable, Targets, errors_percent
+from strainscope.training.task import VALIDATION_LOSS, Floats, Savable, errors_percent
 
 _VALIDATED_AT_ONCE = 256
 # The penalised loss is smooth L1, as the prototype's; for scaled errors below one it is half the square.
@@ -72,9 +72,9 @@ class BaselineTask:
             return CosineSchedule(optimiser, self._plan)
         return PlateauSchedule(optimiser, self._recipe)
 
-    def target(self, values: Floats) -> Targets:
+    def target(self, values: Floats | torch.Tensor) -> torch.Tensor:
         """Parameters (n, parameter) scaled by their ranges."""
-        return self.scale.scaled(torch.from_numpy(values)).float().numpy()
+        return self.scale.scaled(torch.as_tensor(values)).float()
 
     def loss(
         self, network: nn.Module, curves: torch.Tensor, target: torch.Tensor
@@ -93,7 +93,7 @@ class BaselineTask:
         self, network: nn.Module, curves: NDArray[np.float32], values: Floats, device: torch.device
     ) -> dict[str, float]:
         """Mean loss, and errors in % of the parameters' ranges."""
-        target = torch.from_numpy(self.target(values))
+        target = self.target(values)
         found = []
         with torch.no_grad():
             for first in range(0, len(values), _VALIDATED_AT_ONCE):

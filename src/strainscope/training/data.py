@@ -94,8 +94,9 @@ class DatasetSource:
         """Some curves of every dataset."""
         return some_curves(self._readers, self._plan.window)
 
-    def batches(self, admits: Admits, *, rank: int = 0, size: int = 1) -> "Stream":
+    def batches(self, admits: Admits, *, device: torch.device, rank: int = 0, size: int = 1) -> "Stream":
         """Batches of the datasets; all processes read the same and take turns by the row."""
+        del device  # they come from the disk
         return Stream(self._readers, self._plan, self.names, admits, rank=rank, size=size)
 
     def held_out(self) -> tuple[NDArray[np.float32], Floats]:

@@ -1,5 +1,6 @@
 """What a training on scans of laboratories reads: simulated as it goes, each sample measured several times anew."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,11 +14,15 @@ from numpy.typing import NDArray
 from strainscope.estimator.plan import LabData
 from strainscope.evaluation import LAB_SEED, rows_of
 from strainscope.measurement import BLOCK, Components, LabBatch, LabMixture, joined
+from strainscope.measurement.on_device import why_not
 from strainscope.sample.messages import at_key
 from strainscope.training.data import Admits, Batch
+from strainscope.training.device_data import DeviceLabStream
 from strainscope.training.settings import FullPlan
 
 Floats = NDArray[np.float64]
+
+_log = logging.getLogger(__name__)
 
 # Samples whose reflection is in memory together, in blocks: 0.6 GB.
 ROUND = 256
@@ -78,9 +83,20 @@ class LabSource:
         """Scans of the first blocks, which come before those that are held out."""
         return torch.from_numpy(rows_of(self._scans.scans(0, _STANDARDISED_BY)))
 
-    def batches(self, admits: Admits, *, rank: int = 0, size: int = 1) -> "LabStream":
-        """Scans without end; all values are admitted. Several processes simulate rounds in turn."""
+    def batches(
+        self, admits: Admits, *, device: torch.device, rank: int = 0, size: int = 1
+    ) -> "LabStream | DeviceLabStream":
+        """Scans without end; all values are admitted. Several processes simulate rounds in turn.
+
+        A GPU simulates them itself, if the samples are such that it can.
+        """
         batch, seed = self._plan.batch // size, self._plan.seed
+        if device.type == "cuda":
+            lacking = next(filter(None, map(why_not, self._scans.simulators)), None)
+            if lacking is None:
+                epoch = ROUND * BLOCK * REPEATS * size
+                return DeviceLabStream(self._scans, device, batch=batch, seed=seed, epoch=epoch, rank=rank)
+            _log.warning("the processors simulate the scans, as the GPU cannot: %s", lacking)
         return LabStream(self._scans, batch=batch, seed=seed, first=_FIRST, rank=rank, size=size)
 
     def held_out(self) -> tuple[NDArray[np.float32], Floats]:

@@ -8,19 +8,24 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from strainscope.estimator.coordinates import LOGIT_SD, Coordinates, coordinates_of
+from strainscope.estimator.coordinates import INNERMOST, LOGIT_SD, Coordinates, coordinates_of
 from strainscope.estimator.losses import report_weights
 from strainscope.estimator.posterior import Architecture, PosteriorEstimator, PosteriorNetwork
 from strainscope.evaluation.metrics import error_ranges
+from strainscope.measurement.on_device import UnitCoordinates
 from strainscope.training.schedule import CosineSchedule, Schedule
 from strainscope.training.settings import FullPlan
 from strainscope.training.source import Source
-from strainscope.training.task import VALIDATION_LOSS, Floats, Savable, Targets, errors_percent
+from strainscope.training.task import VALIDATION_LOSS, Floats, Savable, errors_percent
 
 _VALIDATED_AT_ONCE = 1024
 _TO_UNIT: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "probit": torch.special.ndtr,
     "logit": lambda free: torch.sigmoid(LOGIT_SD * free),
+}
+_FROM_UNIT: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "probit": torch.special.ndtri,
+    "logit": lambda unit: torch.logit(unit) / LOGIT_SD,
 }
 
 
@@ -42,6 +47,7 @@ class PosteriorTask:
         )
         self._ranges = error_ranges(source.bounds, source.about()["sample"])
         self._points, self._told = source.points, source.told
+        self._unit: UnitCoordinates | None = None
         weighted = plan.loss == "weighted"
         self._weights = report_weights(source.names) if weighted else None
 
@@ -75,9 +81,14 @@ class PosteriorTask:
         """Half a cosine."""
         return CosineSchedule(optimiser, self._plan)
 
-    def target(self, values: Floats) -> Targets:
-        """Free coordinates of parameters (n, parameter)."""
-        return self.coordinates.to_free(values).astype(np.float32)
+    def target(self, values: Floats | torch.Tensor) -> torch.Tensor:
+        """Free coordinates of parameters (n, parameter); tensors lie within the bounds already."""
+        if not isinstance(values, torch.Tensor):
+            return torch.from_numpy(self.coordinates.to_free(values).astype(np.float32))
+        if self._unit is None:
+            self._unit = UnitCoordinates(self.coordinates.prior, values.device)
+        unit = self._unit.unit(values).clamp(INNERMOST, 1 - INNERMOST)
+        return _FROM_UNIT[self.coordinates.scale](unit).float()
 
     def loss(
         self, network: nn.Module, curves: torch.Tensor, target: torch.Tensor
@@ -106,7 +117,7 @@ class PosteriorTask:
             for first in range(0, len(free), _VALIDATED_AT_ONCE):
                 part = slice(first, first + _VALIDATED_AT_ONCE)
                 context = network.context(torch.from_numpy(curves[part]).to(device)).float()
-                own = torch.from_numpy(free[part]).to(device)
+                own = free[part].to(device)
                 density.append(-network.flow(context).log_prob(own).mean().item())
                 found.append(network.point(context).cpu().numpy())
         estimate = self.coordinates.from_free(np.concatenate(found))

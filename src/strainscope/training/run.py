@@ -54,6 +54,7 @@ class Run:
         curriculum = Curriculum(plan, task.names)
         self.stream = source.batches(
             lambda values: curriculum.admits(values, self.share()),
+            device=fabric.device,
             rank=fabric.global_rank,
             size=fabric.world_size,
         )
@@ -80,20 +81,23 @@ class Run:
         """Curves of the whole training: the plan's, or where time ends it sooner, what they are going to be."""
         return max(self.seen, round(self.seen / self.share())) if self.seen else self.plan.samples
 
-    def step(self, curves: NDArray[np.float32], values: Floats) -> None:
+    def step(
+        self, curves: NDArray[np.float32] | torch.Tensor, values: Floats | torch.Tensor
+    ) -> None:
         """One step of the optimiser.
 
         Raises:
             ValueError: a curve, the loss or its gradient is no number; the weights are as before.
         """
-        broken = ~np.isfinite(curves).all(axis=1)
+        device = self.fabric.device
+        own = torch.as_tensor(curves, device=device)
+        broken = ~torch.isfinite(own).all(dim=1)
         seen, trouble = summed(self.fabric, len(values), float(broken.any()))
         if trouble:
-            found = ("a curve holds what is no number", int(broken.argmax())) if broken.any() else None
+            found = ("a curve holds what is no number", int(broken.int().argmax())) if broken.any() else None
             self._stop(found, values)
         self.schedule.before_step(share=self.share(), seen=self.seen)
-        own = torch.from_numpy(np.ascontiguousarray(curves)).to(self.fabric.device)
-        target = torch.from_numpy(self.task.target(values)).to(self.fabric.device)
+        target = self.task.target(values).to(device)
         loss, shown = self.objective(own, target)
         norm = self._gradient(loss)
         minimised, watched = summed(self.fabric, loss.item(), shown.item())
@@ -121,7 +125,7 @@ class Run:
         assert norm is not None
         return norm.item()
 
-    def _stop(self, found: tuple[str, int] | None, values: Floats) -> NoReturn:
+    def _stop(self, found: tuple[str, int] | None, values: Floats | torch.Tensor) -> NoReturn:
         """Say what is no number, and from which sample; None in a process that does not have the sample."""
         words = None
         if found is not None:

@@ -19,8 +19,8 @@ class Batches(Protocol):
 
     epoch_size: int
 
-    def __iter__(self) -> Iterator[Batch]:
-        """Rows (batch, row) and values (batch, parameter), from where it is."""
+    def __iter__(self) -> Iterator[Batch] | Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Rows (batch, row) and values (batch, parameter), from where it is; tensors lie on the device that trains."""
 
     def state(self) -> dict[str, Any]:
         """Where it is, for a checkpoint."""
@@ -55,8 +55,11 @@ class Source(Protocol):
     def examples(self) -> torch.Tensor:
         """Some rows (n, row) that inputs are standardised by."""
 
-    def batches(self, admits: Admits, *, rank: int = 0, size: int = 1) -> Batches:
-        """Batches of rows whose values are admitted; of `size` processes, the part of the one of that rank."""
+    def batches(self, admits: Admits, *, device: torch.device, rank: int = 0, size: int = 1) -> Batches:
+        """Batches of rows whose values are admitted; of `size` processes, the part of the one of that rank.
+
+        Where the source simulates them on the device that trains they stay there.
+        """
 
     def held_out(self) -> tuple[NDArray[np.float32], Floats]:
         """Rows and values that no batch holds."""

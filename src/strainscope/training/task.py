@@ -12,7 +12,6 @@ from torch import nn
 from strainscope.training.schedule import Schedule
 
 Floats = NDArray[np.float64]
-Targets = NDArray[np.float32]
 
 VALIDATION_LOSS = "validation_loss"
 """Name of the figure that schedules and early stopping look at."""
@@ -66,8 +65,8 @@ class Task(Protocol):
     def schedule(self, optimiser: torch.optim.Optimizer) -> Schedule:
         """The learning rate's."""
 
-    def target(self, values: Floats) -> Targets:
-        """What the network is to learn of parameters (n, parameter), same shape."""
+    def target(self, values: Floats | torch.Tensor) -> torch.Tensor:
+        """What the network is to learn of parameters (n, parameter), float32, same shape, on the device of tensors."""
 
     def loss(
         self, network: nn.Module, curves: torch.Tensor, target: torch.Tensor

@@ -1,0 +1,10 @@
+"""Scans as laboratories measure them, simulated where a network is trained: everything stays in the device's memory.
+
+The same scans as `LabSimulator`'s, in torch, whose tensors lie on a GPU or, for a check, with the processor.
+Diffraction is the fast engine's on that device.
+"""
+
+from strainscope.measurement.on_device.coordinates import UnitCoordinates
+from strainscope.measurement.on_device.simulator import DeviceSimulator, why_not
+
+__all__ = ["DeviceSimulator", "UnitCoordinates", "why_not"]

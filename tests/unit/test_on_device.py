@@ -1,0 +1,291 @@
+"""Scans simulated in torch are the processor's: part by part for given numbers, and as distributions."""
+
+import itertools
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import ks_2samp
+
+from strainscope import training
+from strainscope.diffraction import Sublayers, choose_sublayers
+from strainscope.diffraction.engine import reflectivities
+from strainscope.estimator.plan import checked_training
+from strainscope.evaluation import rows_of
+from strainscope.measurement import BLOCK, LabMixture, LabSettings, LabSimulator
+from strainscope.measurement.on_device import DeviceSimulator, UnitCoordinates, why_not
+from strainscope.measurement.on_device.grid import TensorGrid
+from strainscope.measurement.on_device.instruments import TensorInstruments, TensorSums
+from strainscope.measurement.on_device.optics import TensorComponents
+from strainscope.measurement.on_device.profiles import TensorProfile
+from strainscope.measurement.on_device.sublayers import TensorChooser
+from strainscope.measurement.scans import add_up
+from strainscope.prior import Prior
+from strainscope.sample import load_sample
+from strainscope.sample.sample import validated
+from strainscope.training.device_data import DeviceLabStream
+from strainscope.training.lab_data import LabSource
+from strainscope.training.run import Run
+
+GPU = torch.cuda.is_available()
+DEVICES = [torch.device("cpu"), *([torch.device("cuda")] if GPU else [])]
+each_device = pytest.mark.parametrize("device", DEVICES, ids=str)
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    return LabSimulator(load_sample("ggg444"), seed=5)
+
+
+@pytest.fixture(scope="module", params=DEVICES, ids=str)
+def on_device(request, simulator):
+    return DeviceSimulator(simulator, request.param)
+
+
+@pytest.fixture(scope="module")
+def conditions(simulator):
+    return simulator.conditions(0)
+
+
+@pytest.fixture(scope="module")
+def mixture():
+    return LabMixture([load_sample("ggg444"), load_sample("ggg444")], LabSettings(), seed=5)
+
+
+def there(values, device):
+    return torch.as_tensor(np.asarray(values, dtype=np.float64), device=device)
+
+
+def components_of(known, device):
+    return TensorComponents(
+        profile=there(known.profile, device),
+        reflectivity=torch.as_tensor(known.reflectivity, device=device),
+        disorder=there(known.disorder, device),
+        largest=there(known.maximum_strain, device),
+    )
+
+
+def instruments_of(instruments, device):
+    names = [field.name for field in fields(TensorInstruments)]
+    return TensorInstruments(**{name: there(getattr(instruments, name), device) for name in names})
+
+
+class TestCoordinates:
+    @each_device
+    def test_are_the_prior_s(self, simulator, device):
+        prior = simulator.optics.prior
+        flat = Prior(parameters=prior.parameters[:9], constraints=prior.constraints, held={})
+        unit = np.random.default_rng(0).random((500, 9))
+        values = flat.from_unit(unit)
+        own = UnitCoordinates(flat, device)
+        np.testing.assert_allclose(own.values(there(unit, device)).cpu(), values, rtol=1e-13)
+        np.testing.assert_allclose(own.unit(there(values, device)).cpu(), unit, rtol=1e-9, atol=1e-12)
+
+    def test_a_held_parameter_is_refused(self, simulator):
+        prior = simulator.optics.prior
+        with pytest.raises(ValueError, match="K is not spread evenly"):
+            UnitCoordinates(replace(prior, parameters=prior.parameters[:9], held={"K": 0.5}), DEVICES[0])
+
+
+class TestProfiles:
+    def test_are_the_families(self, simulator, conditions):
+        values = conditions[0].profile
+        families = simulator.optics.experiment.profile
+        largest = families.normalisation(values)
+        own, given = TensorProfile(families), torch.from_numpy(values)
+        np.testing.assert_allclose(own.largest(given), largest, rtol=1e-12)
+        depth = np.broadcast_to(np.linspace(0, 9000, 300), (len(values), 300))
+        expected = families.evaluate_within(depth, values, largest)
+        found = own.evaluate(torch.tensor(depth), given, torch.from_numpy(largest))
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-15)
+        reach = families.extent(values, strain_tolerance=1e-6, factor_tolerance=1e-3)
+        found = own.extent(given, torch.from_numpy(largest), strain=1e-6, factor=1e-3)
+        np.testing.assert_allclose(found, reach, rtol=1e-12)
+
+    @pytest.mark.parametrize(("tolerance", "most"), [(3e-2, 1e-2), (1e-4, 2e-4)])
+    def test_sublayers_are_as_good_as_the_processor_s(self, simulator, conditions, tolerance, most):
+        values, optics = conditions[0].profile, simulator.optics
+        families, stack, exact = optics.experiment.profile, simulator.stack, optics.tables.exact
+        choose = TensorChooser(
+            TensorProfile(families), exact, stack.interfaces, tolerance=tolerance, device=DEVICES[0]
+        )
+        found = choose(torch.from_numpy(values))
+        mine = Sublayers(
+            upper=np.zeros(found.thickness.shape),
+            **{name: getattr(found, name).numpy() for name in ("thickness", "strain", "debye_waller", "layer")},
+        )
+        others = choose_sublayers(families, values, exact, stack, tolerance=tolerance)
+        fine = choose_sublayers(families, values, exact, stack, tolerance=1e-6)
+        truth, *both = (np.log10(reflectivities(optics.tables, cells)) for cells in (fine, mine, others))
+        seen = truth > -7
+        error, usual = (np.sqrt(((own - truth) ** 2).mean(axis=(1, 2), where=seen)) for own in both)
+        assert np.median(error) < 1.3 * np.median(usual)
+        assert error.max() < most
+        number, expected = ((own.thickness > 0).sum(axis=1) for own in (mine, others))
+        assert abs(number.mean() / expected.mean() - 1) < 0.03
+        np.testing.assert_allclose(mine.thickness.sum(axis=1), others.thickness.sum(axis=1), rtol=1e-12)
+
+
+class TestOptics:
+    def test_reflect_and_scatter_as_the_processor(self, conditions, on_device):
+        known = conditions[0]
+        found = on_device.optics.reflect(there(known.profile, on_device.device))
+        found, expected = (
+            np.log10(np.maximum(own, 1e-7)) for own in (found.reflectivity.cpu().numpy(), known.reflectivity)
+        )
+        assert np.sqrt(((found - expected) ** 2).mean()) < 1e-3
+
+    def test_disorder_is_where_the_processor_puts_it(self, simulator, conditions, on_device):
+        """Cumulated over strain: cells differ, and with them where a bin's border cuts them."""
+        known = conditions[0]
+        found = on_device.optics.reflect(there(known.profile, on_device.device)).disorder.cpu().numpy()
+        total = known.disorder.sum(axis=2, keepdims=True)
+        apart = abs(np.cumsum(found, axis=2) - np.cumsum(known.disorder, axis=2)) / np.maximum(total, 1)
+        assert np.median(apart.max(axis=(1, 2))) < 2e-3
+        np.testing.assert_allclose(found.sum(axis=2)[..., None], total, rtol=1e-3, atol=1e-3)
+
+
+class TestMeasurement:
+    def test_expected_counts_are_the_processor_s(self, simulator, conditions, on_device):
+        known, instruments = conditions
+        angles = simulator.optics.angles
+        smeared, offset = simulator._seen(known, instruments)
+        start, step = angles.start_arcsec, angles.step_arcsec
+        sums = add_up(smeared, start, step, instruments, offset, simulator.network.edge)
+        background = instruments.counts * instruments.background
+        scale = (instruments.counts - background) / sums.strongest
+        device = on_device.device
+        found, shift, factor = on_device.expected(
+            components_of(known, device), instruments_of(instruments, device)
+        )
+        np.testing.assert_array_equal(found.number.cpu(), sums.number)
+        np.testing.assert_allclose(found.angle.cpu(), sums.angle, rtol=1e-12, atol=1e-9)
+        np.testing.assert_allclose(shift.cpu(), offset, atol=1e-4)
+        # The processor looks up the interpolation's weights at the nearest of 4096 places.
+        np.testing.assert_allclose(factor.cpu(), scale, rtol=1e-4)
+        expected = scale[:, None] * sums.total + background[:, None] * sums.number
+        np.testing.assert_allclose(found.total.cpu(), expected, rtol=2e-4)
+
+    @each_device
+    def test_channels_are_the_processor_s(self, simulator, conditions, device):
+        """Also where steps leave bins empty, and gaps."""
+        _, instruments = conditions
+        rng = np.random.default_rng(3)
+        number = rng.poisson(np.linspace(0.02, 2, len(instruments))[:, None], (len(instruments), 701))
+        number[:, :5] = 0
+        number[:, 300:320] *= rng.integers(0, 2, (len(number), 1))
+        number[:, 650] = 1
+        edge = simulator.network.edge
+        angle = number * (edge[:-1] + rng.random(number.shape) * np.diff(edge))
+        total = rng.poisson(number * 10 ** rng.uniform(-1, 4, number.shape))
+        expected, peak = simulator.network.channels(*(a.astype(float) for a in (total, number, angle)))
+        sums = TensorSums(
+            total=there(total, device),
+            number=there(number, device),
+            angle=there(angle, device),
+            strongest=there(peak, device),
+        )
+        grid = TensorGrid(simulator.network, device)
+        found, highest = grid.channels(sums, there(total, device))
+        np.testing.assert_array_equal(highest.cpu(), peak)
+        np.testing.assert_allclose(found.cpu(), expected, rtol=1e-6, atol=1e-7)
+
+    def test_scans_are_distributed_as_the_processor_s(self, simulator, on_device):
+        generator = torch.Generator(on_device.device).manual_seed(3)
+        rows, values = (own.cpu().numpy() for own in on_device.scans(1024, generator))
+        blocks = [simulator.block(k) for k in range(1, 5)]
+        expected = np.concatenate([rows_of(own) for own in blocks])
+        assert rows.dtype == np.float32
+        assert rows.shape == expected.shape
+        truths = np.concatenate([own.values for own in blocks])
+        for k, name in enumerate(simulator.targets.names):
+            assert ks_2samp(values[:, k], truths[:, k], method="asymp").pvalue > 1e-3, name
+        for k in (*range(100, 2103, 400), *range(2103, 2111)):
+            assert ks_2samp(rows[:, k], expected[:, k], method="asymp").pvalue > 1e-3, k
+
+    def test_the_same_seed_gives_the_same_scans(self, on_device):
+        first, again, other = (
+            on_device.scans(16, torch.Generator(on_device.device).manual_seed(seed))[0] for seed in (1, 1, 2)
+        )
+        assert torch.equal(first, again) or on_device.device.type == "cuda"
+        torch.testing.assert_close(first, again)
+        assert not torch.equal(first, other)
+
+
+class TestWhatIsThere:
+    def test_the_shipped_sample(self, simulator):
+        assert why_not(simulator) is None
+
+    def test_another_family_is_named(self):
+        document = load_sample("ggg444").settings() | {"strain": "asymmetric-pseudo-voigt", "fit": {}}
+        other = LabSimulator(validated(document, source="a sample", folder=None))
+        assert why_not(other).startswith("AsymmetricPseudoVoigt and TiedDisorder; only double-gaussian")
+
+    def test_another_share_of_wings_is_named(self):
+        settings = LabSettings(lorentz_shape=(2.0, 6.0))
+        assert "lorentz_shape[0] = 2" in why_not(LabSimulator(load_sample("ggg444"), settings))
+
+
+class TestStream:
+    def stream(self, mixture, **changes):
+        return DeviceLabStream(mixture, DEVICES[-1], **({"batch": 32, "seed": 1, "epoch": 64} | changes))
+
+    @staticmethod
+    def taken(stream, number):
+        return [values for _, values in itertools.islice(iter(stream), number)]
+
+    def test_goes_on_where_it_was(self, mixture):
+        whole = self.stream(mixture)
+        batches = self.taken(whole, 2)
+        state = whole.state()
+        third = self.taken(whole, 1)[0]
+        resumed = self.stream(mixture)
+        resumed.restore(state)
+        torch.testing.assert_close(self.taken(resumed, 1)[0], third)
+        for one, other in itertools.combinations([*batches, third], 2):
+            assert not torch.isin(one[:, 0], other[:, 0]).any()
+
+    def test_processes_have_scans_of_their_own(self, mixture):
+        first, second = (self.taken(self.stream(mixture, rank=rank), 1)[0] for rank in (0, 1))
+        assert not torch.isin(first[:, 0], second[:, 0]).any()
+
+    def test_a_batch_is_as_large_as_asked_for(self, mixture):
+        """But for scans beyond the estimator's prior."""
+        for batch in (31, 32):
+            assert batch - 2 <= len(self.taken(self.stream(mixture, batch=batch), 1)[0]) <= batch
+
+
+def test_it_trains_on_tensors(tmp_path, monkeypatch):
+    """From the draws to the optimiser's step."""
+    stepped, whole = [], Run.step
+
+    def batches(self, admits, *, device, rank=0, size=1):
+        return DeviceLabStream(self._scans, device, batch=256, seed=1, epoch=4096, rank=rank)
+
+    def step(self, curves, values):
+        stepped.append((type(curves), type(values)))
+        whole(self, curves, values)
+
+    monkeypatch.setattr(LabSource, "batches", batches)
+    monkeypatch.setattr(Run, "step", step)
+    monkeypatch.setattr("strainscope.training.lab_data._STANDARDISED_BY", 300)
+    network = {"width": 32, "inner": 32, "blocks": 1, "context": 16, "hidden": 16, "transforms": 1, "bins": 4}
+    plan = checked_training(
+        {
+            "lab": {"sample": "ggg444"},
+            "network": network,
+            "samples": 4 * BLOCK,
+            "batch": BLOCK,
+            "warm_up": 0,
+            "validation": 128,
+            "validate_every": 512,
+        },
+        source="plan",
+    )
+    told = []
+    training.train(plan, tmp_path / "run", tell=told.append)
+    assert set(stepped) == {(torch.Tensor, torch.Tensor)}
+    assert told[-1].seen >= 4 * BLOCK - 2
+    assert np.isfinite(told[-1].validation["validation_loss"])
