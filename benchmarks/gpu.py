@@ -23,6 +23,8 @@ WANTED_CURVES_PER_S = 500_000
 # What the simulator, a thread of Python for each of the GPU's, does in seconds.
 SMALL_CURVES, SMALL_CELLS, SMALL_DEPTH, SMALL_ANGLES = 2, 16, 800.0, 24
 LARGEST_RMS = 1e-4
+# Scans simulated together, steps that are timed together, and what other sublayers may change.
+SCANS, STEPS, LARGEST_SCAN_RMS, LEAST_SEEN = 2048, 20, 1e-3, 1e-7
 # Lanes that multiply and add in float32, of one multiprocessor.
 LANES = {(7, 0): 64, (7, 2): 64, (7, 5): 64, (8, 0): 64}
 
@@ -80,7 +82,7 @@ def resident_rate(dtype: type) -> float:
 
     def simulate() -> None:
         for _ in range(4):
-            own.simulate(n_curve)
+            cuda_engine.simulate(own.on, own.device, n_curve, 0, own.stream)
         own.stream.synchronize()
 
     return 4 * n_curve / cases.clock(simulate, seconds=2.0).best
@@ -106,13 +108,66 @@ def jacobian_rate() -> Figures:
     return {"gpu_jacobians_per_s": JACOBIANS / best, "gpu_jacobian_error": error}
 
 
+def training_rates() -> Figures:
+    """Scans/s that the GPU simulates for the training ggg444-lab, and with the network's steps; batches stay there."""
+    import torch
+
+    from strainscope.estimator.plan import load_training_plan
+    from strainscope.measurement.on_device import DeviceSimulator
+    from strainscope.training.device_data import DeviceLabStream
+    from strainscope.training.lab_data import LabSource
+    from strainscope.training.loop import task_of
+    from strainscope.training.run import Run
+    from strainscope.training.settings import full_plan
+    from strainscope.training.team import fabric_of
+
+    plan = full_plan(load_training_plan("ggg444-lab"))
+    source = LabSource(plan, plan.lab)
+    own = source.scans.simulators[0]
+    device = torch.device("cuda")
+    there = DeviceSimulator(own, device)
+    profile = own.profiles(0)
+    known = own.reflect(profile).reflectivity
+    found = there.optics.reflect(torch.as_tensor(profile, device=device)).reflectivity.cpu().numpy()
+    error = cases.rms_log10(*(np.maximum(own, LEAST_SEEN) for own in (found, known)))
+    if not error < LARGEST_SCAN_RMS:
+        raise AssertionError(
+            f"the GPU's reflections are {error:.2g} rms of log10 off; it must be < {LARGEST_SCAN_RMS:g}."
+        )
+    generator = torch.Generator(device).manual_seed(1)
+
+    def scans() -> None:
+        there.scans(SCANS, generator)
+        torch.cuda.synchronize()
+
+    simulated = SCANS / cases.clock(scans, seconds=3.0).best
+    fabric = fabric_of(plan.precision)
+    task = task_of(plan, source)
+    run = Run(plan, task, task.build(), source, fabric)
+    if not isinstance(run.stream, DeviceLabStream):
+        raise AssertionError("the training's scans come from the processor.")
+    batches = iter(run.stream)
+
+    def steps() -> None:
+        for _ in range(STEPS):
+            run.step(*next(batches))
+        torch.cuda.synchronize()
+
+    trained = STEPS * plan.batch / cases.clock(steps, seconds=10.0).best
+    return {
+        "gpu_scans_per_s": simulated,
+        "gpu_training_scans_per_s": trained,
+        "gpu_scan_rms": error,
+    }
+
+
 def run() -> Figures:
     """All figures, on a GPU."""
     figures: Figures = {}
     for name, dtype in (("float32", np.float32), ("float64", np.float64)):
         figures[f"gpu_curves_per_s_{name}"], figures[f"gpu_rms_{name}"] = curve_rate(dtype)
         figures[f"gpu_resident_curves_per_s_{name}"] = resident_rate(dtype)
-    figures |= jacobian_rate()
+    figures |= jacobian_rate() | training_rates()
     figures["cpu_curves_per_s_float32"] = engine.rate(np.float32, 1024)
     use_device("cuda")
     figures["gpu_rms_to_converged"] = engine.errors(cases.BARE)["rms_float32"]
@@ -134,6 +189,8 @@ def report(f: Figures) -> None:
         ("float64, both left on the GPU", f["gpu_resident_curves_per_s_float64"]),
         ("float32 on the processor, the same run", processor),
         ("float64 with derivatives in seven parameters", f["gpu_jacobians_per_s"]),
+        ("scans of ggg444-lab, left on the GPU", f["gpu_scans_per_s"]),
+        ("the same with the network's training steps", f["gpu_training_scans_per_s"]),
     )
     for name, value in rows:
         print(f"  {name:<48}{value:12,.0f} a second{value / processor:10.1f} ×")

@@ -129,22 +129,24 @@ class TestProfiles:
 
 
 class TestOptics:
-    def test_reflect_and_scatter_as_the_processor(self, conditions, on_device):
-        known = conditions[0]
-        found = on_device.optics.reflect(there(known.profile, on_device.device))
-        found, expected = (
+    @each_device
+    @pytest.mark.parametrize("name", ["ggg444", "yig-on-ggg444", "ggg888"])
+    def test_reflects_and_scatters_as_the_processor(self, name, device):
+        """A film, too, and another power of E; the sublayers are not the same."""
+        simulator = LabSimulator(load_sample(name), seed=3)
+        profile = simulator.profiles(0)
+        known = simulator.reflect(profile)
+        found = DeviceSimulator(simulator, device).optics.reflect(there(profile, device))
+        mine, others = (
             np.log10(np.maximum(own, 1e-7)) for own in (found.reflectivity.cpu().numpy(), known.reflectivity)
         )
-        assert np.sqrt(((found - expected) ** 2).mean()) < 1e-3
-
-    def test_disorder_is_where_the_processor_puts_it(self, simulator, conditions, on_device):
-        """Cumulated over strain: cells differ, and with them where a bin's border cuts them."""
-        known = conditions[0]
-        found = on_device.optics.reflect(there(known.profile, on_device.device)).disorder.cpu().numpy()
+        assert np.sqrt(((mine - others) ** 2).mean()) < 1e-3
+        # Cumulated over strain: where a bin's border cuts a cell depends on the cells.
         total = known.disorder.sum(axis=2, keepdims=True)
-        apart = abs(np.cumsum(found, axis=2) - np.cumsum(known.disorder, axis=2)) / np.maximum(total, 1)
-        assert np.median(apart.max(axis=(1, 2))) < 2e-3
-        np.testing.assert_allclose(found.sum(axis=2)[..., None], total, rtol=1e-3, atol=1e-3)
+        disorder = found.disorder.cpu().numpy()
+        apart = abs(np.cumsum(disorder, axis=2) - np.cumsum(known.disorder, axis=2)) / np.maximum(total, 1)
+        assert np.median(apart.max(axis=(1, 2))) < 1e-3
+        np.testing.assert_allclose(disorder.sum(axis=2, keepdims=True), total, rtol=1e-3, atol=1e-2)
 
 
 class TestMeasurement:
@@ -262,7 +264,7 @@ def test_it_trains_on_tensors(tmp_path, monkeypatch):
     stepped, whole = [], Run.step
 
     def batches(self, admits, *, device, rank=0, size=1):
-        return DeviceLabStream(self._scans, device, batch=256, seed=1, epoch=4096, rank=rank)
+        return DeviceLabStream(self.scans, device, batch=256, seed=1, epoch=4096, rank=rank)
 
     def step(self, curves, values):
         stepped.append((type(curves), type(values)))

@@ -52,6 +52,9 @@ class LabSource:
         plan: What to train.
         lab: Samples and settings.
 
+    Attributes:
+        scans: Simulate them with the processor.
+
     Raises:
         ValueError: the seed of the frozen test set, or a sample or batch of no use.
     """
@@ -66,10 +69,10 @@ class LabSource:
         self._plan = plan
         self._samples = lab.build()
         with at_key("lab"):
-            self._scans = LabMixture(self._samples, lab.scans, seed=plan.seed)
-        self.names, self.bounds = self._scans.names, self._scans.bounds
-        self.constraints = self._scans.constraints
-        self._first = self._scans.simulators[0]
+            self.scans = LabMixture(self._samples, lab.scans, seed=plan.seed)
+        self.names, self.bounds = self.scans.names, self.scans.bounds
+        self.constraints = self.scans.constraints
+        self._first = self.scans.simulators[0]
         self.points = self._first.network.grid.number
         self.told = len(self._first.told_names)
 
@@ -81,7 +84,7 @@ class LabSource:
 
     def examples(self) -> torch.Tensor:
         """Scans of the first blocks, which come before those that are held out."""
-        return torch.from_numpy(rows_of(self._scans.scans(0, _STANDARDISED_BY)))
+        return torch.from_numpy(rows_of(self.scans.scans(0, _STANDARDISED_BY)))
 
     def batches(
         self, admits: Admits, *, device: torch.device, rank: int = 0, size: int = 1
@@ -92,22 +95,22 @@ class LabSource:
         """
         batch, seed = self._plan.batch // size, self._plan.seed
         if device.type == "cuda":
-            lacking = next(filter(None, map(why_not, self._scans.simulators)), None)
+            lacking = next(filter(None, map(why_not, self.scans.simulators)), None)
             if lacking is None:
                 epoch = ROUND * BLOCK * REPEATS * size
-                return DeviceLabStream(self._scans, device, batch=batch, seed=seed, epoch=epoch, rank=rank)
+                return DeviceLabStream(self.scans, device, batch=batch, seed=seed, epoch=epoch, rank=rank)
             _log.warning("the processors simulate the scans, as the GPU cannot: %s", lacking)
-        return LabStream(self._scans, batch=batch, seed=seed, first=_FIRST, rank=rank, size=size)
+        return LabStream(self.scans, batch=batch, seed=seed, first=_FIRST, rank=rank, size=size)
 
     def held_out(self) -> tuple[NDArray[np.float32], Floats]:
         """Scans of blocks between those of the examples and of the training, the few beyond the prior left out."""
-        batch = self._scans.scans(_HELD_OUT, _HELD_OUT + self._plan.validation)
+        batch = self.scans.scans(_HELD_OUT, _HELD_OUT + self._plan.validation)
         return _within_bounds(batch, self.bounds)
 
     def fresh(self, number: int) -> tuple[NDArray[np.float32], Floats]:
         """Scans of the blocks between those that are held out and those of the training."""
         first = _HELD_OUT + self._plan.validation
-        return _within_bounds(self._scans.scans(first, first + number), self.bounds)
+        return _within_bounds(self.scans.scans(first, first + number), self.bounds)
 
     def about(self) -> dict[str, Any]:
         """The grid in lattice units, and the sample."""
