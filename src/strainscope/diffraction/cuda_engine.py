@@ -17,6 +17,7 @@ from numba.core import config
 from numpy.typing import NDArray
 
 from strainscope.diffraction import cuda_kernels as kernels
+from strainscope.diffraction.device import simulated
 from strainscope.diffraction.sublayers import Sublayers
 
 if TYPE_CHECKING:
@@ -243,24 +244,22 @@ def reflect_in_place(tables: "AngleTables", arrays: Mapping[str, Any], stream: i
     Args:
         tables: Of the stack at its angles.
         arrays: All that `shapes` lists for so many sublayers without derivatives, by name: those that are sent are
-            read, the others filled. Numba's arrays, or any with `__cuda_array_interface__`; each in one piece.
+            read, the others filled. Anything with `__cuda_array_interface__`, each in one piece.
         stream: Handle of the CUDA stream that they belong to, 0 for the default one.
     """
-    own = {name: _view(array) for name, array in arrays.items()}
+    # The simulator's arrays are numpy's.
+    own = arrays if simulated() else {name: cuda.as_cuda_array(array) for name, array in arrays.items()}
     with _gpu:
         queue = cuda.external_stream(stream) if stream else 0
         simulate(_on_device(tables), own, len(own["thickness"]), 0, queue)
-
-
-def _view(array: Any) -> Any:  # noqa: ANN401 (an array on the GPU)
-    """An array of the GPU's as numba knows it; the simulator's are numpy's."""
-    return cuda.as_cuda_array(array) if hasattr(array, "__cuda_array_interface__") else array
 
 
 def _on_device(tables: "AngleTables") -> OnDevice:
     """Its tables on the GPU, kept as long as they are."""
     if tables not in _tables:
         _tables[tables] = OnDevice(tables)
+        # Streams of others do not wait for the copies.
+        cuda.synchronize()
     return _tables[tables]
 
 

@@ -38,8 +38,8 @@ def chosen_device(name: str | None = None) -> str:
         return "cpu"
     if name == "auto":
         # The simulator is there to test the code, and slow.
-        return "cpu" if simulated() or _missing() else "cuda"
-    missing = "" if simulated() else _missing()
+        return "cpu" if simulated() or what_is_missing() else "cuda"
+    missing = "" if simulated() else what_is_missing()
     if missing:
         raise ValueError(f"device = 'cuda': {missing}, or use device = 'cpu'.")
     return "cuda"
@@ -51,7 +51,7 @@ def simulated() -> bool:
 
 
 @cache
-def _missing() -> str:
+def what_is_missing() -> str:
     """What is missing for a GPU, and the remedy; "" if nothing is."""
     if find_spec("numba_cuda") is None:
         return "numba-cuda is not installed; install it with: pip install 'strainscope[cuda]'"

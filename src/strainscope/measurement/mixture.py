@@ -48,6 +48,7 @@ class LabMixture:
         names: Of the targets.
         bounds: Of each target over all samples, in the units of the first.
         constraints: Between them.
+        ratios: For each sample, what its targets are multiplied by to be in the units of the first, shape (target,).
 
     Raises:
         ValueError: no sample, or one with other parameters than the first.
@@ -70,7 +71,7 @@ class LabMixture:
         # Exactly 1 for the first sample.
         lattices = [simulator.lattice for simulator in self.simulators]
         one = to_lattice(np.ones(len(self.units)), self.units, lattices[0])
-        self._ratios = [to_lattice(np.ones(len(self.units)), self.units, own) / one for own in lattices]
+        self.ratios = [to_lattice(np.ones(len(self.units)), self.units, own) / one for own in lattices]
         ends = np.array(
             [
                 [self.in_first(np.array(row), i) for row in zip(*s.targets.bounds.values(), strict=True)]
@@ -84,11 +85,11 @@ class LabMixture:
 
     def in_first(self, values: Floats, sample: int) -> Floats:
         """Targets (*, target) of a sample in the units of the first."""
-        return values * self._ratios[sample]
+        return values * self.ratios[sample]
 
     def in_own(self, values: Floats, sample: int) -> Floats:
         """Targets (*, target) in the units of the first, in those of a sample: the inverse of `in_first`."""
-        return values / self._ratios[sample]
+        return values / self.ratios[sample]
 
     def sample_of(self, block: int) -> int:
         """Which sample a block is of."""

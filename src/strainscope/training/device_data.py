@@ -6,18 +6,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from strainscope.diffraction.device import what_is_missing
 from strainscope.measurement import LabMixture
 from strainscope.measurement.on_device import DeviceSimulator
 
-# Scans that are simulated together: 2 GB of the GPU's memory.
-_TOGETHER = 2048
+# Points of scans that are simulated together, which take a GB of the GPU's memory, and scans at most.
+_POINTS, _TOGETHER = 2**23, 2048
 
 
 class DeviceLabStream:
     """Batches of scans, without end, each of new samples; the rare scan beyond the estimator's prior is left out.
 
-    Which scans a batch holds depends on the samples, the seed, the rank and its number alone, up to the order in which
-    the device sums.
+    Which scans a batch holds depends on the samples, the seed, the rank, its size and number, and the kind of device
+    alone, up to the order in which the device sums.
 
     Args:
         scans: Samples and settings.
@@ -26,16 +27,20 @@ class DeviceLabStream:
         seed: Of everything that is drawn.
         epoch: Scans after which schedules by epochs take stock, of all processes.
         rank: Of the process, from 0.
+
+    Raises:
+        ValueError: samples or settings that `DeviceSimulator` does not know.
     """
 
     def __init__(
         self, scans: LabMixture, device: torch.device, *, batch: int, seed: int, epoch: int, rank: int = 0
     ) -> None:
         self._simulators = [DeviceSimulator(own, device) for own in scans.simulators]
-        first = range(len(self._simulators))
-        ratios = [scans.in_first(np.ones(len(scans.names)), i) for i in first]
         bounds = np.array(list(scans.bounds.values())).T
-        self._ratios = torch.as_tensor(np.array(ratios), dtype=torch.float64, device=device)
+        self._ratios = torch.as_tensor(np.array(scans.ratios), dtype=torch.float64, device=device)
+        first = scans.simulators[0]
+        longest = (first.network.edge[-1] - first.network.edge[0]) / first.settings.step_arcsec[0]
+        self._together = max(1, min(_TOGETHER, int(_POINTS / longest)))
         self._low, self._high = torch.as_tensor(bounds, dtype=torch.float64, device=device)
         self._generator = torch.Generator(device)
         self._batch, self._seed, self._rank = batch, seed, rank
@@ -56,7 +61,7 @@ class DeviceLabStream:
         for i, simulator in enumerate(self._simulators):
             left = len(range(i, self._batch, len(self._simulators)))
             while left:
-                number = min(left, _TOGETHER)
+                number = min(left, self._together)
                 rows, values = simulator.scans(number, self._generator)
                 parts.append((rows, values * self._ratios[i]))
                 left -= number
@@ -71,3 +76,17 @@ class DeviceLabStream:
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a state."""
         self._read = state["read"]
+
+
+def device_stream(
+    scans: LabMixture, device: torch.device, *, batch: int, seed: int, epoch: int, rank: int
+) -> DeviceLabStream:
+    """Batches of scans from a GPU; see `DeviceLabStream`.
+
+    Raises:
+        ValueError: numba-cuda is missing, or samples or settings that the GPU does not simulate.
+    """
+    missing = what_is_missing()
+    if missing:
+        raise ValueError(missing)
+    return DeviceLabStream(scans, device, batch=batch, seed=seed, epoch=epoch, rank=rank)

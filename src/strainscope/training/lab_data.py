@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from strainscope.estimator.plan import LabData
 from strainscope.evaluation import LAB_SEED, rows_of
 from strainscope.measurement import BLOCK, Components, LabBatch, LabMixture, joined
-from strainscope.measurement.on_device import why_not
 from strainscope.sample.messages import at_key
 from strainscope.training.data import Admits, Batch
-from strainscope.training.device_data import DeviceLabStream
+from strainscope.training.device_data import DeviceLabStream, device_stream
 from strainscope.training.settings import FullPlan
 
 Floats = NDArray[np.float64]
@@ -53,7 +52,7 @@ class LabSource:
         lab: Samples and settings.
 
     Attributes:
-        scans: Simulate them with the processor.
+        scans: The samples' simulators, on the processor.
 
     Raises:
         ValueError: the seed of the frozen test set, or a sample or batch of no use.
@@ -95,11 +94,11 @@ class LabSource:
         """
         batch, seed = self._plan.batch // size, self._plan.seed
         if device.type == "cuda":
-            lacking = next(filter(None, map(why_not, self.scans.simulators)), None)
-            if lacking is None:
-                epoch = ROUND * BLOCK * REPEATS * size
-                return DeviceLabStream(self.scans, device, batch=batch, seed=seed, epoch=epoch, rank=rank)
-            _log.warning("the processors simulate the scans, as the GPU cannot: %s", lacking)
+            epoch = ROUND * BLOCK * REPEATS * size
+            try:
+                return device_stream(self.scans, device, batch=batch, seed=seed, epoch=epoch, rank=rank)
+            except ValueError as lacking:
+                _log.warning("the processors simulate the scans, not the GPU: %s", lacking)
         return LabStream(self.scans, batch=batch, seed=seed, first=_FIRST, rank=rank, size=size)
 
     def held_out(self) -> tuple[NDArray[np.float32], Floats]:

@@ -47,7 +47,7 @@ class PosteriorTask:
         )
         self._ranges = error_ranges(source.bounds, source.about()["sample"])
         self._points, self._told = source.points, source.told
-        self._unit: UnitCoordinates | None = None
+        self._unit = UnitCoordinates(self.coordinates.prior)
         weighted = plan.loss == "weighted"
         self._weights = report_weights(source.names) if weighted else None
 
@@ -85,8 +85,6 @@ class PosteriorTask:
         """Free coordinates of parameters (n, parameter); tensors lie within the bounds already."""
         if not isinstance(values, torch.Tensor):
             return torch.from_numpy(self.coordinates.to_free(values).astype(np.float32))
-        if self._unit is None:
-            self._unit = UnitCoordinates(self.coordinates.prior, values.device)
         unit = self._unit.unit(values).clamp(INNERMOST, 1 - INNERMOST)
         return _FROM_UNIT[self.coordinates.scale](unit).float()
 

@@ -66,7 +66,10 @@ class Task(Protocol):
         """The learning rate's."""
 
     def target(self, values: Floats | torch.Tensor) -> torch.Tensor:
-        """What the network is to learn of parameters (n, parameter), float32, same shape, on the device of tensors."""
+        """What the network is to learn of parameters (n, parameter): float32, same shape.
+
+        Tensors come from a source that leaves out what lies beyond the bounds; they stay on their device.
+        """
 
     def loss(
         self, network: nn.Module, curves: torch.Tensor, target: torch.Tensor

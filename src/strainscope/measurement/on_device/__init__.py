@@ -5,6 +5,6 @@ Diffraction is the fast engine's on that device.
 """
 
 from strainscope.measurement.on_device.coordinates import UnitCoordinates
-from strainscope.measurement.on_device.simulator import DeviceSimulator, why_not
+from strainscope.measurement.on_device.simulator import DeviceSimulator
 
-__all__ = ["DeviceSimulator", "UnitCoordinates", "why_not"]
+__all__ = ["DeviceSimulator", "UnitCoordinates"]

@@ -1,5 +1,6 @@
 """A flat prior's unit coordinates, and the way back, in torch; see `prior.Prior`."""
 
+import numpy as np
 import torch
 
 from strainscope.prior import Prior
@@ -11,29 +12,28 @@ class UnitCoordinates:
 
     Args:
         prior: Flat between bounds and constraints; none of its parameters is held.
-        device: Where tensors lie.
+
+    Attributes:
+        number: Of parameters.
 
     Raises:
         ValueError: a prior that is not flat, or a parameter that is held.
     """
 
-    def __init__(self, prior: Prior, device: torch.device) -> None:
-        uneven = [spec.name for spec in prior.parameters if not isinstance(spec.shape, Uniform)]
-        if uneven or prior.held:
-            name = (*uneven, *prior.held)[0]
-            raise ValueError(f"{name} is not spread evenly between its bounds.")
+    def __init__(self, prior: Prior) -> None:
+        for name, value in prior.held.items():
+            raise ValueError(f"{name} is held at {value:g}; a network learns it, so it must be free.")
+        for spec in prior.parameters:
+            if not isinstance(spec.shape, Uniform):
+                raise ValueError(f"{spec.name} is not spread evenly between its bounds.")
+        self.number = len(prior.parameters)
         matrix, side = prior.rows
         lower, upper = prior.box
         self._order = prior.order
         # A constraint leaves a parameter what it leaves those that are not placed yet at their best.
         self._matrix, self._side = matrix.tolist(), side.tolist()
-        self._best = [
-            [min(m * low, m * high) for m, low, high in zip(row, lower, upper, strict=True)]
-            for row in self._matrix
-        ]
+        self._best = np.where(matrix > 0, matrix * lower, matrix * upper).tolist()
         self._lower, self._upper = lower.tolist(), upper.tolist()
-        self.lower = torch.tensor(lower, dtype=torch.float64, device=device)
-        self.upper = torch.tensor(upper, dtype=torch.float64, device=device)
 
     def values(self, unit: torch.Tensor) -> torch.Tensor:
         """Values (n, parameter) of unit coordinates (n, parameter)."""

@@ -1,11 +1,10 @@
 """Scans on the network's grid, in torch; see `measurement.gridding`."""
 
+import math
+
 import torch
 
 from strainscope.measurement.gridding import LONGEST_GAP, GridAngles
-from strainscope.measurement.on_device.instruments import TensorSums
-
-_LN_10 = 2.302585092994046
 
 
 class TensorGrid:
@@ -24,19 +23,21 @@ class TensorGrid:
         self.edge = torch.as_tensor(network.edge, dtype=torch.float64, device=device)
         self._peak_step = network.peak_step
 
-    def channels(self, sums: TensorSums, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def channels(
+        self, counts: torch.Tensor, number: torch.Tensor, angle_sum: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Channels (scan, 3, point) in float32 and counts a point at the peaks (scan,); see `GridAngles.channels`.
 
         Args:
-            sums: Gives the number of points in each bin and the sum of their angles.
             counts: In each bin, shape (scan, point).
+            number: Of points there, shape (scan, point).
+            angle_sum: Of their angles [arcsec], shape (scan, point).
         """
-        number, filled = sums.number, sums.number > 0
-        points = number.clamp(min=1)
-        at = torch.where(filled, sums.angle / points, torch.nan)
+        filled, points = number > 0, number.clamp(min=1)
+        at = torch.where(filled, angle_sum / points, torch.nan)
         peak = (counts / points).amax(dim=1)
         value = torch.log10((counts + 0.5) / points) - torch.log10(peak + 0.5)[:, None]
-        error = (1 / (_LN_10 * torch.sqrt(counts + 0.5))).clamp(max=1.0)
+        error = (1 / (math.log(10) * torch.sqrt(counts + 0.5))).clamp(max=1.0)
         left, right = _neighbours(at, filled, self._centre)
         inside = (left >= 0) & (right < filled.shape[1])
         a, b = left.clamp(min=0), right.clamp(max=filled.shape[1] - 1)

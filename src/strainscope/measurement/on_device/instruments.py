@@ -41,7 +41,7 @@ class TensorDraws:
         settings: Ranges.
         fwhm_range: Of the resolution's width [arcsec].
         stack: Gives the angle of a strain.
-        strain_range: Least and largest strain that is asked for [1].
+        largest_strain: That is asked for, by magnitude [1].
         device: Where tensors lie.
 
     Raises:
@@ -54,7 +54,7 @@ class TensorDraws:
         fwhm_range: tuple[float, float],
         *,
         stack: Stack,
-        strain_range: tuple[float, float],
+        largest_strain: float,
         device: torch.device,
     ) -> None:
         if settings.lorentz_shape[0] != 1:
@@ -62,13 +62,13 @@ class TensorDraws:
                 f"lorentz_shape[0] = {settings.lorentz_shape[0]:g}; only 1 is there, a density that falls from 0 on."
             )
         self._settings, self._fwhm, self._device = settings, fwhm_range, device
-        strain = np.linspace(*strain_range, _STRAINS)
+        strain = np.linspace(0.0, largest_strain, _STRAINS)
         angle = angle_of(strain / (1 + strain), stack)
-        self._first, self._per_strain = float(strain[0]), float(1 / (strain[1] - strain[0]))
+        self._per_strain = (_STRAINS - 1) / largest_strain
         self._angle = torch.as_tensor(angle, dtype=torch.float64, device=device)
 
     def __call__(self, largest_strain: torch.Tensor, generator: torch.Generator) -> TensorInstruments:
-        """How scans of samples with these largest strains (scan,) are measured."""
+        """How scans of samples with these largest strains, by magnitude (scan,), are measured."""
         settings, n = self._settings, len(largest_strain)
 
         def share() -> torch.Tensor:
@@ -99,7 +99,7 @@ class TensorDraws:
         )
 
     def _angle_of(self, strain: torch.Tensor) -> torch.Tensor:
-        place = ((strain - self._first) * self._per_strain).clamp(0.0, _STRAINS - 1.001)
+        place = (strain * self._per_strain).clamp(0.0, _STRAINS - 1.001)
         below = place.long()
         return torch.lerp(self._angle[below], self._angle[below + 1], place - below)
 
@@ -130,11 +130,13 @@ class TensorKernels:
             -(t + 1) * t * (t - 2) / 2,
             (t + 1) * t * (t - 1) / 6,
         )
-        parts = torch.stack([1 - share, share], dim=1)[:, :, None, None]
         total = torch.zeros_like(spectrum[:, 0])
+        # One term at a time: each is as large as what all scans reflect.
         for q, weight in enumerate(weights):
-            kernel = self._table[cell + q]
-            total += weight[:, None] * ((parts * kernel).sum(dim=1) * spectrum).sum(dim=1)
+            for k, part in enumerate((1 - share, share)):
+                for polarization in (0, 1):
+                    kernel = self._table[cell + q, k, polarization]
+                    total += (weight * part)[:, None] * kernel * spectrum[:, polarization]
         smeared: torch.Tensor = torch.fft.irfft(total, self._length)[:, : self._number]
         return smeared
 
@@ -165,7 +167,14 @@ def half_maximum(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TensorSums:
-    """Points added up over the bins; see `measurement.scans.Sums`."""
+    """Points added up over the bins; see `measurement.scans.Sums`.
+
+    Attributes:
+        total: Sum of the intensities, or of the expected counts [1], shape (scan, point).
+        number: Points, shape (scan, point).
+        angle: Sum of their angles on the scan's axis [arcsec], shape (scan, point).
+        strongest: Largest intensity of a single point [1], shape (scan,).
+    """
 
     total: torch.Tensor
     number: torch.Tensor
@@ -200,9 +209,8 @@ def add_up(
     x = (angle - offset[:, None] - start) / step
     left = (x.long() - 2).clamp(0, smeared.shape[1] - INTERPOLATION_POINTS)
     fraction = x - left - 2
-    polynomials = torch.as_tensor(CARDINALS, dtype=x.dtype, device=x.device)
     seen = torch.zeros_like(x)
-    for q, polynomial in enumerate(polynomials):
+    for q, polynomial in enumerate(CARDINALS.tolist()):
         weight = torch.zeros_like(x)
         for coefficient in polynomial:
             weight = weight * fraction + coefficient

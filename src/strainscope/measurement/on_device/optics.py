@@ -53,7 +53,7 @@ class TensorOptics:
         experiment = optics.experiment
         self._tables, self._length, self._number = optics.tables, length, optics.angles.number
         self._choose = TensorChooser(
-            TensorProfile(experiment.profile),
+            TensorProfile(experiment.profile, device),
             optics.tables.exact,
             experiment.stack.interfaces,
             tolerance=experiment.tolerance,
@@ -105,9 +105,9 @@ class TensorDiffuse:
         self._start, self._step, self._number = spread.start, spread.step, spread.number
         self._linear, self._response, self._length = spread.linear, spread.response, spread.length
         self._to_angles = [_dense(matrix, device) for matrix in spread.to_angles]
-        self._frequency = torch.fft.rfftfreq(
-            spread.length, spread.step, dtype=torch.float64, device=device
-        )
+        self._frequency = torch.fft.rfftfreq(spread.length, spread.step, dtype=torch.float64, device=device)
+        # Each cell was shared between two bins, a triangle that sinc² takes off again.
+        self._gain = torch.pi / (spread.response * spread.step) / torch.sinc(self._frequency * spread.step) ** 2
 
     def histogram(self, cells: TensorSublayers) -> torch.Tensor:
         """Disorder over strain [Å], shape (curve, layer, bin)."""
@@ -137,46 +137,46 @@ class TensorDiffuse:
     def intensity(self, histogram: torch.Tensor, correlation_length: torch.Tensor) -> torch.Tensor:
         """Diffuse intensity for unit amplitude [1] and sigma, shape (curve, angle)."""
         width = torch.pi**1.5 / (correlation_length[:, None] * self._response)
-        gain = torch.pi / (self._response * self._step) / torch.sinc(self._frequency * self._step) ** 2
-        transform = gain * torch.exp(-((width * self._frequency) ** 2))
-        total = 0.0
-        for layer, matrix in enumerate(self._to_angles):
-            spectrum = torch.fft.rfft(histogram[:, layer], self._length)
-            spread = torch.fft.irfft(spectrum * transform, self._length)[:, : self._number]
-            total = total + spread @ matrix
+        transform = self._gain * torch.exp(-((width * self._frequency) ** 2))
+        spectrum = torch.fft.rfft(histogram, self._length) * transform[:, None]
+        spread = torch.fft.irfft(spectrum, self._length)[..., : self._number]
+        total = torch.stack([spread[:, layer] @ matrix for layer, matrix in enumerate(self._to_angles)])
         # The transform rounds to 1e-16 of the largest value, to either side of zero.
-        return torch.as_tensor(total).clamp(min=0.0)
+        return total.sum(dim=0).clamp(min=0.0)
 
 
 def _reflectivity(tables: AngleTables, cells: TensorSublayers) -> torch.Tensor:
     """The fast engine's reflectivities (curve, 2, node) in float32, on the device where the sublayers lie."""
     sent = {name: getattr(cells, name) for name in ("thickness", "strain", "debye_waller", "layer")}
     if sent["thickness"].is_cuda:
-        return reflect_on_gpu(tables, sent, torch.cuda.current_stream().cuda_stream)
+        return reflect_on_gpu(tables, sent)
     arrays = {name: own.numpy() for name, own in sent.items()}
     return torch.from_numpy(reflectivities(tables, Sublayers(upper=np.zeros_like(arrays["thickness"]), **arrays)))
 
 
-def reflect_on_gpu(tables: AngleTables, sent: Mapping[str, torch.Tensor], stream: int) -> torch.Tensor:
+def reflect_on_gpu(tables: AngleTables, sent: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Reflectivities (curve, 2, node) that the GPU's engine leaves in its memory.
 
     Args:
         tables: Of the stack at its angles.
-        sent: The sublayers, see `Sublayers`.
-        stream: Handle of the CUDA stream.
+        sent: The sublayers, see `Sublayers`; where numba's simulator stands for the GPU, in the processor's memory.
     """
     from strainscope.diffraction import cuda_engine
 
+    device = sent["thickness"].device
     n_curve, n_cell = sent["thickness"].shape
     _, kept, returned = cuda_engine.shapes(tables, n_cell, 0)
     # What the kernels keep in between is torch's, too: it is not given away before they are done.
     filled = {
-        name: torch.empty((n_curve, *shape), dtype=_TYPES[np.dtype(dtype).name], device=sent["thickness"].device)
+        name: torch.empty((n_curve, *shape), dtype=_TYPES[np.dtype(dtype).name], device=device)
         for name, (shape, dtype) in (kept | returned).items()
     }
     arrays = {name: own.contiguous() for name, own in sent.items()} | filled
-    seen = arrays if sent["thickness"].is_cuda else {name: own.numpy() for name, own in arrays.items()}
-    cuda_engine.reflect_in_place(tables, seen, stream)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            cuda_engine.reflect_in_place(tables, arrays, torch.cuda.current_stream().cuda_stream)
+    else:
+        cuda_engine.reflect_in_place(tables, {name: own.numpy() for name, own in arrays.items()}, 0)
     return filled["reflectivity"]
 
 

@@ -17,12 +17,13 @@ class TensorProfile:
 
     Args:
         profile: Families of strain and disorder.
+        device: Where tensors lie.
 
     Raises:
         ValueError: other families.
     """
 
-    def __init__(self, profile: DepthProfile) -> None:
+    def __init__(self, profile: DepthProfile, device: torch.device) -> None:
         strain, disorder = profile.strain, profile.disorder
         if not (isinstance(strain, DoubleGaussian) and isinstance(disorder, TiedDisorder)):
             raise ValueError(
@@ -32,6 +33,7 @@ class TensorProfile:
         self._sign, self._power = strain.sign, profile.debye_waller_power
         self._floor = strain.minimum_strain * math.exp(LEAST_DECAY)
         self._log_minimum = math.log(strain.minimum_strain)
+        self._stretch = torch.as_tensor(STRETCH, device=device)
 
     def evaluate(
         self, depth: torch.Tensor, values: torch.Tensor, largest: torch.Tensor
@@ -47,7 +49,7 @@ class TensorProfile:
         """Largest strain by magnitude [1], shape (n,), between the surface and Rp1."""
         upper, _, second = self._decays(values)
         dmax1, rp1, d02, rp2 = (values[:, i : i + 1] for i in (0, 3, 4, 6))
-        grid = rp1 * torch.as_tensor(STRETCH, dtype=values.dtype, device=values.device)
+        grid = rp1 * self._stretch
         best = self._strain(grid, values).abs().argmax(dim=1, keepdim=True)
         low, z, high = (grid.gather(1, (best + i).clamp(0, grid.shape[1] - 1)) for i in (-1, 0, 1))
         for _ in range(_STEPS):

@@ -1,5 +1,8 @@
 """Scans of one sample as laboratories measure them, simulated in a device's memory; see `measurement.simulate`."""
 
+from dataclasses import replace
+
+import numpy as np
 import torch
 
 from strainscope.measurement.components import PEAK_WINDOW
@@ -17,6 +20,9 @@ from strainscope.measurement.on_device.optics import TensorComponents, TensorOpt
 from strainscope.measurement.simulate import LabSimulator
 from strainscope.prior import Prior
 
+# CUDA draws Poisson counts in 32 bits.
+_MOST_COUNTS = 4e9
+
 
 class DeviceSimulator:
     """Simulated scans of one sample, from the draw of the profiles to the counting noise without a copy.
@@ -28,19 +34,19 @@ class DeviceSimulator:
         device: Where everything lies.
 
     Raises:
-        ValueError: a sample or settings that are not there in torch; see `why_not`.
+        ValueError: families, distributions or counts that are not there in torch.
     """
 
     def __init__(self, simulator: LabSimulator, device: torch.device) -> None:
         optics = simulator.optics
+        _check_counts(simulator)
         own = {spec.name for spec in optics.experiment.profile.parameters}
         self._coordinates = UnitCoordinates(
             Prior(
                 parameters=tuple(spec for spec in optics.prior.parameters if spec.name in own),
                 constraints=optics.prior.constraints,
                 held={name: value for name, value in optics.prior.held.items() if name in own},
-            ),
-            device,
+            )
         )
         self.device = device
         self.optics = TensorOptics(optics, length=simulator.kernels.length, device=device)
@@ -48,7 +54,7 @@ class DeviceSimulator:
             simulator.settings,
             simulator.fwhm_range,
             stack=simulator.stack,
-            strain_range=optics.strain_range(),
+            largest_strain=max(map(abs, optics.strain_range())),
             device=device,
         )
         self._kernels = TensorKernels(simulator.kernels, device)
@@ -59,7 +65,7 @@ class DeviceSimulator:
 
     def profiles(self, number: int, generator: torch.Generator) -> torch.Tensor:
         """Parameters of so many profiles, uniform in the prior's unit coordinates, shape (number, parameter)."""
-        shape = number, len(self._coordinates.lower)
+        shape = number, self._coordinates.number
         unit = torch.rand(shape, dtype=torch.float64, device=self.device, generator=generator)
         return self._coordinates.values(unit)
 
@@ -79,8 +85,10 @@ class DeviceSimulator:
         """Rows and targets of samples measured with counting noise; see `scans`."""
         sums, offset, scale = self.expected(components, instruments)
         # The sum of Poisson counts is a Poisson count: a bin's points need not be drawn one by one.
-        counts = torch.poisson(sums.total, generator=generator)
-        channels, peak = self._grid.channels(sums, counts)
+        # What is no number ends a training with words of its own, and CUDA's draws with an assertion.
+        broken = sums.total.isnan()
+        counts = torch.poisson(sums.total.nan_to_num(0.0), generator=generator).masked_fill(broken, torch.nan)
+        channels, peak = self._grid.channels(counts, sums.number, sums.angle)
         told = self._grid.told(channels, instruments.step_arcsec, peak)
         lattice = self._lattice.expand(len(told), -1)
         rows = torch.cat([channels.flatten(1), lattice.float(), told.float()], dim=1)
@@ -109,16 +117,15 @@ class DeviceSimulator:
         background = instruments.counts * instruments.background
         scale = (instruments.counts - background) / sums.strongest
         expected = scale[:, None] * sums.total + background[:, None] * sums.number
-        counted = TensorSums(
-            total=expected, number=sums.number, angle=sums.angle, strongest=sums.strongest
+        return replace(sums, total=expected), offset, scale
+
+
+def _check_counts(simulator: LabSimulator) -> None:
+    """Raise where a bin may hold more counts than are drawn right."""
+    settings = simulator.settings
+    points = float(np.ceil(np.diff(simulator.network.edge).max() / settings.step_arcsec[0]))
+    most = settings.counts[1] * points
+    if most > _MOST_COUNTS:
+        raise ValueError(
+            f"{most:.2g} counts may fall into a bin of the network's grid; a GPU draws at most {_MOST_COUNTS:.0e}."
         )
-        return counted, offset, scale
-
-
-def why_not(simulator: LabSimulator) -> str | None:
-    """What of a simulator's sample or settings is not there in torch; None where everything is."""
-    try:
-        DeviceSimulator(simulator, torch.device("cpu"))
-    except ValueError as error:
-        return str(error)
-    return None

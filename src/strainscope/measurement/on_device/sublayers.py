@@ -121,7 +121,9 @@ class TensorChooser:
         wanted = thickness / self._parts_needed(strain, factor, upper, thickness).clamp(min=_LEAST_PART)
         # Neighbours may differ by a share only: the lower envelope of cones around all.
         centre = upper + 0.5 * thickness
-        wanted = wanted.clamp(min=1e-9, max=4 * THICKEST)
+        # What is no cell at all must not thin out its neighbours.
+        present = thickness * _COARSE > _LEAST_SEGMENT
+        wanted = torch.where(present, wanted.clamp(min=1e-9, max=4 * THICKEST), 4 * THICKEST)
         wanted = (wanted - GROWTH * centre).cummin(dim=1).values + GROWTH * centre
         wanted = (wanted + GROWTH * centre).flip(1).cummin(dim=1).values.flip(1) - GROWTH * centre
         return torch.cat([upper, marks[:, -1:]], dim=1), thickness / wanted
