@@ -4,7 +4,8 @@ Each simulated scan (continuous prior, 1e3 to 1e8 counts at the peak, steps of 1
 inverted without a model error, with the estimator ggg444-lab proposing profiles, and with the prior that the scan was
 drawn from: background and diffuse scattering are told their ranges, as intervals hold the truth as often as they say
 only where truths are drawn from the prior. Of every free parameter the share of
-the posterior below the truth is noted; from these follows the coverage of central intervals. Results go to a file, a
+the posterior below the truth is noted; from these follows the coverage of central intervals. Beside it stands how many
+of the same truths the prior's own intervals hold: how far from its share chance has put them. Results go to a file, a
 line for each scan, so that a run that was stopped goes on, and several processes can share the work.
 
 Run: python -m benchmarks.coverage FILE [--first 0] [--number 500] [--every 1] [--report]
@@ -14,7 +15,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from strainscope.inversion.problem import Problem, prepare
 from strainscope.measurement import LabSimulator
 from strainscope.measurement.scans import Instruments
 from strainscope.measurement.settings import LabSettings
-from strainscope.measurement.simulate import BLOCK
+from strainscope.measurement.simulate import BLOCK, drawn_block
 from strainscope.sample import Sample, load_sample
 from strainscope.scan import Scan
 
@@ -146,6 +147,42 @@ class LabScans:
         scan, expected, truth = self.expected(i)
         return replace(scan, intensity=rng.poisson(expected).astype(np.float64)), truth
 
+    def places(self, numbers: Sequence[int]) -> np.ndarray:
+        """Where truths lie in the inversion's prior (scan, parameter), without simulating any scan.
+
+        In unit coordinates, of the parameters that are drawn from that prior: all but offset, scale and background,
+        which follow from what a scan shows.
+        """
+        prior = self.sample.prior()
+        values = np.broadcast_to(prior.from_unit(np.full((1, len(prior.names)), 0.5)), (len(numbers), len(prior.names)))
+        values, columns = values.copy(), {name: k for k, name in enumerate(prior.names)}
+        blocks = {block: self._drawn(block) for block in {i // BLOCK for i in numbers}}
+        for row, i in zip(values, numbers, strict=True):
+            for name, drawn in blocks[i // BLOCK].items():
+                row[columns[name]] = drawn[i % BLOCK]
+        own = [columns[name] for name in blocks[numbers[0] // BLOCK]]
+        low, high = self._settings.amplitude_range
+        bounds = {AMPLITUDE: (low, high)}
+        specs = tuple(
+            replace(spec, lower=bounds[spec.name][0], upper=bounds[spec.name][1]) if spec.name in bounds else spec
+            for spec in prior.parameters
+        )
+        return replace(prior, parameters=specs).to_unit(values)[:, own]
+
+    def _drawn(self, block: int) -> dict[str, np.ndarray]:
+        """What the simulator draws for a block from the inversion's prior, by parameter."""
+        profile, _, instruments = drawn_block(
+            self.sample, self._settings, seed=self._simulator.seed, block=block
+        )
+        names = [spec.name for spec in self.sample.experiment().profile.parameters]
+        amplitude = np.array([self._amplitude_of_prior(own) for own in instruments.diffuse_amplitude])
+        return dict(zip(names, profile.T, strict=True)) | {
+            AMPLITUDE: amplitude,
+            "correlation_length": instruments.correlation_length,
+            "fwhm_arcsec": instruments.fwhm_arcsec,
+            "lorentz_fraction": instruments.lorentz_fraction,
+        }
+
     def explain(self, scan: Scan, *, rng: np.random.Generator) -> Explanation:
         """What explains a scan.
 
@@ -251,6 +288,9 @@ def _report(lines: list[dict]) -> None:
     print(
         f"{'all':20s}" + "".join(f"{100 * own.mean():8.1f}" for own in inside) + f"{100 * far.mean():8.2f} %"
     )
+    places = LabScans().places([line["scan"] for line in good])
+    by_chance = [100 * (np.abs(places - 0.5) < level / 2).mean() for level in LEVELS]
+    print(f"{'the prior alone':20s}" + "".join(f"{own:8.1f}" for own in by_chance))
     error = [100 * np.sqrt(level * (1 - level) / len(good)) for level in LEVELS]
     print(f"{'1 binomial sd':20s}" + "".join(f"{own:8.1f}" for own in error))
     trusted = np.array([_trusted(line) for line in good])

@@ -29,12 +29,17 @@ class Simulator:
     Args:
         plan: Sample, parameters, angles.
         refinement: 1 for the dataset itself; larger for curves to check it by: sublayers and angles finer by more.
+
+    Attributes:
+        model: The scan that each curve is.
+        fixed: Values of all parameters, of which those that the plan does not vary count, shape (all,).
+        linear: Whether the instrument is the same for all curves.
     """
 
     def __init__(self, plan: Plan, *, refinement: float = 1.0) -> None:
         self.plan = plan
         experiment = plan.sample_settings.experiment()
-        self._fixed = plan.with_held(plan.draws.values(0, 1))[0]
+        self.fixed = plan.with_held(plan.draws.values(0, 1))[0]
         resolution = experiment.slices["resolution"]
         self._varies = [list(plan.units).index(name) for name in plan.names]
         first_other = experiment.slices["profile"].stop
@@ -75,9 +80,9 @@ class Simulator:
         model = self.model
         _, log_scale, log_background, slope = values[0, model.experiment.slices["scale"]]
         cells = self.sublayers(values)
-        reflected = reflectivities(self._tables, cells).reshape(len(values), -1)
+        reflected = reflectivities(self.tables, cells).reshape(len(values), -1)
         padded = np.zeros((max(together - len(values), 0), reflected.shape[1]), dtype=reflected.dtype)
-        seen = (np.concatenate([reflected, padded]) @ self._matrix)[: len(values)]
+        seen = (np.concatenate([reflected, padded]) @ self.matrix)[: len(values)]
         background = 10.0**log_background * (1 + slope * model.lever)
         return np.asarray(10.0**log_scale * seen + background, dtype=np.float32)
 
@@ -87,17 +92,18 @@ class Simulator:
         return choose_sublayers(
             experiment.profile,
             values[:, experiment.slices["profile"]],
-            self._tables.exact,
+            self.tables.exact,
             experiment.stack,
             tolerance=experiment.tolerance,
         )
 
     @cached_property
-    def _tables(self) -> AngleTables:
+    def tables(self) -> AngleTables:
+        """Of the simulated angles."""
         return self.model.tables_at(np.arange(len(self.model.grid.node_arcsec)))
 
     @cached_property
-    def _matrix(self) -> Curves:
+    def matrix(self) -> Curves:
         """From reflectivities (polarization × node) to the points."""
-        matrices = self.model.to_points(self._fixed)
+        matrices = self.model.to_points(self.fixed)
         return np.concatenate(list(matrices), axis=1).T.astype(np.float32)

@@ -75,13 +75,15 @@ class TrainingPlan(Settings):
     Samples count curves seen, each as often as it comes; the learning rate rises over the first `warm_up`, then falls
     as half a cosine to the end. With `minutes` a training ends, and the rate falls, by samples or by time, whichever
     has more of its share behind it; how far it comes then depends on the machine. At `annealed_at` samples the rate has
-    fallen to its end once before, as if the training were over there. Samples, minutes and seed are those of each
+    fallen to its end once before, as if the training were over there. With `fresh` the curves of the data are
+    simulated as the training goes, each for one batch, and none is stored. Samples, minutes and seed are those of each
     member of an ensemble; the seeds of later ones follow. None stands for what the model does by itself.
     """
 
     title: str = ""
     model: Literal["posterior", "v1", "v2", "v3", "cnn2023"] = "posterior"
     data: tuple[DataSettings, ...] = ()
+    fresh: bool = False
     lab: LabData | None = None
     network: NetworkSettings = NetworkSettings()
     coordinates: Literal["probit", "logit"] = "probit"
@@ -148,6 +150,7 @@ class TrainingPlan(Settings):
         if self.lab is not None:
             self._check_lab()
             return
+        self._check_fresh()
         first = self.plans[0]
         for i, other in enumerate(self.plans[1:], start=1):
             for what, one, two in (
@@ -163,9 +166,22 @@ class TrainingPlan(Settings):
                 f"curriculum.quantity = {self.curriculum.quantity!r}{hint(self.curriculum.quantity, first.names)}"
             )
 
+    def _check_fresh(self) -> None:
+        """Raise where curves cannot each come once."""
+        if not self.fresh:
+            return
+        if self.curriculum is not None:
+            raise ValueError("curriculum goes with stored data; leave it out, or fresh")
+        there = sum(own.size for own in self.plans)
+        if there < self.samples:
+            raise ValueError(
+                f"fresh: samples = {self.samples:,}, of data that are {there:,} in all; give data[].size, "
+                f"{self.samples:,} together or more, so that each comes once"
+            )
+
     def _check_lab(self) -> None:
         """Raise where a key does not go with scans."""
-        for key in ("window", "loss", "curriculum"):
+        for key in ("window", "loss", "curriculum", "fresh"):
             if getattr(self, key) != TrainingPlan.model_fields[key].default:
                 raise ValueError(f"{key} goes with data, not with lab; leave it out")
         if self.model != "posterior":

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,7 +22,23 @@ Floats = NDArray[np.float64]
 Batch = tuple[Curves, Floats]
 Admits = Callable[[Floats], NDArray[np.bool_]]
 
-_STANDARDISED_BY = 20_000
+STANDARDISED_BY = 20_000
+"""Curves that inputs are standardised by."""
+
+
+class Batches(Protocol):
+    """Batches of rows and values without end, from any place on."""
+
+    epoch_size: int
+
+    def __iter__(self) -> Iterator[Batch] | Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Rows (batch, row) and values (batch, parameter), from where it is; tensors lie on the device that trains."""
+
+    def state(self) -> dict[str, Any]:
+        """Where it is, for a checkpoint."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
 
 
 def readers_of(plan: FullPlan, folder: Path | str, tell: Callable[[str, int, int], None]) -> list[ShuffledReader]:
@@ -49,7 +65,7 @@ def _reader(plan: FullPlan, i: int, folder: Path | str) -> ShuffledReader:
 
 def some_curves(readers: Sequence[ShuffledReader], window: int) -> torch.Tensor:
     """Curves (n, angle) of every dataset, the window's points left out, that inputs are standardised by."""
-    share = _STANDARDISED_BY // len(readers) + 1
+    share = STANDARDISED_BY // len(readers) + 1
     parts = [reader.dataset.curves(0, min(share, reader.dataset.size)) for reader in readers]
     curves = np.concatenate(parts)
     return torch.from_numpy(np.ascontiguousarray(curves[:, : curves.shape[1] - window]))
@@ -94,7 +110,7 @@ class DatasetSource:
         """Some curves of every dataset."""
         return some_curves(self._readers, self._plan.window)
 
-    def batches(self, admits: Admits, *, device: torch.device, rank: int = 0, size: int = 1) -> "Stream":
+    def batches(self, admits: Admits, *, device: torch.device, rank: int = 0, size: int = 1) -> Batches:
         """Batches of the datasets; all processes read the same and take turns by the row."""
         del device  # they come from the disk
         return Stream(self._readers, self._plan, self.names, admits, rank=rank, size=size)

@@ -25,6 +25,7 @@ from strainscope.training.checkpoint import (
 )
 from strainscope.training.claim import claim, held
 from strainscope.training.data import DatasetSource
+from strainscope.training.fresh_data import FreshSource
 from strainscope.training.interrupts import kept_back
 from strainscope.training.lab_data import LabSource
 from strainscope.training.posterior_task import PosteriorTask
@@ -189,7 +190,9 @@ def _train_members(
 
 def source_of(plan: FullPlan) -> Source:
     """What a plan trains on."""
-    return DatasetSource(plan) if plan.lab is None else LabSource(plan, plan.lab)
+    if plan.lab is not None:
+        return LabSource(plan, plan.lab)
+    return FreshSource(plan) if plan.fresh else DatasetSource(plan)
 
 
 def task_of(plan: FullPlan, source: Source) -> Task:

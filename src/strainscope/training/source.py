@@ -1,6 +1,6 @@
 """Where a training's batches come from: stored datasets, or a simulator of laboratories' scans."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,24 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from strainscope.profile import Constraint
-from strainscope.training.data import Admits, Batch
+from strainscope.training.data import Admits, Batches
 
 Floats = NDArray[np.float64]
-
-
-class Batches(Protocol):
-    """Batches of rows and values without end, from any place on."""
-
-    epoch_size: int
-
-    def __iter__(self) -> Iterator[Batch] | Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Rows (batch, row) and values (batch, parameter), from where it is; tensors lie on the device that trains."""
-
-    def state(self) -> dict[str, Any]:
-        """Where it is, for a checkpoint."""
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a state."""
 
 
 class Source(Protocol):

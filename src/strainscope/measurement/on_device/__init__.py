@@ -5,6 +5,9 @@ Diffraction is the fast engine's on that device.
 """
 
 from strainscope.measurement.on_device.coordinates import UnitCoordinates
+from strainscope.measurement.on_device.optics import reflectivity
+from strainscope.measurement.on_device.profiles import TensorProfile
 from strainscope.measurement.on_device.simulator import DeviceSimulator
+from strainscope.measurement.on_device.sublayers import TensorChooser
 
-__all__ = ["DeviceSimulator", "UnitCoordinates"]
+__all__ = ["DeviceSimulator", "TensorChooser", "TensorProfile", "UnitCoordinates", "reflectivity"]

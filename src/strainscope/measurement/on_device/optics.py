@@ -68,7 +68,7 @@ class TensorOptics:
         cells = self._choose(profile)
         return TensorComponents(
             profile=profile,
-            reflectivity=_reflectivity(self._tables, cells),
+            reflectivity=reflectivity(self._tables, cells),
             disorder=self._diffuse.histogram(cells),
             largest=cells.largest,
         )
@@ -145,7 +145,7 @@ class TensorDiffuse:
         return total.sum(dim=0).clamp(min=0.0)
 
 
-def _reflectivity(tables: AngleTables, cells: TensorSublayers) -> torch.Tensor:
+def reflectivity(tables: AngleTables, cells: TensorSublayers) -> torch.Tensor:
     """The fast engine's reflectivities (curve, 2, node) in float32, on the device where the sublayers lie."""
     sent = {name: getattr(cells, name) for name in ("thickness", "strain", "debye_waller", "layer")}
     if sent["thickness"].is_cuda:

@@ -1,10 +1,10 @@
-"""Strain of two Gaussians and disorder tied to it, in torch: `profile.DoubleGaussian`, `profile.TiedDisorder`."""
+"""Strain of two Gaussians, and disorder tied to it, in torch: `profile.DoubleGaussian`, `profile.TiedDisorder`."""
 
 import math
 
 import torch
 
-from strainscope.profile import DepthProfile, DoubleGaussian, TiedDisorder
+from strainscope.profile import DepthProfile, DoubleGaussian, NoDisorder, TiedDisorder
 from strainscope.profile.family import THINNEST
 from strainscope.profile.gaussian import LEAST_DECAY, STRETCH
 
@@ -13,7 +13,7 @@ _STEPS = 12
 
 
 class TensorProfile:
-    """Depth profiles whose parameters are rows (n, 9) of float64.
+    """Depth profiles whose parameters are rows (n, 9) of float64, or (n, 7) without disorder.
 
     Args:
         profile: Families of strain and disorder.
@@ -25,11 +25,12 @@ class TensorProfile:
 
     def __init__(self, profile: DepthProfile, device: torch.device) -> None:
         strain, disorder = profile.strain, profile.disorder
-        if not (isinstance(strain, DoubleGaussian) and isinstance(disorder, TiedDisorder)):
+        if not (isinstance(strain, DoubleGaussian) and isinstance(disorder, TiedDisorder | NoDisorder)):
             raise ValueError(
-                f"{type(strain).__name__} and {type(disorder).__name__}; only double-gaussian strain and tied "
-                "disorder are there."
+                f"{type(strain).__name__} and {type(disorder).__name__}; only double-gaussian strain with tied "
+                "disorder or none is there."
             )
+        self._tied = isinstance(disorder, TiedDisorder)
         self._sign, self._power = strain.sign, profile.debye_waller_power
         self._floor = strain.minimum_strain * math.exp(LEAST_DECAY)
         self._log_minimum = math.log(strain.minimum_strain)
@@ -40,6 +41,8 @@ class TensorProfile:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Strain and E [1], each (n, z), at depths (n, z) [Å]; the largest strain is `largest` (n,)."""
         strain = self._strain(depth, values)
+        if not self._tied:
+            return strain, torch.ones_like(strain)
         k, power = values[:, 7:8], values[:, 8:9]
         share = (strain.abs() / torch.where(largest > 0, largest, 1.0)[:, None]).clamp(max=1.0)
         factor = 1 - k * share**power
@@ -66,10 +69,12 @@ class TensorProfile:
 
     def extent(self, values: torch.Tensor, largest: torch.Tensor, *, strain: float, factor: float) -> torch.Tensor:
         """Depth [Å], shape (n,), beyond which strain and 1 - E are below their tolerances."""
-        k, power = values[:, 7], values[:, 8]
-        tolerance = factor / self._power
-        share = (tolerance / k.clamp(min=tolerance)) ** (1 / power)
-        half = 0.5 * (share * largest).clamp(1e-300, strain)
+        half = torch.full_like(largest, 0.5 * strain)
+        if self._tied:
+            k, power = values[:, 7], values[:, 8]
+            tolerance = factor / self._power
+            share = (tolerance / k.clamp(min=tolerance)) ** (1 / power)
+            half = 0.5 * (share * largest).clamp(1e-300, strain)
         _, lower, second = (own[:, 0] for own in self._decays(values))
         dmax1, rp1, d02, rp2 = (values[:, i] for i in (0, 3, 4, 6))
         first = rp1 + torch.sqrt(torch.log((dmax1 / half).clamp(min=1)) / lower)
