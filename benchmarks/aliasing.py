@@ -85,7 +85,7 @@ class CoarseSimulator(Simulator):
 
     def _parts(self, strain: np.ndarray) -> int:
         """Into how many a sublayer is split."""
-        exact = self._tables.exact
+        exact = self.tables.exact
         ends = np.array([strain.min(), 0.0, strain.max()])[:, None]
         phase = 0.5 * np.abs(exact.detuning.real[0] + ends * exact.strain_response.real[0]).max()
         return max(1, int(np.ceil(self.dl * phase / PHASE_LIMIT)))

@@ -34,10 +34,10 @@ def without(monkeypatch):
         monkeypatch.setattr(device, "find_spec", lambda name: object() if numba_cuda else None)
         monkeypatch.setattr(cuda, "is_available", lambda: False)
         monkeypatch.setattr(cuda, "cuda_error", lambda: reason)
-        device._missing.cache_clear()
+        device.what_is_missing.cache_clear()
 
     yield machine
-    device._missing.cache_clear()
+    device.what_is_missing.cache_clear()
 
 
 def test_auto_is_the_processor_where_there_is_no_device(without):
@@ -82,9 +82,9 @@ def test_a_dataset_is_simulated_on_the_device_of_its_process(monkeypatch):
     monkeypatch.setattr(device, "_default", ["cpu"])
     monkeypatch.setattr(device, "simulated", lambda: True)
     plan = load_plan("balanced-1m", size=1)
-    assert Simulator(plan)._tables.device == "cpu"
+    assert Simulator(plan).tables.device == "cpu"
     use_device("cuda")
-    assert Simulator(plan)._tables.device == "cuda"
+    assert Simulator(plan).tables.device == "cuda"
 
 
 def test_the_reference_engine_has_no_other():

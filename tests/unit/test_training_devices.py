@@ -45,8 +45,8 @@ class Spoiled:
         return self.stream.state()
 
 
-def spoiled(self, admits, *, rank=0, size=1):
-    stream = whole(self, admits, rank=rank, size=size)
+def spoiled(self, admits, *, device, rank=0, size=1):
+    stream = whole(self, admits, device=device, rank=rank, size=size)
     return Spoiled(stream) if rank == 1 and trouble == "nan" else stream
 
 
