@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from strainscope.dataset.simulate import Simulator
 from strainscope.diffraction.device import what_is_missing
 from strainscope.evaluation import excluded
 from strainscope.training.data import STANDARDISED_BY, Admits, DatasetSource
+from strainscope.training.lab_data import one_thread
 from strainscope.training.settings import FullPlan
 
 Floats = NDArray[np.float64]
@@ -101,7 +101,7 @@ class FreshStream:
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Curves and values, from where it is."""
-        with ThreadPoolExecutor(1) as pool:
+        with one_thread() as pool:
             number = self._read
             ahead = [pool.submit(self._batch, number + i) for i in range(_AHEAD)]
             while True:

@@ -35,7 +35,7 @@ _STANDARDISED_BY, _HELD_OUT, _FIRST = 8192, 16_384, 1024
 
 
 @contextmanager
-def _one_thread() -> Iterator[ThreadPoolExecutor]:
+def one_thread() -> Iterator[ThreadPoolExecutor]:
     """A thread whose work that has not begun is dropped in the end."""
     pool = ThreadPoolExecutor(1)
     try:
@@ -175,7 +175,7 @@ class LabStream:
         a_pass = ROUND // each
         done, inside = divmod(self._read, a_pass * REPEATS)
         number = self._rank + done * self._size
-        with _one_thread() as reflecting, _one_thread() as measuring:
+        with one_thread() as reflecting, one_thread() as measuring:
             coming = self._reflect(number, reflecting)
             while True:
                 components, coming = coming, self._reflect(number + self._size, reflecting)
