@@ -59,11 +59,15 @@ def test_batches_are_the_datasets_each_sample_once(folder):
 
 
 def test_it_goes_on_where_it_was(folder):
+    """Also where the samples come again."""
+    batches = taken(stream(plan(folder)), 12)
     whole = stream(plan(folder))
-    taken(whole, 3)
+    taken(whole, 7)
     resumed = stream(plan(folder))
     resumed.restore(whole.state())
-    assert torch.equal(taken(resumed, 1)[0][1], taken(whole, 1)[0][1])
+    for (curves, values), (expected, truths) in zip(taken(resumed, 5), batches[7:], strict=True):
+        assert torch.equal(curves, expected)
+        assert torch.equal(values, truths)
 
 
 def test_processes_share_each_batch(folder):
@@ -74,10 +78,30 @@ def test_processes_share_each_batch(folder):
 
 
 def test_samples_of_frozen_sets_are_left_out(folder, monkeypatch):
-    monkeypatch.setattr(fresh_data, "excluded", lambda values, names: np.arange(len(values)) == 3)
     own = plan(folder)
-    curves, values = taken(stream(own), 1)[0]
-    assert len(curves) == len(values) == 31
+    everything = np.concatenate([data.draws.values(0, data.size) for data in own.plans])
+    frozen = everything[[3, 200]]
+    monkeypatch.setattr(
+        fresh_data, "excluded", lambda values, names: (values[:, None] == frozen).all(axis=2).any(axis=1)
+    )
+    batches = taken(stream(own), 9)
+    values = np.concatenate([values for _, values in batches])
+    assert len(values) == sum(len(curves) for curves, _ in batches)
+    expected = np.delete(everything, [3, 200], axis=0)
+    np.testing.assert_array_equal(np.unique(values, axis=0), np.unique(expected, axis=0))
+
+
+def test_batches_that_are_frozen_are_left_out_whole(folder, monkeypatch):
+    own = plan(folder)
+    first = taken(stream(own), 2)
+    frozen = first[0][1].numpy()
+    monkeypatch.setattr(
+        fresh_data, "excluded", lambda values, names: (values[:, None] == frozen).all(axis=2).any(axis=1)
+    )
+    left = stream(own)
+    assert torch.equal(taken(left, 1)[0][1], first[1][1])
+    # Read ahead, but what was left out counts as read.
+    assert left.state() == {"read": 2}
 
 
 def test_curves_of_a_device_are_the_processor_s():
@@ -92,7 +116,7 @@ def test_curves_of_a_device_are_the_processor_s():
 def test_a_plan_whose_instrument_varies_is_for_the_processors():
     varied = Simulator(load_plan("uniform-1m"))
     varied.linear = False
-    with pytest.raises(ValueError, match="varies diffuse scattering or the instrument"):
+    with pytest.raises(ValueError, match="has diffuse scattering, or the plan varies the instrument"):
         DeviceCurves(varied, CPU)
 
 
@@ -100,21 +124,32 @@ def test_it_trains_and_goes_on_without_a_dataset(folder, tmp_path):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        weights = training.train(plan(folder), tmp_path / "run", checkpoint_every=96)
-        about = load_weights(weights)[1]
+        weights = training.train(plan(folder), tmp_path / "run")
+        tensors, about = load_weights(weights)
         assert about["plan"]["fresh"]
         assert not (tmp_path / "run" / "data").exists()
-        content = weights.read_bytes()
-        weights.unlink()
-        training.train(plan(folder), tmp_path / "run", resume=True)
-        assert weights.read_bytes() == content
+
+        def stop(seen, total):
+            if seen == 96:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt, match="at 96 of 192 curves"):
+            training.train(plan(folder), tmp_path / "stopped", tell_step=stop)
+        resumed = load_weights(training.train(plan(folder), tmp_path / "stopped", resume=True))[0]
+        assert all(torch.equal(tensor, tensors[name]) for name, tensor in resumed.items())
     finally:
         torch.set_num_threads(threads)
+
+
+def test_samples_are_not_to_come_twice(folder):
+    with pytest.raises(ValueError, match=r"of data that are 240 in whole batches of 40; raise data\[\].size"):
+        FreshSource(full_plan(plan(folder, samples=280, batch=40)))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"data": [{"plan": "sobol-1m"}]}, "fresh does not go with sampling.method: sobol"),
         ({"samples": 400}, r"fresh: samples = 400, of data that are 288 in all; give data\[\].size, 400 together"),
         ({"curriculum": {"quantity": "Dmax1"}}, "curriculum goes with stored data; leave it out, or fresh"),
         ({"data": [], "lab": {"sample": "ggg444"}}, "fresh goes with data, not with lab"),

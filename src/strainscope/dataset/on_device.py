@@ -18,12 +18,14 @@ class DeviceCurves:
         device: Where they are simulated.
 
     Raises:
-        ValueError: families that are not there in torch, or an instrument that varies.
+        ValueError: families that are not there in torch, diffuse scattering, or an instrument that varies.
     """
 
     def __init__(self, simulator: Simulator, device: torch.device) -> None:
         if not simulator.linear:
-            raise ValueError("the plan varies diffuse scattering or the instrument.")
+            raise ValueError(
+                "the sample has diffuse scattering, or the plan varies the instrument; it does without either."
+            )
         self._plan, self._tables = simulator.plan, simulator.tables
         model = simulator.model
         self._profile = model.experiment.slices["profile"]

@@ -172,11 +172,15 @@ class TrainingPlan(Settings):
             return
         if self.curriculum is not None:
             raise ValueError("curriculum goes with stored data; leave it out, or fresh")
+        if any(own.sampling.method == "sobol" for own in self.plans):
+            raise ValueError(
+                "fresh does not go with sampling.method: sobol, which counts from its first sample; use random"
+            )
         there = sum(own.size for own in self.plans)
         if there < self.samples:
             raise ValueError(
                 f"fresh: samples = {self.samples:,}, of data that are {there:,} in all; give data[].size, "
-                f"{self.samples:,} together or more, so that each comes once"
+                f"{self.samples:,} together or more, so that no sample comes twice"
             )
 
     def _check_lab(self) -> None:

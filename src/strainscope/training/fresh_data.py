@@ -33,8 +33,18 @@ class FreshSource(DatasetSource):
         plan: What to train.
 
     Raises:
-        ValueError: a batch larger than one of them, or no curves left to hold out.
+        ValueError: a batch larger than one of them, fewer whole batches than the training takes, or no curves left to
+            hold out.
     """
+
+    def __init__(self, plan: FullPlan) -> None:
+        super().__init__(plan)
+        whole = sum(own.size // plan.batch * plan.batch for own in plan.plans)
+        if whole < plan.samples:
+            raise ValueError(
+                f"fresh: samples = {plan.samples:,}, of data that are {whole:,} in whole batches of {plan.batch:,}; "
+                "raise data[].size"
+            )
 
     def make(self, folder: Path | str, tell: Callable[[str, int, int], None]) -> None:
         """Nothing is kept on the disk."""
@@ -51,6 +61,7 @@ class FreshSource(DatasetSource):
 
     def batches(self, admits: Admits, *, device: torch.device, rank: int = 0, size: int = 1) -> "FreshStream":
         """Batches of new curves; a CUDA card simulates them itself, if the plans are such that it can."""
+        del admits  # there is no curriculum
         simulate = [self._simulating(k, device) for k in range(len(self._plan.plans))]
         return FreshStream(self._plan, simulate, points=self.points, rank=rank, size=size)
 
@@ -71,8 +82,8 @@ class FreshSource(DatasetSource):
 class FreshStream:
     """Batches of curves, until the plans' samples are used up; then they come again.
 
-    The plans take turns by their sizes; a batch is of one of them, and holds its next samples. Those of frozen test
-    sets are left out, and not replaced.
+    The plans take turns by their sizes; a batch is of one of them, and holds its next samples in random order. Those of
+    frozen test sets are left out, and not replaced; a batch that is not half full without them is left out.
 
     Args:
         plan: Gives plans, batch, window and seed.
@@ -107,14 +118,21 @@ class FreshStream:
             while True:
                 ahead.append(pool.submit(self._batch, number + len(ahead)))
                 self._read = number = number + 1
-                yield ahead.pop(0).result()
+                made = ahead.pop(0).result()
+                if made is not None:
+                    yield made
 
-    def _batch(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """A batch by its number."""
+    def _batch(self, number: int) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """A batch by its number, this process's part of it; None if too little is left of it."""
         turn = number % len(self._turns)
         k, first = int(self._turns[turn]), self._plan.batch * int(self._places[turn])
-        values = self._plan.plans[k].draws.values(first, first + self._plan.batch)[self._rank :: self._size]
+        values = self._plan.plans[k].draws.values(first, first + self._plan.batch)
         values = values[~excluded(values, self._plan.plans[k].names)]
+        if len(values) < self._plan.batch / 2:
+            return None
+        # Strata take turns in a plan's samples: each process is to have some of all.
+        order = np.random.default_rng([self._plan.seed, number]).permutation(len(values))
+        values = values[order[self._rank :: self._size]]
         curves = self._simulate[k](values)[:, : self._points]
         return curves, torch.as_tensor(values, device=curves.device)
 
