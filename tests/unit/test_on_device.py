@@ -230,7 +230,6 @@ class TestMeasurement:
         torch.testing.assert_close(first, again)
         assert not torch.equal(first, other)
 
-
     def test_rows_and_targets_are_of_the_same_scan(self, simulator, conditions, on_device):
         """Measured by both, but for the noise."""
         known, instruments = conditions
@@ -255,8 +254,7 @@ class TestMeasurement:
         document["strain"] = {"family": "double-gaussian", "sign": -1}
         shrunk = LabSimulator(validated(document, source="a sample", folder=None), seed=3)
         generator = torch.Generator(DEVICES[-1]).manual_seed(3)
-        _, values = DeviceSimulator(shrunk, DEVICES[-1]).scans(512, generator)
-        rows, _ = DeviceSimulator(shrunk, DEVICES[-1]).scans(512, generator.manual_seed(3))
+        rows, _ = DeviceSimulator(shrunk, DEVICES[-1]).scans(512, generator)
         expected = np.concatenate([rows_of(shrunk.block(k)) for k in (1, 2)])
         first_measured = rows[:, 2109].cpu().numpy()
         assert ks_2samp(first_measured, expected[:, 2109], method="asymp").pvalue > 1e-3

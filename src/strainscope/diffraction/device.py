@@ -50,6 +50,13 @@ def simulated() -> bool:
     return bool(config.ENABLE_CUDASIM)
 
 
+def require_gpu() -> None:
+    """Raise ValueError, with the remedy, where the engine has no GPU."""
+    missing = what_is_missing()
+    if missing:
+        raise ValueError(missing)
+
+
 @cache
 def what_is_missing() -> str:
     """What is missing for a GPU, and the remedy; "" if nothing is."""

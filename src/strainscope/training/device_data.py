@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from strainscope.diffraction.device import what_is_missing
+from strainscope.diffraction.device import require_gpu
 from strainscope.measurement import LabMixture
 from strainscope.measurement.on_device import DeviceSimulator
 
@@ -86,7 +86,5 @@ def device_stream(
     Raises:
         ValueError: numba-cuda is missing, or samples or settings that the GPU does not simulate.
     """
-    missing = what_is_missing()
-    if missing:
-        raise ValueError(missing)
+    require_gpu()
     return DeviceLabStream(scans, device, batch=batch, seed=seed, epoch=epoch, rank=rank)

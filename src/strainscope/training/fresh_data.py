@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from strainscope.dataset.on_device import DeviceCurves
 from strainscope.dataset.simulate import Simulator
-from strainscope.diffraction.device import what_is_missing
+from strainscope.diffraction.device import require_gpu
 from strainscope.evaluation import excluded
 from strainscope.training.data import STANDARDISED_BY, Admits, DatasetSource
 from strainscope.training.lab_data import one_thread
@@ -70,9 +70,7 @@ class FreshSource(DatasetSource):
         simulator = Simulator(self._plan.plans[k])
         if device.type == "cuda":
             try:
-                missing = what_is_missing()
-                if missing:
-                    raise ValueError(missing)
+                require_gpu()
                 return DeviceCurves(simulator, device).simulate
             except ValueError as lacking:
                 _log.warning("the processors simulate the curves, not the GPU: %s", lacking)

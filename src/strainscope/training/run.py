@@ -81,9 +81,7 @@ class Run:
         """Curves of the whole training: the plan's, or where time ends it sooner, what they are going to be."""
         return max(self.seen, round(self.seen / self.share())) if self.seen else self.plan.samples
 
-    def step(
-        self, curves: NDArray[np.float32] | torch.Tensor, values: Floats | torch.Tensor
-    ) -> None:
+    def step(self, curves: NDArray[np.float32] | torch.Tensor, values: Floats | torch.Tensor) -> None:
         """One step of the optimiser.
 
         Raises:
