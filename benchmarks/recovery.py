@@ -17,6 +17,7 @@ from strainscope.diffraction import stack_from_reflections
 from strainscope.experiment import Experiment, ScanModel
 from strainscope.instrument import Gaussian
 from strainscope.inversion import SearchSettings
+from strainscope.inversion.levels import Levels
 from strainscope.inversion.problem import prepare
 from strainscope.inversion.search import find_starts
 from strainscope.inversion.solutions import refine_all
@@ -81,7 +82,7 @@ def recover(number: int = 200, *, seed: int = 20, settings: SearchSettings | Non
             scan, experiment, bounds=PUBLISHED_RANGES, held=HELD, start={}, model_error=settings.model_error
         )
         chosen = find_starts(problem, settings, rng=np.random.default_rng(i))
-        fits = refine_all(problem, chosen, settings).fits
+        fits = refine_all(Levels(problem), chosen, settings).fits
         best = min((fit for fit, _ in fits), key=lambda fit: fit.cost)
         spent.append(time.perf_counter() - began)
         errors.append(100 * np.abs(best.values[:7] - truth) / RANGES)

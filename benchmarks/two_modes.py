@@ -26,6 +26,7 @@ from benchmarks.coverage import LabScans, converged, lines_of, prepared
 from benchmarks.gold import Gold, fast_draws, gold_of, parts, regions, target_of, weights
 from strainscope.inversion.descent import descend
 from strainscope.inversion.invert import Explanation
+from strainscope.inversion.levels import Levels
 from strainscope.inversion.modes import alike, nearest_fit
 from strainscope.inversion.problem import Problem
 from strainscope.inversion.proposal import proposed_starts
@@ -156,20 +157,20 @@ def _descents(
 ) -> _Ends:
     """Ends of descents: distinct ones, and that from the truth as the last."""
     problem = target.problem
-    coarse, experiment = Target(problem.coarse), problem.model.experiment
+    levels, experiment = Levels(problem), problem.model.experiment
     own = target.place(truth[None])
     starts = np.concatenate(
         [
             target.place(
                 proposed_starts(
-                    problem, scan, scans.proposal, draws=2048, starts=PROPOSED, spread=1, rng=rng
+                    levels, scan, scans.proposal, draws=2048, starts=PROPOSED, spread=1, rng=rng
                 ).starts
             ),
             *_variants(target, own, rng),
         ]
     )
-    z, misfit = _descended(coarse, starts, 0)
-    leads = [kind[0] for kind in alike(experiment, coarse.values(z), misfit, share=0.25)]
+    z, misfit = _descended(levels.coarse, starts, 0)
+    leads = [kind[0] for kind in alike(experiment, levels.coarse.values(z), misfit, share=0.25)]
     leads = [k for k in leads if misfit[k] <= 3 * misfit.min() + 60][:SURVIVORS]
     z, misfit = _descended(target, np.concatenate([z[leads], own]), 1)
     return _Ends(z=z, misfit=misfit)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from strainscope.inversion.arms import arms
+from strainscope.inversion.levels import Levels
 from strainscope.inversion.problem import prepare
 from strainscope.inversion.target import Target, log_density
 from strainscope.sample import load_sample
@@ -33,7 +34,7 @@ def known():
         truth[names.index(name)] = value
     target = Target(problem)
     peak = target.climb(target.place(truth[None])[0])
-    return problem, target, peak, arms(problem, peak[None])
+    return problem, target, peak, arms(Levels(problem), peak[None])
 
 
 def misfit(target, z):

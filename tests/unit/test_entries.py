@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from strainscope.inversion.entries import entries
+from strainscope.inversion.levels import Levels
 from strainscope.inversion.problem import prepare
 from strainscope.inversion.target import Target, log_density
 from strainscope.sample import load_sample
@@ -43,7 +44,7 @@ def test_places_near_the_truth_come_in_and_keep_apart(problem_and_truth):
     peak = target.climb(target.place(truth[None])[0])
     rng = np.random.default_rng(0)
     near = target.values(peak + 0.05 * rng.standard_normal((6, target.dimension)))
-    found = entries(problem, near, peak[None])
+    found = entries(Levels(problem), near, peak[None])
     assert len(found) >= 3
     enough = misfit(target, peak[None])[0] + 2 * target.dimension
     assert (misfit(target, found) <= enough).all()
@@ -57,7 +58,7 @@ def test_what_does_not_come_near_is_dropped(problem_and_truth):
     peak = target.climb(target.place(truth[None])[0])
     far = peak.copy()
     far[:3] += 3.0
-    assert len(entries(problem, target.values(far[None]), peak[None])) == 0
+    assert len(entries(Levels(problem), target.values(far[None]), peak[None])) == 0
 
 
 def test_model_errors_fall_to_the_own_one_and_stop_where_counts_hide_them(problem_and_truth):

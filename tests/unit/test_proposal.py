@@ -12,6 +12,7 @@ from strainscope.cli import app
 from strainscope.estimator.load import load_estimator
 from strainscope.estimator.proposal import ScanProposal
 from strainscope.estimator.shipped import estimator_path
+from strainscope.inversion.levels import Levels
 from strainscope.inversion.problem import prepare
 from strainscope.inversion.proposal import proposed_starts
 from strainscope.sample import load_sample
@@ -78,7 +79,7 @@ def test_draws_are_parameters_of_the_experiment_near_the_truth(proposal, sample,
 def test_starts_are_distinct_within_the_bounds_and_respect_what_is_held(proposal, sample, scan):
     problem = prepared(scan, sample, n=1.5)
     found, spread = proposed_starts(
-        problem, scan, proposal, draws=256, starts=4, spread=8, rng=np.random.default_rng(0)
+        Levels(problem), scan, proposal, draws=256, starts=4, spread=8, rng=np.random.default_rng(0)
     )
     assert 1 <= len(found) <= 4
     assert spread.shape == (8, len(problem.prior.names))

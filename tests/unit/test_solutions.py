@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from strainscope.inversion.levels import Levels
 from strainscope.inversion.problem import prepare
 from strainscope.inversion.settings import SearchSettings
 from strainscope.inversion.solutions import explains, refine_all, together
+from strainscope.inversion.target import Target
 from strainscope.sample import load_sample
 
 PROFILE = {"Dmax1": 0.012, "D01": 0.004, "L1": 3000.0, "Rp1": 1800.0, "D02": 0.002, "L2": 1500.0, "Rp2": -500.0}
@@ -29,14 +31,14 @@ def problem_and_searches():
     wrong = truth.copy()
     wrong[names.index("Dmax1")] *= 0.5
     settings = SearchSettings(model_error=0.0)
-    right = refine_all(problem, np.array([truth, truth]), settings)
-    other = refine_all(problem, wrong[None], SearchSettings(model_error=0.0, coarse_steps=1, steps=1))
+    right = refine_all(Levels(problem), np.array([truth, truth]), settings)
+    other = refine_all(Levels(problem), wrong[None], SearchSettings(model_error=0.0, coarse_steps=1, steps=1))
     return problem, right, other
 
 
 def test_starts_of_the_same_solution_add_up(problem_and_searches):
     problem, right, _ = problem_and_searches
-    both = together(problem, [right, right])
+    both = together(Target(problem), [right, right])
     assert len(both.fits) == 1
     assert both.fits[0][1] == 2 * right.fits[0][1]
     assert len(both.peaks) == len(right.peaks)
@@ -47,7 +49,7 @@ def test_the_best_of_all_searches_leads_whatever_their_order(problem_and_searche
     problem, right, other = problem_and_searches
     assert not explains(problem, other)
     for found in ([right, other], [other, right]):
-        both = together(problem, found)
+        both = together(Target(problem), found)
         assert explains(problem, both)
         assert both.fits[0][0].cost == right.fits[0][0].cost
         # What lies far above is no part of the posterior.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from strainscope.inversion.descent import INSIDE
 from strainscope.inversion.entries import bulk_edge
-from strainscope.inversion.problem import Problem
+from strainscope.inversion.levels import Levels
 from strainscope.inversion.target import Target
 
 Floats = NDArray[np.float64]
@@ -26,17 +26,17 @@ _FIRST, _MOST, _FURTHER, _STEPS = 3, 24, 5, 4
 _DAMPINGS = 10.0 ** np.arange(-1.0, 5.0)
 
 
-def arms(problem: Problem, peaks: Floats) -> Floats:
+def arms(levels: Levels, peaks: Floats) -> Floats:
     """Places (n, d) just inside the bulk of the posterior far from the best one, in the coordinates of `Target`.
 
     The model error falls step by step as in `refine_all`; what does not get in is dropped.
 
     Args:
-        problem: The scan prepared.
+        levels: The posterior from coarse to exact.
         peaks: Maxima that are known, shape (peak, d).
     """
-    best = peaks[np.argmin(Target(problem).misfit(peaks))]
-    coarse = Target(problem.coarse)
+    best = peaks[np.argmin(levels.exact.misfit(peaks))]
+    coarse = levels.coarse
     z, free = _held(coarse, best)
     enough = bulk_edge(coarse, peaks)
     misfit = _descend(coarse, z, free, enough, _FIRST)
@@ -44,10 +44,9 @@ def arms(problem: Problem, peaks: Floats) -> Floats:
     z, free = z[hopeful], free[hopeful]
     misfit = _descend(coarse, z, free, enough, _FURTHER)
     z, free = z[misfit <= enough], free[misfit <= enough]
-    for error in problem.model_errors():
+    for target in levels.falling:
         if not len(z):
             break
-        target = Target(problem.granting(error))
         enough = bulk_edge(target, peaks)
         inside = _descend(target, z, free, enough, _STEPS) <= enough
         z, free = z[inside], free[inside]

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from strainscope.inversion.centres import Centres
 from strainscope.inversion.descent import INSIDE, steps_from
-from strainscope.inversion.problem import Problem
+from strainscope.inversion.levels import Levels
 from strainscope.inversion.target import Target
 
 Floats = NDArray[np.float64]
@@ -16,21 +16,19 @@ _BULK = 2.0
 _STEPS = 5
 
 
-def entries(problem: Problem, starts: Floats, peaks: Floats) -> Floats:
+def entries(levels: Levels, starts: Floats, peaks: Floats) -> Floats:
     """Places (n, d) just inside the bulk of the posterior, in the coordinates of `Target`.
 
     A descent to a maximum forgets where it came from; these end as soon as they lie no lower than most of a posterior
     does. The model error falls step by step as in `refine_all`; what does not get in is dropped.
 
     Args:
-        problem: The scan prepared.
+        levels: The posterior from coarse to exact.
         starts: Values of all parameters, spread as the posterior may be, shape (start, parameter).
         peaks: Maxima that are known, shape (peak, d).
     """
-    targets = [Target(problem.coarse)]
-    targets += [Target(problem.granting(error)) for error in problem.model_errors()]
-    z = np.clip(targets[0].place(starts), -INSIDE, INSIDE)
-    for target in targets:
+    z = np.clip(levels.coarse.place(starts), -INSIDE, INSIDE)
+    for target in (levels.coarse, *levels.falling):
         z = _enter(target, z, bulk_edge(target, peaks))
         if not len(z):
             break

@@ -16,6 +16,7 @@ from strainscope.inversion.arms import arms
 from strainscope.inversion.describe import BAND_MEANING, NESTED_MEANING, describe
 from strainscope.inversion.entries import entries
 from strainscope.inversion.joint import Companion, prepare_joint
+from strainscope.inversion.levels import Levels
 from strainscope.inversion.modes import MOST_MODES, gather
 from strainscope.inversion.posterior import ModePosterior, posterior_of
 from strainscope.inversion.problem import Measurement, Problem, prepare
@@ -27,7 +28,6 @@ from strainscope.inversion.search import find_starts
 from strainscope.inversion.settings import PosteriorSettings, SearchSettings
 from strainscope.inversion.solutions import Descended, explains, refine_all, together
 from strainscope.inversion.splines import spline_experiment, spline_start
-from strainscope.inversion.target import Target
 from strainscope.inversion.verdict import FEWEST_STARTS, judge, judge_beside
 from strainscope.scan import Scan
 
@@ -191,18 +191,20 @@ def explain(
             scan, experiment, bounds=bounds, held=held, start=start, model_error=settings.model_error
         )
         problem = prepare_joint(problem, beside, model_error=settings.model_error)
-        found = _searched(problem, scan, settings, proposal, rng=rng, progress=tell)
+        levels = Levels(problem)
+        found = _searched(levels, scan, settings, proposal, rng=rng, progress=tell)
         fits, peaks = found.descended.fits, found.descended.peaks
         if settings.splines:
             tell("free-form refinement", 0.77)
             problem, fits = _free_form(scan, problem, fits, bounds, held, start, settings)
-            target = Target(problem)
+            levels = Levels(problem)
+            target = levels.exact
             peaks = np.array([target.climb(target.place(fit.values[None])[0]) for fit, _ in fits])
         else:
             tell("refining", 0.77)
-            peaks = np.concatenate([peaks, entries(problem, found.spread, peaks), arms(problem, peaks)])
+            peaks = np.concatenate([peaks, entries(levels, found.spread, peaks), arms(levels, peaks)])
         modes = posterior_of(
-            problem,
+            levels.exact,
             gather(problem.model.experiment, fits)[:MOST_MODES],
             peaks,
             draws,
@@ -240,7 +242,7 @@ class _Searched:
 
 
 def _searched(
-    problem: Problem,
+    levels: Levels,
     scan: Scan,
     settings: SearchSettings,
     proposal: Proposal | None,
@@ -255,7 +257,7 @@ def _searched(
     for attempt in range(_ATTEMPTS):
         if proposal is None or attempt == _ATTEMPTS - 1:
             starts = spread = find_starts(
-                problem,
+                levels.problem,
                 replace(settings, starts=more * settings.starts),
                 rng=rng,
                 progress=lambda share: progress("searching", 0.02 + 0.5 * share),
@@ -264,7 +266,7 @@ def _searched(
         else:
             progress("asking the estimator", 0.02)
             starts, spread = proposed_starts(
-                problem,
+                levels,
                 scan,
                 proposal,
                 draws=_PROPOSED,
@@ -275,10 +277,10 @@ def _searched(
             drawn += _PROPOSED
         chosen += len(starts)
         found.append(
-            refine_all(problem, starts, settings, lambda share: progress("refining", 0.52 + 0.25 * share))
+            refine_all(levels, starts, settings, lambda share: progress("refining", 0.52 + 0.25 * share))
         )
-        done = found[0] if len(found) == 1 else together(problem, found)
-        repeated, explained = explained, explains(problem, done)
+        done = found[0] if len(found) == 1 else together(levels.exact, found)
+        repeated, explained = explained, explains(levels.problem, done)
         if explained and (repeated or done.fits[0][1] >= FEWEST_STARTS):
             break
         more = 1 if explained else _MORE_STARTS

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from strainscope.inversion.modes import nearest_fit
 from strainscope.inversion.nested import nested_draws
 from strainscope.inversion.pareto import effective_size, pareto_shape, trusted
-from strainscope.inversion.problem import Problem
 from strainscope.inversion.refine import Fit, refine
 from strainscope.inversion.sampling import Drawn, sample
 from strainscope.inversion.settings import PosteriorSettings
@@ -54,7 +53,7 @@ class ModePosterior:
 
 
 def posterior_of(
-    problem: Problem,
+    exact: Target,
     found: Sequence[tuple[Fit, int]],
     peaks: Floats,
     settings: PosteriorSettings,
@@ -65,14 +64,16 @@ def posterior_of(
     """The posterior around distinct fits, the mode of most weight first.
 
     Args:
-        problem: The scan prepared.
+        exact: The posterior but for the noise's excess over the assumed one.
         found: Fits and the starts behind each, best first.
         peaks: Maxima of the posterior's density as far as they are known, in the coordinates of `Target`, shape (n, d).
         settings: How many draws.
         rng: Source of randomness.
         progress: Called with the share done.
     """
-    target = Target(problem, spread=noise_spread(found[0][0], len(problem.prior.free)))
+    problem = exact.problem
+    spread = noise_spread(found[0][0], len(problem.prior.free))
+    target = Target(problem, spread=spread, tables_of=exact)
     experiment, fits = problem.model.experiment, [fit for fit, _ in found]
 
     def region_of(z: Floats) -> NDArray[np.int64]:

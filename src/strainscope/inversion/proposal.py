@@ -6,10 +6,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from strainscope.inversion.levels import Levels
 from strainscope.inversion.pareto import flattened
-from strainscope.inversion.problem import Problem
 from strainscope.inversion.search import distinct
-from strainscope.inversion.target import Target
 from strainscope.scan import Scan
 
 Floats = NDArray[np.float64]
@@ -52,7 +51,7 @@ class Proposed(NamedTuple):
 
 
 def proposed_starts(
-    problem: Problem,
+    levels: Levels,
     scan: Scan,
     proposal: Proposal,
     *,
@@ -64,7 +63,7 @@ def proposed_starts(
     """What descents may start from, of what is proposed.
 
     Args:
-        problem: The scan prepared; its bounds and held values win.
+        levels: The posterior from coarse to exact; the problem's bounds and held values win.
         scan: The scan itself.
         proposal: What proposes.
         draws: How many draws it is asked for.
@@ -73,6 +72,7 @@ def proposed_starts(
         rng: Source of randomness.
     """
     proposed = proposal.draws(scan, draws, seed=int(rng.integers(2**31)))
+    problem, coarse = levels.problem, levels.coarse
     prior = problem.prior
     values = np.broadcast_to(problem.base, (draws, len(problem.base))).copy()
     for i, name in enumerate(prior.names):
@@ -80,7 +80,6 @@ def proposed_starts(
             values[:, i] = proposed[name]
     values = prior.from_unit(np.clip(prior.to_unit(values), _INSIDE, 1 - _INSIDE))
     # As in the coarse descents: with a model error that lets near ones count.
-    coarse = Target(problem.coarse)
     scores = (coarse.residuals(coarse.place(values)) ** 2).sum(axis=1)
     share = np.exp(flattened(-0.5 * scores, _COUNTING * spread))
     random = rng.choice(draws, min(spread, int((share > 0).sum())), replace=False, p=share)

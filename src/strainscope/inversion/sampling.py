@@ -23,7 +23,7 @@ Labels = NDArray[np.int64]
 # Goals for each centre, and centres of the second round, of those that follow, and of those after walks that came to
 # nothing. More rounds come before the first walk while fewer draws are effective than a surrogate is to start from, up
 # to so many.
-_EACH, _SECOND, _CENTRES, _MORE_CENTRES, _LEAST_EFFECTIVE, _MORE_ROUNDS = 60, 4, 8, 24, 50.0, 3
+_EACH, _SECOND, _CENTRES, _MORE_CENTRES, _LEAST_EFFECTIVE, _MORE_ROUNDS = 30, 4, 8, 24, 50.0, 3
 # A draw this much above every known maximum in log density shows that there is a higher one.
 _HIGHER = 1.0
 # Shape of the weights' tail at most: beyond it they have no finite variance.
@@ -99,8 +99,8 @@ def sample(
 ) -> Drawn:
     """Weighted draws of a posterior that is spread over regions.
 
-    At first centres propose, those of each next round placed where the draws so far have weight. Then each round fits a
-    surrogate of each region to all that is known, walks through it from the draws so far, and asks for the exact
+    At first centres propose, those of each next round placed where the draws so far have large weights. Then each round
+    fits a surrogate of each region to all that is known, walks through it from the draws so far, and asks for the exact
     residuals where the walks end. All rounds together are one mixture, by which the draws are weighted.
 
     Args:
@@ -317,8 +317,11 @@ class _Known:
 
 
 def _spread(pooled: WeightedDraws, number: int, rng: np.random.Generator) -> Floats:
-    """Different draws of some weight, with weights flattened until several times as many count."""
-    share = np.exp(flattened(pooled.log_weight, 5 * number))
+    """Different draws of large weight, around which too little was proposed so far.
+
+    They are taken by the squares of their weights, which are flattened until several times as many count.
+    """
+    share = np.exp(flattened(2 * pooled.log_weight, 5 * number))
     number = min(number, int((share > 0).sum()))
     return np.asarray(pooled.z[rng.choice(len(share), number, replace=False, p=share)])
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strainscope.inversion.descent import Alike, descend
+from strainscope.inversion.levels import Levels
 from strainscope.inversion.modes import alike, gather
 from strainscope.inversion.problem import Problem
 from strainscope.inversion.refine import Fit, refine_many
@@ -49,7 +50,7 @@ class Descended:
 
 
 def refine_all(
-    problem: Problem,
+    levels: Levels,
     starts: Floats,
     settings: SearchSettings,
     progress: Callable[[float], None] = lambda share: None,
@@ -60,19 +61,20 @@ def refine_all(
     then falls step by step to what it is: at many counts valleys are too narrow to come down in at once.
 
     Args:
-        problem: The scan prepared.
+        levels: The posterior from coarse to exact.
         starts: Values of all parameters, shape (start, parameter).
         settings: Steps of both rounds.
         progress: Called with the share done.
     """
-    coarse, target = Target(problem.coarse), Target(problem)
+    problem, coarse, target = levels.problem, levels.coarse, levels.exact
     experiment = problem.model.experiment
+    known = sum(own.evaluations for own in (coarse, *levels.falling))
     inside = problem.prior.from_unit(np.clip(problem.prior.to_unit(starts), 0.01, 0.99))
 
     def one(of: Target) -> Alike:
         return lambda z, misfit: alike(experiment, of.values(z), misfit, share=_DIFFERENT)
 
-    places, behind, eased = coarse.place(inside), np.ones(len(inside), dtype=np.int64), 0
+    places, behind = coarse.place(inside), np.ones(len(inside), dtype=np.int64)
 
     def partly(before: float, part: float) -> Callable[[float], None]:
         return lambda share: progress(before + part * share)
@@ -95,37 +97,35 @@ def refine_all(
     kinds = [kind for kind in kinds if misfits[kind[0]] <= worst][:_MOST_SURVIVORS]
     places = places[[lead for lead, _ in kinds]]
     behind = np.array([behind[kind].sum() for _, kind in kinds])
-    levels = problem.model_errors()
-    for k, error in enumerate(levels):
-        last = k == len(levels) - 1
-        own = target if last else Target(problem.granting(error))
+    for k, own in enumerate(levels.falling):
+        last = own is target
         round_ = descend(
             own,
             places,
             steps=settings.steps if last else settings.coarse_steps,
             tolerance=_GAIN if last else _COARSE_GAIN,
             alike=one(own),
-            progress=partly(0.4 + 0.5 * k / len(levels), 0.5 / len(levels)),
+            progress=partly(0.4 + 0.5 * k / len(levels.falling), 0.5 / len(levels.falling)),
         )
         places, misfits, behind = round_.ends(behind)
-        eased += 0 if last else own.evaluations
     z = places
     kinds = alike(experiment, target.values(z), misfits)
     kinds = [kind for kind in kinds if misfits[kind[0]] <= _WORST_RATIO * misfits.min() + _WORST]
     units = np.clip(problem.prior.to_unit(target.values(z[[lead for lead, _ in kinds]])), 1e-3, 1 - 1e-3)
     fits = list(refine_many(problem, units, most_evaluations=_POLISH, tolerance=settings.tolerance))
+    after = sum(own.evaluations for own in (coarse, *levels.falling))
     progress(1.0)
     return Descended(
         fits=[(fit, int(behind[kind].sum())) for fit, (_, kind) in zip(fits, kinds, strict=True)],
         peaks=z[misfits <= misfits.min() + _NO_PART],
         misfits=misfits[misfits <= misfits.min() + _NO_PART],
-        evaluations=coarse.evaluations + eased + target.evaluations + sum(fit.evaluations for fit in fits),
+        evaluations=after - known + sum(fit.evaluations for fit in fits),
     )
 
 
-def together(problem: Problem, found: Sequence[Descended]) -> Descended:
+def together(target: Target, found: Sequence[Descended]) -> Descended:
     """Several searches as one: kinds of profiles with the starts of all, best first, and the distinct ends."""
-    experiment, target = problem.model.experiment, Target(problem)
+    experiment = target.problem.model.experiment
     peaks = np.concatenate([own.peaks for own in found])
     misfits = np.concatenate([own.misfits for own in found])
     kinds = alike(experiment, target.values(peaks), misfits, share=_DIFFERENT)

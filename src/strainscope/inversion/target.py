@@ -44,10 +44,11 @@ class Target:
     Args:
         problem: The scan prepared.
         spread: Factor by which the noise exceeds the assumed one, or points are fewer than they seem [1].
+        tables_of: One of the same models, whose tables serve this one, too.
     """
 
-    def __init__(self, problem: Problem, *, spread: float = 1.0) -> None:
-        self.problem, self.spread = problem, spread
+    def __init__(self, problem: Problem, *, spread: float = 1.0, tables_of: "Target | None" = None) -> None:
+        self.problem, self.spread, self._tables_of = problem, spread, tables_of
         self._free = problem.prior.free
         self._unit = problem.prior.to_unit(problem.base)
         self.dimension = len(self._free)
@@ -55,7 +56,7 @@ class Target:
 
     @cached_property
     def _many(self) -> tuple[ManyCurves, ...]:
-        return self.problem.many_curves()
+        return self._tables_of._many if self._tables_of else self.problem.many_curves()
 
     def values(self, z: Floats) -> Floats:
         """Values of all parameters (n, parameter) of places (n, d)."""

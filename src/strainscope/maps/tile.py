@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2 as chi2_distribution
 
+from strainscope.inversion.levels import Levels
 from strainscope.inversion.modes import alike
 from strainscope.inversion.search import find_starts
 from strainscope.inversion.settings import SearchSettings
@@ -139,7 +140,7 @@ class _State:
         problem = self.pixels.alone(i)
         settings = SearchSettings(model_error=problem.model_error)
         starts = find_starts(problem, settings, rng=np.random.default_rng(0))
-        found = refine_all(problem, starts, settings)
+        found = refine_all(Levels(problem), starts, settings)
         values = np.array([fit.values for fit, _ in found.fits[:_GO_ON]])
         rows = np.full(len(values), i, dtype=np.intp)
         self._take(rows, self._climb(self.pixels.place(values), rows, _STEPS))
