@@ -155,12 +155,9 @@ def _band(rows: Floats, tail: float) -> Floats:
 
 def _pressed(away: Floats, share: Floats) -> NDArray[np.bool_]:
     """Whether draws with these distances from bounds (draw, parameter) press against them, shape (parameter,)."""
-    first, middle, last = np.quantile(
-        away, [0.25, 0.5, 0.75], axis=0, weights=share, method="inverted_cdf"
-    )
-    return np.asarray(
-        (share @ (away < _AT_BOUND) > _LEANING) & (middle < _PRESSED / _BETWEEN_QUARTILES * (last - first))
-    )
+    first, middle, last = np.quantile(away, [0.25, 0.5, 0.75], axis=0, weights=share, method="inverted_cdf")
+    sd = (last - first) / _BETWEEN_QUARTILES
+    return np.asarray((share @ (away < _AT_BOUND) > _LEANING) & (middle < _PRESSED * sd))
 
 
 def _parameters(problem: Problem, own: ModePosterior) -> tuple[FittedParameter, ...]:

@@ -28,6 +28,7 @@ from strainscope.inversion.search import find_starts
 from strainscope.inversion.settings import PosteriorSettings, SearchSettings
 from strainscope.inversion.solutions import Descended, explains, refine_all, together
 from strainscope.inversion.splines import spline_experiment, spline_start
+from strainscope.inversion.target import Target
 from strainscope.inversion.verdict import FEWEST_STARTS, judge, judge_beside
 from strainscope.scan import Scan
 
@@ -197,14 +198,14 @@ def explain(
         if settings.splines:
             tell("free-form refinement", 0.77)
             problem, fits = _free_form(scan, problem, fits, bounds, held, start, settings)
-            levels = Levels(problem)
-            target = levels.exact
-            peaks = np.array([target.climb(target.place(fit.values[None])[0]) for fit, _ in fits])
+            exact = Target(problem)
+            peaks = np.array([exact.climb(exact.place(fit.values[None])[0]) for fit, _ in fits])
         else:
             tell("refining", 0.77)
+            exact = levels.exact
             peaks = np.concatenate([peaks, entries(levels, found.spread, peaks), arms(levels, peaks)])
         modes = posterior_of(
-            levels.exact,
+            exact,
             gather(problem.model.experiment, fits)[:MOST_MODES],
             peaks,
             draws,
