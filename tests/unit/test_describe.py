@@ -221,11 +221,3 @@ def test_says_below_which_depth_the_curve_says_nothing():
     parts = SPLINES.profile.strain.gradient(depth, values)[:, 1:] ** 2
     expected = depth[np.flatnonzero(parts[:, :2].sum(axis=1) > 0.5 * parts.sum(axis=1))[-1]]
     assert known_to(np.where(shallow, 0.05, 1.0)) == pytest.approx(expected, abs=150)
-
-
-@pytest.mark.parametrize(("width", "on_bound"), [(0.05, False), (0.8, True)])
-def test_a_bound_that_the_posterior_does_not_reach_takes_nothing_away(width, on_bound):
-    problem = problem_of(SPLINES)
-    # Half a hundredth of the room above the lower bound.
-    (mode,) = described(problem, mode_of(problem, width=width, weight_2=1e-4))
-    assert mode.parameter("weight_2").at_bound == on_bound

@@ -362,3 +362,8 @@ def test_what_refuses_one_scan_is_said_beside_what_refuses_another():
     found = verdict_beside(first, SCAN, 0.03, 1.0)
     assert found.reasons[0] == "The best fit misses the scan."
     assert found.reasons[1].startswith("At 888: No peak stands out")
+
+
+def test_a_sum_near_its_limit_that_no_posterior_leans_on_is_no_doubt():
+    near = {"Dmax1": {"value": 0.02}, "D01": {"value": 0.018}, "D02": {"value": 0.0119}}
+    assert verdict(parameters=parameters(**near)).level == "reliable"

@@ -23,12 +23,8 @@ _DETERMINED = 0.5
 # Draws of the prior that the posterior is compared with over depth, at so many depths; standard deviations of strain
 # and of E below which the prior itself leaves nothing open.
 _PRIOR_DRAWS, _DEPTHS, _LEAST_SD = 512, 201, (1e-6, 1e-4)
-# A parameter lies on a bound where so much of the posterior is within such a share of the prior from it, and its
-# median no farther from it than so many standard deviations (of a normal distribution that is as wide between its
-# quartiles): it is 0.9 for an exponential fall from the bound, 1.1 for half a normal distribution that begins there.
-# Farther inside the bound takes nothing away.
-_LEANING, _AT_BOUND, _PRESSED = 0.2, 0.01, 1.5
-_BETWEEN_QUARTILES = 1.349
+# A parameter lies on a bound where so much of the posterior is within such a share of the prior from it.
+_LEANING, _AT_BOUND = 0.2, 0.01
 # Of a prior with a peak only what lies within this share of the range from a bound is on it.
 _NEAR_BOUND = 0.02
 _LOW, _MIDDLE, _HIGH = 0.05, 0.5, 0.95
@@ -153,13 +149,6 @@ def _band(rows: Floats, tail: float) -> Floats:
     return np.stack([np.minimum(limits[0], rows[0]), np.maximum(limits[1], rows[0])])
 
 
-def _pressed(away: Floats, share: Floats) -> NDArray[np.bool_]:
-    """Whether draws with these distances from bounds (draw, parameter) press against them, shape (parameter,)."""
-    first, middle, last = np.quantile(away, [0.25, 0.5, 0.75], axis=0, weights=share, method="inverted_cdf")
-    sd = (last - first) / _BETWEEN_QUARTILES
-    return np.asarray((share @ (away < _AT_BOUND) > _LEANING) & (middle < _PRESSED * sd))
-
-
 def _parameters(problem: Problem, own: ModePosterior) -> tuple[FittedParameter, ...]:
     prior, fit = problem.prior, own.fit
     mean = own.share @ own.values
@@ -170,13 +159,13 @@ def _parameters(problem: Problem, own: ModePosterior) -> tuple[FittedParameter, 
     spread = own.share @ (own.z - own.share @ own.z) ** 2
     determined = dict(zip(prior.free.tolist(), (spread < _DETERMINED).tolist(), strict=True))
     unit = ndtr(own.z)
-    pressed = _pressed(unit, own.share) | _pressed(1 - unit, own.share)
-    leaning = dict(zip(prior.free.tolist(), pressed.tolist(), strict=True))
+    ends = own.share @ (unit < _AT_BOUND), own.share @ (unit > 1 - _AT_BOUND)
+    leaning = dict(zip(prior.free.tolist(), np.maximum(*ends).tolist(), strict=True))
     result = []
     for i, spec in enumerate(prior.parameters):
         free = i in determined
         # In unit coordinates a constraint that holds the parameter is a bound like any other.
-        near = min(fit.unit[i], 1 - fit.unit[i]) < 1e-3 or leaning.get(i, False)
+        near = min(fit.unit[i], 1 - fit.unit[i]) < 1e-3 or leaning.get(i, 0.0) > _LEANING
         if not isinstance(spec.shape, Uniform | LogUniform):
             # The tail of a prior that has a peak is no bound.
             room = (fit.values[i] - spec.lower) / (spec.upper - spec.lower)

@@ -30,7 +30,7 @@ class FittedParameter:
         lower, upper: Bounds of the search.
         determined: False where the curve says little about it (in coordinates in which the prior is normal, more than
             half of its variance is left).
-        at_bound: True where the fit ended on a bound or the posterior presses against it.
+        at_bound: True where the fit ended on a bound, or much of the posterior lies next to it.
         description: What it means, in words.
     """
 

@@ -232,8 +232,8 @@ def _chosen_bounds(experiment: Experiment, best: Mode) -> list[str]:
     for constraint in profile.constraints:
         total = sum(factor * best.parameter(name).value for name, factor in constraint.terms)
         # Those with a limit of nought order the parameters; the others have a number that somebody chose.
-        pressed = any(best.parameter(name).at_bound for name, _ in constraint.terms)
-        if pressed and constraint.upper and total > constraint.upper - ON_BOUND * abs(constraint.upper):
+        leaning = any(best.parameter(name).at_bound for name, _ in constraint.terms)
+        if leaning and constraint.upper and total > constraint.upper - ON_BOUND * abs(constraint.upper):
             ended.append(f"{constraint} used up")
             keys.append("that limit in the family's settings")
     if not ended:
