@@ -22,3 +22,8 @@ class Levels:
         self.coarse, self.exact = Target(problem.coarse), Target(problem)
         eased = [Target(problem.granting(error), tables_of=self.exact) for error in problem.model_errors()[:-1]]
         self.falling = (*eased, self.exact)
+
+    @property
+    def evaluations(self) -> int:
+        """Curves simulated so far, at all levels."""
+        return sum(own.evaluations for own in (self.coarse, *self.falling))

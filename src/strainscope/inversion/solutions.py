@@ -68,7 +68,7 @@ def refine_all(
     """
     problem, coarse, target = levels.problem, levels.coarse, levels.exact
     experiment = problem.model.experiment
-    known = sum(own.evaluations for own in (coarse, *levels.falling))
+    known = levels.evaluations
     inside = problem.prior.from_unit(np.clip(problem.prior.to_unit(starts), 0.01, 0.99))
 
     def one(of: Target) -> Alike:
@@ -113,13 +113,12 @@ def refine_all(
     kinds = [kind for kind in kinds if misfits[kind[0]] <= _WORST_RATIO * misfits.min() + _WORST]
     units = np.clip(problem.prior.to_unit(target.values(z[[lead for lead, _ in kinds]])), 1e-3, 1 - 1e-3)
     fits = list(refine_many(problem, units, most_evaluations=_POLISH, tolerance=settings.tolerance))
-    after = sum(own.evaluations for own in (coarse, *levels.falling))
     progress(1.0)
     return Descended(
         fits=[(fit, int(behind[kind].sum())) for fit, (_, kind) in zip(fits, kinds, strict=True)],
         peaks=z[misfits <= misfits.min() + _NO_PART],
         misfits=misfits[misfits <= misfits.min() + _NO_PART],
-        evaluations=after - known + sum(fit.evaluations for fit in fits),
+        evaluations=levels.evaluations - known + sum(fit.evaluations for fit in fits),
     )
 
 
