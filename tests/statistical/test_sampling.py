@@ -242,6 +242,21 @@ def test_walks_leave_the_surrogate_s_density_as_it_is():
     np.testing.assert_allclose(z.std(axis=0), width, rtol=0.07)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_walks_that_begin_right_stay_right(seed):
+    """Draws of a surrogate remain such, also where the straight coordinates are of a narrower distribution."""
+    rng, d = np.random.default_rng(seed), 12
+    features = Curved(Warp(intensities={i: PLAIN for i in range(d)}), d)
+    places = rng.standard_normal((2000, d))
+    surrogate = PolynomialSurrogate(
+        Described(places, features), 0.5 * places, np.ones(len(places)), lambda own: own.z
+    )
+    sd = 1 / np.sqrt(1 + 0.5**2)
+    along = Bent.around(0.8 * sd * rng.standard_normal((1000, d)), np.full(1000, 1 / 1000))
+    z, _ = surrogate.walk(sd * rng.standard_normal((256, d)), 1024, along=along, rng=rng)
+    assert z.std() == pytest.approx(sd, rel=0.02)
+
+
 def test_straight_coordinates_are_those_of_the_places():
     rng = np.random.default_rng(3)
     z = rng.standard_normal((500, 3)) @ np.array([[1, 0.5, 0], [0, 1, 0.3], [0, 0, 0.2]]) + 1

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from strainscope.diffraction.engine import side_by_side
+from strainscope.inversion.determinants import log_determinants
 from strainscope.inversion.heavy_tailed import log_density_of_unit_scale
 from strainscope.inversion.target import Described, LinearFeatures
 from strainscope.inversion.warp import FARTHEST
@@ -29,12 +30,10 @@ Floats = NDArray[np.float64]
 # Tails that are heavier than a normal distribution's.
 _FREEDOM = 4
 # Newton's method: iterations, times that a step may be shortened and by what, and the farthest it goes at once.
-_ITERATIONS, _SHORTER, _SHORTENED, _FARTHEST_STEP = 10, 3, 0.35, 1.0
+_ITERATIONS, _SHORTER, _SHORTENED, _FARTHEST_STEP = 30, 5, 0.35, 1.0
 # Iterations to each place on the way downhill, which need not be hit.
 _ON_THE_WAY = 3
 _SOLVED = 1e-6
-# A goal is approached by way of this share of it: the solution that is found is the one connected to the place.
-_HALFWAY = 0.5
 # Share of a centre's draws that are plainly t-distributed: where the profile's edges are steep the others err.
 _PLAIN = 0.25
 
@@ -76,6 +75,14 @@ class Centres:
         by_features = target.by_features(places, of, q[..., : residuals.shape[1] - places.shape[1]])
         # What steep profiles change between the depths is put right to first order.
         self._matrix = np.concatenate([by_features, self.triangle - by_features @ of.slopes(places)], axis=2)
+        # Derivatives relative to those at the place, in the order in which blocks of features name the coordinates.
+        order = np.concatenate([columns for _, columns in of.blocks])
+        split = by_features.shape[2]
+        self._relative = np.linalg.solve(
+            self.triangle[..., order],
+            np.concatenate([self._matrix[..., :split], self._matrix[..., split:][..., order]], axis=2),
+        )
+        self._steep = np.log(np.abs(np.einsum("kii->ki", self.triangle))).sum(axis=1)
         # g is this plus the matrix times the features and z.
         self._constant = self.start - (self._matrix @ Described(places, of).both[..., None])[..., 0]
         # Beyond a fold, where the determinant has another sign, solutions are not connected to the place.
@@ -84,10 +91,7 @@ class Centres:
     def solve(self, centre: NDArray[np.int64], goal: Floats) -> tuple[Floats, NDArray[np.bool_]]:
         """Places (n, d) where some centres' (n,) straightened coordinates are as wanted (n, d); which were found."""
         z = self.place[centre].copy()
-        found = np.ones(len(z), dtype=np.bool_)
-        for share in (_HALFWAY, 1.0):
-            wanted = (1 - share) * self.start[centre] + share * goal
-            found &= self._approach(centre, z, wanted, iterations=_ITERATIONS) < _SOLVED
+        found = self._approach(centre, z, goal, iterations=_ITERATIONS) < _SOLVED
         side = np.linalg.slogdet(self._slopes(centre, self._of.slopes(z)))[0]
         return z, found & (side == self._side[centre])
 
@@ -128,23 +132,25 @@ class Centres:
         """Move places (n, d) by damped Newton steps; the squares (n,) of what is left."""
         left = wanted - self._straight(centre, z)
         size = (left**2).sum(axis=1)
-        going = np.arange(len(z))
+        going, share = np.arange(len(z)), np.ones(len(z))
         for _ in range(iterations):
             slopes = self._slopes(centre[going], self._of.slopes(z[going]))
             step = np.linalg.solve(slopes, left[going][..., None])[..., 0]
             longest = np.abs(step).max(axis=1, keepdims=True)
             step *= np.minimum(1.0, _FARTHEST_STEP / np.maximum(longest, 1e-300))
+            # Where shorter steps were needed they will be again.
+            share[going] = np.minimum(share[going] / _SHORTENED, 1.0)
             waiting = np.arange(len(going))
             for _ in range(_SHORTER):
                 own = going[waiting]
-                tried = z[own] + step[waiting]
+                tried = z[own] + share[own, None] * step[waiting]
                 rest = wanted[own] - self._straight(centre[own], tried)
                 square = (rest**2).sum(axis=1)
                 better = square < size[own]
                 moved = own[better]
                 z[moved], left[moved], size[moved] = tried[better], rest[better], square[better]
                 waiting = waiting[~better]
-                step[waiting] *= _SHORTENED
+                share[going[waiting]] *= _SHORTENED
                 if not len(waiting):
                     break
             stuck = np.zeros(len(going), dtype=np.bool_)
@@ -169,15 +175,16 @@ class Centres:
         return z[near], origin[near]
 
     def _determinant(self, k: int, places: Described) -> tuple[Floats, Floats]:
-        """Sign and ln of the size of det g' (n,) of a centre at places (n, d)."""
-        by_features, rest = np.split(self._matrix[k], [-places.z.shape[1]], axis=1)
-        blocks = [
-            by_features[:, rows] @ own + rest[:, columns]
-            for (rows, columns), own in zip(self._of.blocks, places.slopes_by_block, strict=True)
-        ]
-        order = np.argsort(np.concatenate([columns for _, columns in self._of.blocks]))
-        side, steep = np.linalg.slogdet(np.concatenate(blocks, axis=2))
-        return side * np.linalg.det(np.eye(len(order))[order]), steep
+        """Sign of det g' (n,) of a centre at places (n, d) relative to that at its own, and ln of its size."""
+        d = places.z.shape[1]
+        matrices, rest, first = np.empty((d, d, len(places.z))), self._relative[k, :, -d:, None], 0
+        for (rows, _), own in zip(self._of.blocks, places.slopes_by_block, strict=True):
+            last = first + own.shape[1]
+            by_features = self._relative[k, :, rows] @ own.reshape(own.shape[0], -1)
+            np.add(by_features.reshape(d, *own.shape[1:]), rest[:, first:last], out=matrices[:, first:last])
+            first = last
+        side, size = log_determinants(matrices)
+        return side, size + self._steep[k]
 
     def log_density(self, places: Described) -> Floats:
         """ln of its density at places (n, d)."""
@@ -186,10 +193,9 @@ class Centres:
         def of_centre(k: int) -> Floats:
             side, steep = self._determinant(k, places)
             curved = _log_heavy_tailed(self._constant[k] + both @ self._matrix[k].T) + steep
-            curved = np.where(side == self._side[k], curved + np.log(1 - _PLAIN), -np.inf)
-            steep = np.log(np.abs(np.diag(self.triangle[k]))).sum()
+            curved = np.where(side > 0, curved + np.log(1 - _PLAIN), -np.inf)
             straight = _log_heavy_tailed(self.start[k] + (z - self.place[k]) @ self.triangle[k].T)
-            return np.asarray(np.logaddexp(curved, straight + steep + np.log(_PLAIN)))
+            return np.asarray(np.logaddexp(curved, straight + self._steep[k] + np.log(_PLAIN)))
 
         parts = side_by_side(of_centre, range(len(self.place)))
         return np.asarray(logsumexp(np.stack(parts), axis=0) - np.log(len(self.place)))

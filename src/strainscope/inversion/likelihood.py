@@ -69,7 +69,10 @@ class Likelihood:
         """g(N) and its derivative."""
         f = self.model_error
         root = np.sqrt(np.maximum(counts, 0.0) + 0.375)
-        return 2 / f * np.arcsinh(f * root), 1 / (root * np.sqrt(1 + (f * root) ** 2))
+        size = f * root
+        hypotenuse = np.sqrt(1 + size**2)
+        # The logarithm is several times faster than arsinh, and as good: sizes are positive.
+        return 2 / f * np.log(size + hypotenuse), 1 / (root * hypotenuse)
 
     def residuals(self, model: Floats) -> tuple[Floats, Floats]:
         """Residuals (*, point) of model intensities (*, point), and their derivatives in them."""

@@ -23,19 +23,19 @@ Labels = NDArray[np.int64]
 # Goals for each centre, and centres of the second round, of those that follow, and of those after walks that came to
 # nothing. More rounds come before the first walk while fewer draws are effective than a surrogate is to start from, up
 # to so many.
-_EACH, _SECOND, _CENTRES, _MORE_CENTRES, _LEAST_EFFECTIVE, _MORE_ROUNDS = 30, 4, 8, 24, 50.0, 3
+_EACH, _SECOND, _CENTRES, _MORE_CENTRES, _LEAST_EFFECTIVE, _MORE_ROUNDS = 30, 4, 6, 24, 50.0, 3
 # A draw this much above every known maximum in log density shows that there is a higher one.
 _HIGHER = 1.0
 # Shape of the weights' tail at most: beyond it they have no finite variance.
 _SHORT_TAIL = 0.5
 # Draws of the surrogates' first round, which is the least, how rounds grow, and how many times the draws that would be
 # enough, if they were like those of the round before, are asked for.
-_FIRST, _GROWTH, _ENOUGH = 500, 1.4, 1.2
+_FIRST, _GROWTH, _ENOUGH = 500, 1.7, 1.2
 # Walkers, and the different draws that they begin at, at least.
 _CHAINS, _STARTS = 256, 30
 # Walks reach farther than the posterior: what is asked for there tells the next surrogate where it ends. The first ones
 # reach far, into arms that no draw has come to yet.
-_TEMPERATURES = (4.0, 2.5, 1.6, 1.3)
+_TEMPERATURES = (2.0, 1.3)
 # Share of each round, at least, that comes from a distribution along the valley and from walks; draws that its shape is
 # learnt from, at least; draws of a walk that tell its integral.
 _BESIDE, _SHAPED, _LEAST_WALKED = 0.12, 250, 1024

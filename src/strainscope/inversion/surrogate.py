@@ -23,15 +23,21 @@ _RIDGE = 1e-6
 # believed, as it may turn back to small residuals there: the density falls as a normal one's, whatever it says.
 _TRUSTED = 20.0
 # Steps of a walk while the chains settle, and between two draws of a chain; how long they are, by turns.
-_SETTLING, _BETWEEN = 40, 10
+_SETTLING, _BETWEEN = 120, 10
 _STEPS = (0.1, 0.3, 0.6, 0.2, 1.0)
-# Squared distance that walks reach: the first for each dimension, and the second.
-_REACH = (3.0, 12.0)
+# Squared distance that walks reach: the first for each dimension, and the second. What begins beyond begins at this
+# share of it.
+_REACH, _INSIDE = (3.0, 12.0), 0.98
 
 
 def within(log_density: Floats, e: Floats) -> Floats:
     """Log densities (n,), nothing far out in straight coordinates (n, d), where polynomials may be low again."""
-    return np.where((e**2).sum(axis=1) < _REACH[0] * e.shape[1] + _REACH[1], log_density, -np.inf)
+    return np.where((e**2).sum(axis=1) < _reach(e.shape[1]), log_density, -np.inf)
+
+
+def _reach(d: int) -> float:
+    """The squared distance that walks reach in so many dimensions."""
+    return _REACH[0] * d + _REACH[1]
 
 
 class PolynomialSurrogate:
@@ -116,8 +122,9 @@ class PolynomialSurrogate:
             return z, density, density + volume + 0.5 * (e**2).sum(axis=1)
 
         e, found = along.straight(start)[0], []
-        # Draws of little weight may lie beyond.
-        e *= np.minimum(1.0, np.sqrt(e.shape[1] / np.maximum((e**2).sum(axis=1), 1e-300)))[:, None]
+        # Draws may lie beyond.
+        farthest = _INSIDE * _reach(e.shape[1]) / np.maximum((e**2).sum(axis=1), 1e-300)
+        e *= np.sqrt(np.minimum(1.0, farthest))[:, None]
         # Where numbers end no step is taken.
         with np.errstate(over="ignore", invalid="ignore"):
             z, density, level = at(e)

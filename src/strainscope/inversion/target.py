@@ -293,8 +293,8 @@ class Described:
 
     @cached_property
     def slopes_by_block(self) -> tuple[Floats, ...]:
-        """Derivatives of the features, see `LinearFeatures`."""
-        return self.of.slopes_by_block(self.z)
+        """Derivatives (feature, coordinate, n) of the features, see `LinearFeatures`."""
+        return tuple(np.ascontiguousarray(np.moveaxis(own, 0, -1)) for own in self.of.slopes_by_block(self.z))
 
 
 def _apart(first: Floats, second: Floats) -> Floats:

@@ -1,6 +1,7 @@
 """Strain and disorder together: what the diffraction engine sees over depth."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -61,7 +62,7 @@ class DepthProfile(Parametrised):
         self.strain.check(values[..., : self._split])
         self.disorder.check(values[..., self._split :])
 
-    @property
+    @cached_property
     def _split(self) -> int:
         return len(self.strain.parameters)
 

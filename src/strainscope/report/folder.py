@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Literal
 
 from strainscope import plots
 from strainscope.inversion.result import Result
@@ -26,6 +27,7 @@ FILES = (
 # For each further reflection, by its label.
 OF_A_REFLECTION = re.compile(r"fit_\w+\.(csv|png|svg)")
 _KIND = "result"
+_PICTURES: tuple[Literal["png", "svg"], ...] = ("png", "svg")
 
 
 def write_result(
@@ -73,24 +75,28 @@ def check_target(folder: Path, force: bool = False) -> None:
 
 def _contents(result: Result, command: str | None, width: float) -> dict[str, bytes]:
     """The files by name."""
-    texts = {
-        "result.json": json_text(result_document(result, command=command)),
-        "profile.csv": profile_csv(result),
-        "fit.csv": fit_csv(result),
-        "report.html": report_html(result, command=command),
-    }
     figures = {
         "fit": plots.fit_figure(result, width_in=width),
         "profile": plots.profile_figure(result, width_in=width),
     }
-    for i, beside in enumerate(result.beside):
-        own = result.seen_at(i)
-        texts[f"fit_{beside.label}.csv"] = fit_csv(own)
-        figures[f"fit_{beside.label}"] = plots.fit_figure(own, width_in=width)
+    seen = {beside.label: result.seen_at(i) for i, beside in enumerate(result.beside)}
+    figures |= {f"fit_{label}": plots.fit_figure(own, width_in=width) for label, own in seen.items()}
+    pictures = {
+        f"{name}.{kind}": plots.picture(figure, kind=kind)
+        for name, figure in figures.items()
+        for kind in _PICTURES
+    }
+    narrow = {name: pictures[f"{name}.svg"] for name in ("fit", "profile")}
+    texts = {
+        "result.json": json_text(result_document(result, command=command)),
+        "profile.csv": profile_csv(result),
+        "fit.csv": fit_csv(result),
+        "report.html": report_html(
+            result, command=command, narrow=narrow if width == plots.COLUMN_IN else None
+        ),
+    }
+    texts |= {f"fit_{label}.csv": fit_csv(own) for label, own in seen.items()}
     # A scan can be named after a file whose name is no valid UTF-8.
     contents = {name: text.encode("utf-8", "replace") for name, text in texts.items()}
     contents["result.nxs"] = result_nexus(result)
-    for name, figure in figures.items():
-        for kind in ("png", "svg"):
-            contents[f"{name}.{kind}"] = plots.picture(figure, kind=kind)
-    return contents
+    return contents | pictures

@@ -26,22 +26,25 @@ from strainscope.scan import UNITS
 BADGES = {"reliable": ("good", "✓"), "check": ("fair", "!"), "do not use": ("bad", "✕")}
 
 
-def report_html(result: Result, *, command: str | None = None) -> str:
+def report_html(
+    result: Result, *, command: str | None = None, narrow: Mapping[str, bytes] | None = None
+) -> str:
     """One page that opens offline: verdict, fit, profile, parameters, modes, how the error bars were made.
 
     Args:
         result: The inversion.
         command: What to type to repeat it.
+        narrow: Pictures "fit" and "profile" as SVG for narrow screens, if they are drawn already.
 
     Returns:
         HTML with style and pictures inside; it loads nothing and runs nothing.
     """
-    figures = {
-        "fit": _svg_uri(plots.picture(plots.fit_figure(result, width_in=plots.PAGE_IN), kind="svg")),
-        "fit_narrow": _svg_uri(plots.picture(plots.fit_figure(result), kind="svg")),
-        "profile": _svg_uri(plots.picture(plots.profile_figure(result, width_in=plots.PAGE_IN), kind="svg")),
-        "profile_narrow": _svg_uri(plots.picture(plots.profile_figure(result), kind="svg")),
-    }
+    figures = {}
+    for name, draw in (("fit", plots.fit_figure), ("profile", plots.profile_figure)):
+        figures[name] = _svg_uri(plots.picture(draw(result, width_in=plots.PAGE_IN), kind="svg"))
+        figures[f"{name}_narrow"] = _svg_uri(
+            narrow[name] if narrow else plots.picture(draw(result), kind="svg")
+        )
     beside = [result.seen_at(i) for i in range(len(result.beside))]
     badge, sign = BADGES.get(result.verdict.level, BADGES["do not use"])
     environment = jinja2.Environment(
