@@ -115,11 +115,13 @@ def sample(
     """
     state = _State(target, places, region_of, regions, rng)
     state.begin()
-    number, centres = _FIRST, _CENTRES
+    most_walked, each, centres = _FIRST, 0.0, _CENTRES
     while True:
         before = state.mixture.together().effective, state.known.number
         # Where weights are large too little was proposed.
         state.centre(centres)
+        missing = wanted - state.mixture.together().effective
+        number = round(min(max(_ENOUGH * missing * each, _FIRST), most_walked))
         through = state.walk(number)
         pooled = state.mixture.together()
         progress(min(max(pooled.effective / wanted, state.known.number / most), 1.0))
@@ -127,12 +129,10 @@ def sample(
         if enough or state.known.number >= most:
             break
         # Longer walks through what does not resemble the posterior yet are of no use: more centres may mend that.
-        if not through:
-            centres = _MORE_CENTRES
-            continue
-        gained, asked = pooled.effective - before[0], state.known.number - before[1]
-        missing = _ENOUGH * (wanted - pooled.effective) * asked / max(gained, 1.0)
-        number, centres = round(min(_GROWTH * number, max(missing, _FIRST))), _CENTRES
+        centres = _CENTRES if through else _MORE_CENTRES
+        if through:
+            gained, asked = pooled.effective - before[0], state.known.number - before[1]
+            each, most_walked = asked / max(gained, 1.0), round(_GROWTH * number)
     joined, counts = state.joined(pooled), np.isfinite(pooled.log_weight)
     return Drawn(
         draws=replace(pooled, z=pooled.z[counts], log_weight=pooled.log_weight[counts]),
