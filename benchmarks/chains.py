@@ -4,8 +4,8 @@ A truth that was drawn from the prior is itself a draw of the posterior of its s
 are in equilibrium from the first step, over many scans. Where their means end at those of the draws, both agree; where
 they do not, the truth lies in an arm or a mode that chains of this length do not leave, and the weight that the draws
 give to what lies there tells whether they know of it. Scans are those of `benchmarks.coverage`; steps are differences
-of draws, accepted by the exact density. Results go to a file, a line for each scan, so that a run that was stopped
-goes on.
+of draws, accepted by the exact density. Further chains begin at the draws: if these are right, intervals stay as wide as
+they are. Results go to a file, a line for each scan, so that a run that was stopped goes on.
 
 Run: python -m benchmarks.chains FILE [--first 0] [--number 24] [--every 1] [--report]
 
@@ -25,6 +25,8 @@ from strainscope.inversion.target import Target
 from strainscope.scan import Scan
 
 CHAINS, STEPS, COUNTED = 48, 600, 200
+# Chains that begin at draws.
+FROM_DRAWS = 240
 # Lengths of steps in differences of two draws, by turns: the best for a normal distribution in 16 dimensions, others.
 LENGTHS = (0.42, 0.2, 1.0, 0.1)
 # Means this near, in sd of the draws, are the same: chains have a few dozen independent places.
@@ -49,7 +51,8 @@ def _line(i: int, scan: Scan, truth: np.ndarray, found: Explanation, seconds: fl
     target, draws, rng = target_of(found), fast_draws(found), np.random.default_rng([i, 1])
     share = np.exp(draws.log_weight)
     known = draws.z[rng.choice(len(share), 4000, p=share)]
-    places, misfit = _chains(target, target.place(truth[None])[0], known, rng)
+    places, misfit = _chains(target, np.repeat(target.place(truth[None]), CHAINS, axis=0), known, rng)
+    others, _ = _chains(target, known[:FROM_DRAWS], known, rng)
     mean = share @ draws.z
     sd = np.sqrt(share @ (draws.z - mean) ** 2)
     return {
@@ -60,24 +63,30 @@ def _line(i: int, scan: Scan, truth: np.ndarray, found: Explanation, seconds: fl
         "misfit": [round(float(own.mean()), 2) for own in (misfit, target.misfit(known))],
         "apart": [round(float(own), 3) for own in (places.mean(axis=0) - mean) / sd],
         "reached": round(_weight_near(places, draws.z, share), 4),
+        "wider": [round(float(own), 3) for own in _width(others) / _width(known)],
     }
 
 
 def _chains(
-    target: Target, start: np.ndarray, known: np.ndarray, rng: np.random.Generator
+    target: Target, z: np.ndarray, known: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Places (n, d) of the last steps of chains from one place (d,), and misfits (n,) there."""
-    z = np.repeat(start[None], CHAINS, axis=0)
+    """Places (n, d) of the last steps of chains that begin at places (chain, d), and misfits (n,) there."""
     misfit, kept = target.misfit(z), []
     for step in range(STEPS):
-        first, second = known[rng.integers(len(known), size=(2, CHAINS))]
+        first, second = known[rng.integers(len(known), size=(2, len(z)))]
         tried = z + LENGTHS[step % len(LENGTHS)] * (first - second)
         there = target.misfit(tried)
-        taken = 2 * np.log(rng.random(CHAINS)) < misfit - there
+        taken = 2 * np.log(rng.random(len(z))) < misfit - there
         z, misfit = np.where(taken[:, None], tried, z), np.where(taken, there, misfit)
         if step >= STEPS - COUNTED:
             kept.append((z, misfit))
     return np.concatenate([own for own, _ in kept]), np.concatenate([own for _, own in kept])
+
+
+def _width(places: np.ndarray) -> np.ndarray:
+    """Widths (d,) of the intervals that hold 90 % of places (n, d)."""
+    low, high = np.quantile(places, (0.05, 0.95), axis=0)
+    return np.asarray(high - low)
 
 
 def _weight_near(places: np.ndarray, draws: np.ndarray, share: np.ndarray) -> float:
@@ -97,6 +106,12 @@ def _report(lines: list[dict]) -> None:
         apart = np.array([line["apart"] for line in own]).reshape(len(own), -1)
         alike = (np.abs(apart) <= ALIKE).all(axis=1)
         print(f"{words} effective draws, {len(own)} scans: chains end at the draws in {alike.sum()}")
+        wider = np.array([line["wider"] for line in own if "wider" in line])
+        if len(wider):
+            print(
+                f"  90 % intervals of chains that begin at the draws: {wider.mean():.3f} times the draws' in the mean, "
+                f"by parameter {wider.mean(axis=0).min():.2f} to {wider.mean(axis=0).max():.2f} ({len(wider)} scans)"
+            )
         if alike.any():
             misfit = np.array([line["misfit"] for line in own])[alike]
             print(
