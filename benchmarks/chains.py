@@ -4,8 +4,8 @@ A truth that was drawn from the prior is itself a draw of the posterior of its s
 are in equilibrium from the first step, over many scans. Where their means end at those of the draws, both agree; where
 they do not, the truth lies in an arm or a mode that chains of this length do not leave, and the weight that the draws
 give to what lies there tells whether they know of it. Scans are those of `benchmarks.coverage`; steps are differences
-of draws, accepted by the exact density. Further chains begin at the draws: if these are right, intervals stay as wide as
-they are. Results go to a file, a line for each scan, so that a run that was stopped goes on.
+of draws, accepted by the exact density. Further chains begin at the draws: if these are right, intervals stay as
+wide as they are. Results go to a file, a line for each scan, so that a run that was stopped goes on.
 
 Run: python -m benchmarks.chains FILE [--first 0] [--number 24] [--every 1] [--report]
 
