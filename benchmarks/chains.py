@@ -103,7 +103,7 @@ def _report(lines: list[dict]) -> None:
     print(f"{len(lines)} scans, {len(lines) - len(known)} refused; at the draws: all means within {ALIKE:g} sd")
     for words, good in ((f"at least {MANY}", True), ("fewer", False)):
         own = [line for line in known if (line["effective"] >= MANY) == good]
-        apart = np.array([line["apart"] for line in own]).reshape(len(own), -1)
+        apart = np.array([line["apart"] for line in own]).reshape(len(own), -1 if own else 0)
         alike = (np.abs(apart) <= ALIKE).all(axis=1)
         print(f"{words} effective draws, {len(own)} scans: chains end at the draws in {alike.sum()}")
         wider = np.array([line["wider"] for line in own if "wider" in line])
