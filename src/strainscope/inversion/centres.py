@@ -13,6 +13,7 @@ References:
     (randomize-then-optimize)
 """
 
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -75,14 +76,6 @@ class Centres:
         by_features = target.by_features(places, of, q[..., : residuals.shape[1] - places.shape[1]])
         # What steep profiles change between the depths is put right to first order.
         self._matrix = np.concatenate([by_features, self.triangle - by_features @ of.slopes(places)], axis=2)
-        # Derivatives relative to those at the place, in the order in which blocks of features name the coordinates.
-        order = np.concatenate([columns for _, columns in of.blocks])
-        split = by_features.shape[2]
-        self._relative = np.linalg.solve(
-            self.triangle[..., order],
-            np.concatenate([self._matrix[..., :split], self._matrix[..., split:][..., order]], axis=2),
-        )
-        self._steep = np.log(np.abs(np.einsum("kii->ki", self.triangle))).sum(axis=1)
         # g is this plus the matrix times the features and z.
         self._constant = self.start - (self._matrix @ Described(places, of).both[..., None])[..., 0]
         # Beyond a fold, where the determinant has another sign, solutions are not connected to the place.
@@ -173,6 +166,19 @@ class Centres:
         origin = np.concatenate([np.repeat(np.arange(number), plain), centre[solved]])
         near = np.abs(z).max(axis=1) < FARTHEST
         return z[near], origin[near]
+
+    @cached_property
+    def _relative(self) -> Floats:
+        """The matrices relative to the derivatives at the places; coordinates in the order of the blocks."""
+        order = np.concatenate([columns for _, columns in self._of.blocks])
+        split = self._matrix.shape[2] - len(order)
+        columns = np.concatenate([np.arange(split), split + order])
+        return np.asarray(np.linalg.solve(self.triangle[..., order], self._matrix[..., columns]))
+
+    @cached_property
+    def _steep(self) -> Floats:
+        """ln |det g'| (centre,) at the places."""
+        return np.asarray(np.log(np.abs(np.einsum("kii->ki", self.triangle))).sum(axis=1))
 
     def _determinant(self, k: int, places: Described) -> tuple[Floats, Floats]:
         """Sign of det g' (n,) of a centre at places (n, d) relative to that at its own, and ln of its size."""

@@ -33,8 +33,8 @@ _SHORT_TAIL = 0.5
 _FIRST, _GROWTH, _ENOUGH = 500, 1.7, 1.2
 # Walkers, and the different draws that they begin at, at least.
 _CHAINS, _STARTS = 256, 30
-# Walks reach farther than the posterior: what is asked for there tells the next surrogate where it ends. The first ones
-# reach far, into arms that no draw has come to yet.
+# Walks reach farther than the posterior, the first ones more so: what is asked for there tells the next surrogate where
+# it ends.
 _TEMPERATURES = (2.0, 1.3)
 # Share of each round, at least, that comes from a distribution along the valley and from walks; draws that its shape is
 # learnt from, at least; draws of a walk that tell its integral.
@@ -115,6 +115,7 @@ def sample(
     """
     state = _State(target, places, region_of, regions, rng)
     state.begin()
+    # Draws of a round at most, curves that an effective draw took, centres before the next walk.
     most_walked, each, centres = _FIRST, 0.0, _CENTRES
     while True:
         before = state.mixture.together().effective, state.known.number
