@@ -7,6 +7,7 @@ those before it: any t obeys every constraint. In them the prior is uniform. The
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,14 @@ from strainscope.profile import Constraint, ParameterSpec
 from strainscope.profile.shape import PriorShape
 
 Floats = NDArray[np.float64]
+
+
+class _Limit(NamedTuple):
+    """A bound of a parameter from a constraint: the constant and factors times parameters placed before it."""
+
+    above: bool
+    constant: float
+    terms: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,17 +118,36 @@ class Prior:
         return self._place(unit)[1:3]
 
     @cached_property
-    def _coupled(self) -> NDArray[np.bool_]:
-        """Which parameters stand in a constraint."""
-        return np.asarray((self.rows[0] != 0).any(axis=0))
-
-    @cached_property
     def _alone(self) -> list[tuple[PriorShape, list[int]]]:
         """Free parameters that no constraint names, by the shape of their spread."""
+        coupled = (self.rows[0] != 0).any(axis=0)
         found: dict[PriorShape, list[int]] = {}
-        for i in self.free[~self._coupled[self.free]]:
+        for i in self.free[~coupled[self.free]]:
             found.setdefault(self.parameters[i].shape, []).append(int(i))
         return list(found.items())
+
+    @cached_property
+    def _coupled(self) -> list[tuple[int, tuple[_Limit, ...]]]:
+        """Free parameters that constraints name, in the order in which they are placed, and their limits."""
+        matrix, side = self.rows
+        lower, upper = self.box
+        # Every parameter not yet placed enters with what leaves the others the most room.
+        best = np.where(matrix > 0, matrix * lower, matrix * upper)
+        found: list[tuple[int, tuple[_Limit, ...]]] = []
+        placed: list[int] = []
+        for i in self.order:
+            if not matrix[:, i].any() or self.names[i] in self.held:
+                continue
+            limits = []
+            for row, room, most in zip(matrix, best, side, strict=True):
+                if row[i]:
+                    known = [j for j in placed if row[j]]
+                    rest = most - np.delete(room, [i, *known]).sum()
+                    terms = tuple((j, float(-row[j] / row[i])) for j in known)
+                    limits.append(_Limit(above=row[i] > 0, constant=float(rest / row[i]), terms=terms))
+            found.append((i, tuple(limits)))
+            placed.append(i)
+        return found
 
     def _place(self, unit: Floats, slopes: Floats | None = None) -> tuple[Floats, Floats, Floats]:
         """Values and bounds (*, parameter).
@@ -127,36 +155,30 @@ class Prior:
         The derivatives of the values are added to slopes (*, parameter, parameter), zeros before, if those are given.
         """
         lower, upper = self.box
-        matrix, side = self.rows
-        # Every parameter not yet placed enters with what leaves the others the most room.
-        values = np.broadcast_to(lower, unit.shape).copy()
-        best = np.where(matrix > 0, matrix * lower, matrix * upper)
-        used = np.broadcast_to(best.sum(axis=1), (*unit.shape[:-1], len(side))).copy()
-        low, high = np.broadcast_to(lower, unit.shape).copy(), np.broadcast_to(upper, unit.shape).copy()
+        values, low, high = (np.broadcast_to(own, unit.shape).copy() for own in (lower, lower, upper))
         for shape, own in self._alone:
             where = (unit[..., own], lower[own], upper[own])
             values[..., own] = shape.quantile(*where)
             if slopes is not None:
                 slopes[..., own, own] = shape.slopes(*where)[0]
-        for i in self.order:
-            if not self._coupled[i] or self.names[i] in self.held:
-                continue
-            by_low, by_high = (np.zeros((*unit.shape[:-1], len(lower))) for _ in range(2))
-            for c in np.flatnonzero(matrix[:, i]):
-                limit = (side[c] - (used[..., c] - best[c, i])) / matrix[c, i]
-                above = matrix[c, i] > 0
-                end, by_end = (high, by_high) if above else (low, by_low)
-                nearer = limit < end[..., i] if above else limit > end[..., i]
-                end[..., i] = np.where(nearer, limit, end[..., i])
+        for i, limits in self._coupled:
+            ends = {True: high[..., i], False: low[..., i]}
+            by_ends = {above: np.zeros(unit.shape) for above in ends} if slopes is not None else {}
+            for limit in limits:
+                end, bound = ends[limit.above], np.asarray(limit.constant)
+                for j, factor in limit.terms:
+                    bound = bound + factor * values[..., j]
                 if slopes is not None:
-                    by_end[nearer] = -(matrix[c] @ slopes[nearer]) / matrix[c, i]
+                    nearer = bound < end if limit.above else bound > end
+                    by_bound = sum((factor * slopes[..., j, :] for j, factor in limit.terms), np.zeros(unit.shape))
+                    np.copyto(by_ends[limit.above], by_bound, where=nearer[..., None])
+                (np.minimum if limit.above else np.maximum)(end, bound, out=end)
             shape, where = self.parameters[i].shape, (unit[..., i], low[..., i], high[..., i])
             values[..., i] = shape.quantile(*where)
             if slopes is not None:
                 by_unit, of_low, of_high = shape.slopes(*where)
-                slopes[..., i, :] = of_low[..., None] * by_low + of_high[..., None] * by_high
+                slopes[..., i, :] = of_low[..., None] * by_ends[False] + of_high[..., None] * by_ends[True]
                 slopes[..., i, i] = by_unit
-            used += matrix[:, i] * values[..., i, None] - best[:, i]
         return values, low, high
 
     def from_unit(self, unit: Floats) -> Floats:

@@ -1,6 +1,5 @@
 """The seven-parameter strain of an implanted garnet: an asymmetric Gaussian plus a decaying one."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import exp, log
 
@@ -17,15 +16,10 @@ from strainscope.profile.family import (
     columns,
     require,
 )
+from strainscope.profile.summit import STRETCH, summit
 
 LEAST_DECAY = 0.05
 """Least ln(D/Dmin): below it a Gaussian of height D would hardly fall before it reaches Dmin."""
-
-_CLOSE = 1e-13
-"""Relative change of a summit's position that is rounding."""
-
-STRETCH = np.linspace(0.0, 1.0, 65) ** 2
-"""Search grid between the surface and Rp1, dense at the surface, where the second Gaussian may be narrow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,26 +171,13 @@ class DoubleGaussian(StrainProfile):
 
     def maximum(self, values: ArrayLike) -> tuple[Floats, Floats]:
         """Largest strain [1] by magnitude and its depth [Å], between the surface and Rp1; both (*)."""
-        dmax1, _, _, rp1, d02, _, rp2 = rows = columns(values)
+        rows = columns(values)
+        dmax1, _, _, rp1, d02, _, rp2 = rows
         upper, _, second = self._decays(rows)
-
-        def slope(z: Floats) -> tuple[Floats, Floats]:
-            t, p = z - rp1, z - rp2
-            first, tail = dmax1 * np.exp(-t * t * upper), d02 * np.exp(-z * (z - 2 * rp2) * second)
-            return (
-                -2 * (first * t * upper + tail * p * second),
-                -2 * (first * upper * (1 - 2 * t * t * upper) + tail * second * (1 - 2 * p * p * second)),
-            )
-
         # Beyond Rp1 both Gaussians fall, so the maximum is not there.
-        grid = rp1 * STRETCH
-        size = abs(self.evaluate(grid, values))
-        best = size.argmax(axis=-1)[..., None]
-        low, start, high = (
-            np.take_along_axis(grid, np.clip(best + shift, 0, STRETCH.size - 1), -1) for shift in (-1, 0, 1)
-        )
-        depth = _summit(slope, low, start, high)
-        return abs(self.evaluate(depth, values))[..., 0], depth[..., 0]
+        flat = np.stack([own.ravel() for own in (dmax1, rp1, upper, d02, rp2, second)])
+        size, depth = summit(flat, STRETCH)
+        return size.reshape(rows.shape[1:-1]), depth.reshape(rows.shape[1:-1])
 
     def _logarithms(self, rows: Floats) -> tuple[Floats, Floats, Floats]:
         """ln(Dmax1/D01), ln(Dmax1/Dmin), ln(D02/Dmin), the last two not below 0.05."""
@@ -214,33 +195,3 @@ class DoubleGaussian(StrainProfile):
             lower / np.maximum(l1 - rp1, THINNEST) ** 2,
             second / (np.maximum(l2, THINNEST) * np.maximum(l2 - 2 * rp2, THINNEST)),
         )
-
-
-def _summit(
-    slope: Callable[[Floats], tuple[Floats, Floats]], low: Floats, start: Floats, high: Floats
-) -> Floats:
-    """Position of the maximum between low and high: Newton's steps, halving where they would leave.
-
-    Args:
-        slope: Returns the slope and its derivative at a position.
-        low: Lower end of the bracket; all three of the same shape.
-        start: First position, higher than both ends.
-        high: Upper end of the bracket.
-    """
-    position, done = start, np.zeros(np.shape(start), dtype=np.bool_)
-    for _ in range(12):
-        value, derivative = slope(position)
-        rising = value > 0
-        low, high = np.where(rising, position, low), np.where(rising, high, position)
-        # Only a falling slope leads to a maximum; a step longer than the bracket is of no use.
-        useful = (derivative < 0) & (abs(value) <= -derivative * (high - low))
-        step = np.divide(value, derivative, out=np.full_like(value, np.inf), where=useful)
-        newton = position - step
-        inside = (newton >= low) & (newton <= high)
-        reached = np.where(done, position, np.where(inside, newton, 0.5 * (low + high)))
-        # Each ends by itself, so that it does not depend on its company.
-        done |= abs(reached - position) <= _CLOSE * abs(reached)
-        position = reached
-        if done.all():
-            break
-    return position

@@ -95,6 +95,8 @@ class DepthProfile(Parametrised):
     def power_slope(self, raised: Floats) -> Floats:
         """Derivative of factors that are raised to the power (*) by the families' ones; finite at 0."""
         p = self.debye_waller_power
+        if p == 1:
+            return np.ones_like(raised)
         return np.asarray(p * np.maximum(raised, _SMALLEST_FACTOR) ** (1 - 1 / p))
 
     def gradient(self, depth: Floats, values: Floats) -> tuple[Floats, Floats]:
@@ -109,14 +111,15 @@ class DepthProfile(Parametrised):
             largest, where = self.strain.maximum(own)
             slopes = self.disorder.gradient(strain, largest, rest)
             maximum_slopes = self.strain.maximum_gradient(own, where)[..., None, :]
-            d_factor[..., : self._split] = (
-                slopes.strain[..., None] * strain_slopes + slopes.strain_max[..., None] * maximum_slopes
-            )
-            d_factor[..., self._split :] = slopes.values
+            steep = self.power_slope(self._raised(self.disorder.evaluate(strain, largest, rest)))
+            by_strain = d_factor[..., : self._split]
+            np.multiply((steep * slopes.strain)[..., None], strain_slopes, out=by_strain)
+            by_strain += (steep * slopes.strain_max)[..., None] * maximum_slopes
+            np.multiply(steep[..., None], slopes.values, out=d_factor[..., self._split :])
         elif rest.shape[-1]:
-            d_factor[..., self._split :] = self.disorder.gradient(depth, rest)
-        if self.debye_waller_power != 1 and not isinstance(self.disorder, NoDisorder):
-            d_factor *= self.power_slope(self.evaluate(depth, values)[1])[..., None]
+            steep = self.power_slope(self._raised(self.disorder.evaluate(depth, rest)))
+            by_depth = self.disorder.gradient(depth, rest)
+            np.multiply(steep[..., None], by_depth, out=d_factor[..., self._split :])
         return d_strain, d_factor
 
     def breakpoints(self, values: Floats) -> Floats:

@@ -6,7 +6,8 @@ import torch
 
 from strainscope.profile import DepthProfile, DoubleGaussian, NoDisorder, TiedDisorder
 from strainscope.profile.family import THINNEST
-from strainscope.profile.gaussian import LEAST_DECAY, STRETCH
+from strainscope.profile.gaussian import LEAST_DECAY
+from strainscope.profile.summit import STRETCH
 
 # Newton's steps to the summit, which halve its bracket where they would leave it.
 _STEPS = 12
