@@ -20,10 +20,9 @@ from strainscope.inversion.warp import FARTHEST
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-# Goals for each centre, and centres of the second round, of those that follow, and of those after walks that came to
-# nothing. More rounds come before the first walk while fewer draws are effective than a surrogate is to start from, up
-# to so many.
-_EACH, _SECOND, _CENTRES, _MORE_CENTRES, _LEAST_EFFECTIVE, _MORE_ROUNDS = 30, 4, 6, 24, 50.0, 3
+# Goals for each centre, and centres before the first walk, of rounds that follow, and of those after walks that came to
+# nothing.
+_EACH, _FIRST_CENTRES, _CENTRES, _MORE_CENTRES = 30, 12, 6, 24
 # A draw this much above every known maximum in log density shows that there is a higher one.
 _HIGHER = 1.0
 # Shape of the weights' tail at most: beyond it they have no finite variance.
@@ -166,13 +165,9 @@ class _State:
         self._origins: list[Labels] = []
 
     def begin(self) -> None:
-        """Rounds of centres until there is something to walk from."""
+        """Centres at the maxima, then at what they propose: something to walk from."""
         self._add_centres(self._places)
-        self.centre(_SECOND)
-        for _ in range(_MORE_ROUNDS):
-            if self.mixture.together().effective >= _LEAST_EFFECTIVE:
-                break
-            self.centre(_CENTRES)
+        self.centre(_FIRST_CENTRES)
 
     def centre(self, number: int) -> None:
         """So many centres at draws of some weight, one of them at a higher maximum if the draws show that there is."""
