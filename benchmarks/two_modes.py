@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.coverage import LabScans, converged, lines_of, prepared
 from benchmarks.gold import Gold, fast_draws, gold_of, parts, regions, target_of, weights
+from strainscope.inversion.barriers import LOW, barrier
 from strainscope.inversion.descent import descend
 from strainscope.inversion.invert import Explanation
 from strainscope.inversion.levels import Levels
@@ -42,10 +43,8 @@ SEED = 78
 SETTINGS = LabSettings(counts=(1e3, 1e6), background=(1e-5, 1e-2), whole_share=0.4, step_arcsec=(4.0, 20.0))
 # Proposed and random starts, steps of both rounds, descents of the second, and the gains at which they end.
 PROPOSED, SHIFTED, STEPS, SURVIVORS, GAINS = 12, (0.5, 1.0), (8, 25), 12, (0.5, 0.02)
-# A pair: misfit to the curve, least weight as far as curvatures tell, and the barrier in the sum of squares of scan and
-# prior, along a path of so many places that is relaxed so often.
-MISFIT, LEAST_WEIGHT, BARRIER, PLACES, RELAXED = 3.0, 0.02, 4.0, 13, 15
-DAMPINGS = 10.0 ** np.arange(-1.0, 5.0)
+# A pair: misfit to the curve, least weight as far as curvatures tell, and how often the path between both is relaxed.
+MISFIT, LEAST_WEIGHT, RELAXED = 3.0, 0.02, 15
 # What is asked for: both found in so many cases, weights within so much of gold's.
 BAR, WEIGHTS = 0.95, 0.10
 # Gold's own two runs may differ by this much, or it is no measure.
@@ -124,8 +123,8 @@ def _pair(scans: LabScans, candidate: int) -> dict | None:
         odds = _log_odds(target, own, other)
         if misfit > MISFIT or abs(odds) > -np.log(LEAST_WEIGHT):
             continue
-        height = barrier(target, own, other)
-        if height >= BARRIER and (best is None or height > best["barrier"]):
+        height = barrier(target, own, other, relaxed=RELAXED)
+        if height >= LOW and (best is None or height > best["barrier"]):
             best = {"misfit": misfit, "log_odds": odds, "barrier": height, "other": values[lead]}
     if best is None:
         return None
@@ -204,57 +203,6 @@ def _log_odds(target: Target, first: np.ndarray, second: np.ndarray) -> float:
     return logs[1] - logs[0]
 
 
-def barrier(target: Target, first: np.ndarray, second: np.ndarray) -> float:
-    """How far the misfit rises above the worse end on the best path between two places (d,) that was found.
-
-    Places along the path fall across it, by damped Gauss-Newton steps, and are spread evenly again.
-
-    References:
-        E, Ren & Vanden-Eijnden, Phys. Rev. B 66 (2002) 052301 (string method)
-    """
-    path = first + np.linspace(0, 1, PLACES)[:, None] * (second - first)
-    lowest = np.inf
-    for _ in range(RELAXED):
-        misfit = target.misfit(path)
-        lowest = min(lowest, float(misfit.max() - max(misfit[0], misfit[-1])))
-        if lowest < BARRIER:
-            break
-        path = _spread_evenly(_relaxed(target, path, misfit))
-    return lowest
-
-
-def _relaxed(target: Target, path: np.ndarray, misfit: np.ndarray) -> np.ndarray:
-    """All but the ends a step across the path (place, d) down."""
-    inner = np.arange(1, len(path) - 1)
-    residual, slopes = target.linearised(path[inner])
-    steps = []
-    for k in inner:
-        along = path[k + 1] - path[k - 1]
-        across = np.linalg.svd(along[None])[2][1:].T
-        residuals, jacobian = residual[k - 1], slopes[k - 1]
-        reduced = jacobian @ across
-        square, slope = reduced.T @ reduced, reduced.T @ residuals
-        damped = square + DAMPINGS[:, None, None] * np.eye(len(square))
-        steps.append(
-            path[k]
-            - np.linalg.solve(damped, np.tile(slope, (len(DAMPINGS), 1))[..., None])[..., 0] @ across.T
-        )
-    tried = np.concatenate(steps)
-    reached = target.misfit(tried).reshape(len(inner), -1)
-    best = reached.argmin(axis=1)
-    moved = path.copy()
-    for row, k in enumerate(inner):
-        if reached[row, best[row]] < misfit[k]:
-            moved[k] = steps[row][best[row]]
-    return moved
-
-
-def _spread_evenly(path: np.ndarray) -> np.ndarray:
-    length = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1)))
-    even = np.linspace(0, length[-1], len(path))
-    return np.stack([np.interp(even, length, column) for column in path.T], axis=1)
-
-
 # Runs
 
 
@@ -293,7 +241,7 @@ def _inverted(scans: LabScans, case: dict, rng: np.random.Generator) -> dict:
     target = target_of(found)
     peaks, misfit = _descended(target, target.place(profiles), 1)
     told["misfits"] = [round(float(own), 2) for own in misfit]
-    if _is_like(target, target.values(peaks)[:1], target.values(peaks)[1:]):
+    if _alike_to(target, target.values(peaks)[0], target.values(peaks)[1:]).any():
         return told | {"merged": True}
     told |= _found(target, found, profiles, peaks, rng)
     try:
@@ -303,27 +251,28 @@ def _inverted(scans: LabScans, case: dict, rng: np.random.Generator) -> dict:
         return told | {"refused": str(error)}
 
 
-def _is_like(target: Target, profile: np.ndarray, others: np.ndarray) -> bool:
-    """Whether any of some profiles (n, parameter) is alike to one (1, parameter)."""
+def _alike_to(target: Target, profile: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which of some profiles (n, parameter) are alike to one (parameter,), shape (n,)."""
     costs = np.append(0.0, np.ones(len(others)))
-    kinds = alike(target.problem.model.experiment, np.concatenate([profile, others]), costs)
-    return len(kinds[0][1]) > 1
+    kinds = alike(target.problem.model.experiment, np.concatenate([profile[None], others]), costs)
+    return np.isin(np.arange(1, len(others) + 1), kinds[0][1])
 
 
 def _found(
     target: Target, found: Explanation, profiles: np.ndarray, peaks: np.ndarray, rng: np.random.Generator
 ) -> dict:
-    """Whether each profile, or the maximum of the posterior that noise made of it, is a mode or among the draws."""
-    fits = np.array([mode.fit.values for mode in found.modes])
-    fast = fast_draws(found)
-    drawn = fast.z[rng.choice(len(fast.z), DRAWS, p=np.exp(fast.log_weight))]
-    sought = [np.stack(pair) for pair in zip(profiles, target.values(peaks), strict=True)]
-    return {
-        "as_modes": [any(_is_like(target, own[None], fits) for own in pair) for pair in sought],
-        "among_draws": [
-            any(_is_like(target, own[None], target.values(drawn)) for own in pair) for pair in sought
-        ],
-    }
+    """In which mode each profile, or the maximum that noise made of it, is among the draws, if in any."""
+    numbers = rng.multinomial(DRAWS, [mode.weight for mode in found.modes])
+    drawn, mode = [], []
+    for k, (own, number) in enumerate(zip(found.modes, numbers, strict=True)):
+        drawn.append(own.values[rng.choice(len(own.values), number, p=own.share)])
+        mode.append(np.full(number, k))
+    values, modes = np.concatenate(drawn), np.concatenate(mode)
+    inside: list[int | None] = []
+    for pair in zip(profiles, target.values(peaks), strict=True):
+        like = np.any([_alike_to(target, own, values) for own in pair], axis=0)
+        inside.append(int(np.bincount(modes[like]).argmax()) if like.any() else None)
+    return {"in_mode": inside}
 
 
 def _odds(target: Target, found: Explanation, peaks: np.ndarray, rng: np.random.Generator) -> dict:
@@ -349,8 +298,7 @@ def _fits(target: Target, found: Explanation, peaks: np.ndarray) -> list[Fit]:
     """Both profiles, and the modes that are neither: only the values of these fits are used."""
     fits = [replace(found.modes[0].fit, values=own) for own in target.values(peaks)]
     for mode in found.modes:
-        known = np.array([fit.values for fit in fits])
-        if not any(_is_like(target, own[None], mode.fit.values[None]) for own in known):
+        if not _alike_to(target, mode.fit.values, np.array([fit.values for fit in fits])).any():
             fits.append(mode.fit)
     return fits
 
@@ -394,11 +342,10 @@ def _report(lines: list[dict]) -> None:
         f"than {LEAST_WEIGHT:.0%} by gold: all left out"
     )
     left = [line for line, out in zip(sure, single, strict=True) if not out]
-    for name in ("as_modes", "among_draws"):
-        both = np.array([all(line[name]) for line in left])
-        print(f"both {name.replace('_', ' ')}: {both.sum()} of {len(both)} (bar {BAR:.0%})")
-    both = [all(a or b for a, b in zip(line["as_modes"], line["among_draws"], strict=True)) for line in left]
-    print(f"both one way or the other: {sum(both)} of {len(both)} (bar {BAR:.0%})")
+    drawn = [None not in line["in_mode"] for line in left]
+    own = [both and len(set(line["in_mode"])) == 2 for both, line in zip(drawn, left, strict=True)]
+    print(f"both among the draws: {sum(drawn)} of {len(left)} (bar {BAR:.0%})")
+    print(f"both there in modes of their own: {sum(own)} of {len(left)} (bar {BAR:.0%})")
     measured = ~single & ~unsure
     fast = np.array([line["fast"][:2] for line in sure]).reshape(-1, 2)
     off = np.abs(fast - gold).max(axis=1)[measured]
@@ -410,7 +357,7 @@ def _report(lines: list[dict]) -> None:
         line = sure[k]
         print(
             f"  case {line['case']:3d}  {line['counts']:10.0f} counts  gold {line['gold'][0][:2]} {line['gold'][1][:2]}"
-            f"  fast {line['fast'][:2]}  modes {line['as_modes']}  draws {line['among_draws']}"
+            f"  fast {line['fast'][:2]}  in modes {line['in_mode']}"
             f"  {line['seconds']:.0f} s, gold {sum(line['gold_seconds']) / 2:.0f} s"
         )
 

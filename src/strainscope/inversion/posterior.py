@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from strainscope.inversion.barriers import connected
+from strainscope.inversion.descent import descend
 from strainscope.inversion.modes import nearest_fit
 from strainscope.inversion.nested import nested_draws
 from strainscope.inversion.pareto import effective_size, pareto_shape, trusted
@@ -19,6 +21,9 @@ Floats = NDArray[np.float64]
 
 # Modes of less weight are none.
 _LEAST_WEIGHT = 1e-3
+# Regions of so much weight are told apart by the barriers between them: steps to their maxima and the gain at which
+# they end, and how often a path is relaxed.
+_HEAVY, _STEPS, _GAIN, _RELAXED = 0.01, 25, 0.02, 6
 # A draw this much above all that was fitted, in log density, is fitted anew, with so many evaluations.
 _HIGHER, _EVALUATIONS = 1.0, 30
 
@@ -91,7 +96,8 @@ def posterior_of(
     )
     if settings.nested:
         drawn = _nested(target, drawn, region_of, settings, seed=int(rng.integers(2**31)))
-    mode = drawn.joined[drawn.region]
+    joined = _joined(target, drawn)
+    mode = joined[drawn.region]
     flattened = trusted(drawn.draws.log_weight)
     weights = {int(k): float(np.exp(flattened[mode == k]).sum()) for k in np.unique(mode)}
     heavy = sorted((k for k in weights if weights[k] >= _LEAST_WEIGHT), key=lambda k: -weights[k])
@@ -99,13 +105,37 @@ def posterior_of(
     return tuple(
         _mode(
             target,
-            [own for own, joined in zip(found, drawn.joined, strict=True) if joined == k],
+            [own for own, lead in zip(found, joined, strict=True) if lead == k],
             drawn,
             mode == k,
             weights[k] / total,
         )
         for k in heavy
     )
+
+
+def _joined(target: Target, drawn: Drawn) -> NDArray[np.int64]:
+    """For each region the one that leads its mode.
+
+    Heavy regions are one if the density hardly falls between their maxima; light ones go with the heaviest that they
+    run into.
+    """
+    share = np.exp(drawn.draws.log_weight)
+    weight = np.bincount(drawn.region, weights=share, minlength=len(drawn.joined))
+    heavy = np.flatnonzero(weight >= _HEAVY)
+    if len(heavy) < 2:
+        return drawn.joined
+    highest = [np.argmax(np.where(drawn.region == k, drawn.log_density, -np.inf)) for k in heavy]
+    ends = descend(
+        target, drawn.draws.z[highest], steps=_STEPS, tolerance=_GAIN, alike=lambda z, misfit: []
+    )
+    joined = drawn.joined.copy()
+    joined[heavy] = heavy[connected(target, ends.z, relaxed=_RELAXED)]
+    for k in np.setdiff1d(np.arange(len(joined)), heavy):
+        into = heavy[drawn.joined[heavy] == drawn.joined[k]]
+        if len(into):
+            joined[k] = joined[into[np.argmax(weight[into])]]
+    return joined
 
 
 def _nested(
