@@ -241,7 +241,8 @@ def _inverted(scans: LabScans, case: dict, rng: np.random.Generator) -> dict:
     target = target_of(found)
     peaks, misfit = _descended(target, target.place(profiles), 1)
     told["misfits"] = [round(float(own), 2) for own in misfit]
-    if _alike_to(target, target.values(peaks)[0], target.values(peaks)[1:]).any():
+    told["barrier"] = round(barrier(target, *peaks, relaxed=RELAXED), 2)
+    if told["barrier"] < LOW or _alike_to(target, target.values(peaks)[0], target.values(peaks)[1:]).any():
         return told | {"merged": True}
     told |= _found(target, found, profiles, peaks, rng)
     try:

@@ -21,9 +21,9 @@ Floats = NDArray[np.float64]
 
 # Modes of less weight are none.
 _LEAST_WEIGHT = 1e-3
-# Regions of so much weight are told apart by the barriers between them: steps to their maxima and the gain at which
-# they end, and how often a path is relaxed.
-_HEAVY, _STEPS, _GAIN, _RELAXED = 0.01, 25, 0.02, 6
+# Others are told apart by the barriers between them: steps to their maxima, the gain at which they end, and how often a
+# path is relaxed.
+_STEPS, _GAIN, _RELAXED = 25, 0.02, 6
 # A draw this much above all that was fitted, in log density, is fitted anew, with so many evaluations.
 _HIGHER, _EVALUATIONS = 1.0, 30
 
@@ -117,12 +117,12 @@ def posterior_of(
 def _joined(target: Target, drawn: Drawn) -> NDArray[np.int64]:
     """For each region the one that leads its mode.
 
-    Heavy regions are one if the density hardly falls between their maxima; light ones go with the heaviest that they
-    run into.
+    Regions that may be modes are one if the density hardly falls between their maxima; lighter ones go with the
+    heaviest that they run into.
     """
     share = np.exp(drawn.draws.log_weight)
     weight = np.bincount(drawn.region, weights=share, minlength=len(drawn.joined))
-    heavy = np.flatnonzero(weight >= _HEAVY)
+    heavy = np.flatnonzero(weight >= _LEAST_WEIGHT)
     if len(heavy) < 2:
         return drawn.joined
     highest = [np.argmax(np.where(drawn.region == k, drawn.log_density, -np.inf)) for k in heavy]
