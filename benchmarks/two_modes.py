@@ -272,7 +272,9 @@ def _found(
     inside: list[int | None] = []
     for pair in zip(profiles, target.values(peaks), strict=True):
         like = np.any([_alike_to(target, own, values) for own in pair], axis=0)
-        inside.append(int(np.bincount(modes[like]).argmax()) if like.any() else None)
+        # The mode of whose draws the largest share is alike.
+        alike_draws = np.bincount(modes[like], minlength=len(numbers))
+        inside.append(int(np.argmax(alike_draws / np.maximum(numbers, 1))) if like.any() else None)
     return {"in_mode": inside}
 
 

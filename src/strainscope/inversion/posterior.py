@@ -96,7 +96,7 @@ def posterior_of(
     )
     if settings.nested:
         drawn = _nested(target, drawn, region_of, settings, seed=int(rng.integers(2**31)))
-    joined = _joined(target, drawn)
+    joined = _joined(target, drawn, peaks, region_of(peaks))
     mode = joined[drawn.region]
     flattened = trusted(drawn.draws.log_weight)
     weights = {int(k): float(np.exp(flattened[mode == k]).sum()) for k in np.unique(mode)}
@@ -114,8 +114,8 @@ def posterior_of(
     )
 
 
-def _joined(target: Target, drawn: Drawn) -> NDArray[np.int64]:
-    """For each region the one that leads its mode.
+def _joined(target: Target, drawn: Drawn, peaks: Floats, peak_region: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each region the one that leads its mode; maxima that are known (n, d) lie in some of them.
 
     Regions that may be modes are one if the density hardly falls between their maxima; lighter ones go with the
     heaviest that they run into.
@@ -125,10 +125,10 @@ def _joined(target: Target, drawn: Drawn) -> NDArray[np.int64]:
     heavy = np.flatnonzero(weight >= _LEAST_WEIGHT)
     if len(heavy) < 2:
         return drawn.joined
-    highest = [np.argmax(np.where(drawn.region == k, drawn.log_density, -np.inf)) for k in heavy]
-    ends = descend(
-        target, drawn.draws.z[highest], steps=_STEPS, tolerance=_GAIN, alike=lambda z, misfit: []
-    )
+    places, region = np.concatenate([drawn.draws.z, peaks]), np.concatenate([drawn.region, peak_region])
+    density = np.concatenate([drawn.log_density, -0.5 * target.misfit(peaks)])
+    highest = [np.argmax(np.where(region == k, density, -np.inf)) for k in heavy]
+    ends = descend(target, places[highest], steps=_STEPS, tolerance=_GAIN, alike=lambda z, misfit: [])
     joined = drawn.joined.copy()
     joined[heavy] = heavy[connected(target, ends.z, relaxed=_RELAXED)]
     for k in np.setdiff1d(np.arange(len(joined)), heavy):
