@@ -178,6 +178,14 @@ def test_rivals_are_named_with_their_weights():
     assert "1 other profile(s) have little weight (4.5 % at most)." in found.reasons
 
 
+def test_a_rival_that_a_single_start_found_may_not_be_the_last():
+    found = verdict(replace(GOOD, weight=0.2, starts=1), replace(GOOD, weight=0.1), weight=0.7)
+    assert found.reasons[0] == (
+        "2 other profile(s) explain the scan nearly as well (weights 20 %, 10 %); "
+        "to 1 of them only one of the refined starts led: there may be more, try --draws."
+    )
+
+
 def test_a_bad_fit_explains_nothing_and_its_rivals_neither():
     found = verdict(replace(GOOD, weight=0.99), weight=0.01, reduced_chi2=200.0, rms_log10=0.6)
     assert found.level == "do not use"

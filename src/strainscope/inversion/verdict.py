@@ -87,10 +87,12 @@ def judge(
     check += _scan_doubts(features, best)
     check += _chosen_bounds(experiment, best)
     shares = [100 * mode.weight for mode in modes[1:]]
-    rivals = [share for share in shares if share > 100 * RIVAL_WEIGHT]
+    rivals = [mode for mode in modes[1:] if mode.weight > RIVAL_WEIGHT]
+    alone = sum(mode.starts < FEWEST_STARTS for mode in rivals)
     if rivals:
-        weights = ", ".join(f"{share:.0f} %" for share in rivals)
-        check.append(f"{len(rivals)} other profile(s) explain the scan nearly as well (weights {weights}).")
+        weights = ", ".join(f"{100 * mode.weight:.0f} %" for mode in rivals)
+        more = f"; to {alone} of them only one of the refined starts led: there may be more, try --draws"
+        check.append(f"{len(rivals)} other profile(s) explain the scan nearly as well (weights {weights}){more if alone else ''}.")
     elif shares:
         notes.append(f"{len(shares)} other profile(s) have little weight ({max(shares):.2g} % at most).")
     check += _poor_draws(best)
