@@ -91,8 +91,9 @@ def judge(
     alone = sum(mode.starts < FEWEST_STARTS for mode in rivals)
     if rivals:
         weights = ", ".join(f"{100 * mode.weight:.0f} %" for mode in rivals)
-        more = f"; to {alone} of them only one of the refined starts led: there may be more, try --draws"
-        check.append(f"{len(rivals)} other profile(s) explain the scan nearly as well (weights {weights}){more if alone else ''}.")
+        few = f"; to {alone} of them only one of the refined starts led: there may be more, try --draws"
+        more = few if alone else ""
+        check.append(f"{len(rivals)} other profile(s) explain the scan nearly as well (weights {weights}){more}.")
     elif shares:
         notes.append(f"{len(shares)} other profile(s) have little weight ({max(shares):.2g} % at most).")
     check += _poor_draws(best)
