@@ -344,7 +344,8 @@ def _report(lines: list[dict]) -> None:
         f"{sum('merged' in line for line in lines)} that noise made one, {single.sum()} whose second profile has less "
         f"than {LEAST_WEIGHT:.0%} by gold: all left out"
     )
-    left = [line for line, out in zip(sure, single, strict=True) if not out]
+    weak = {line["case"] for line, out in zip(sure, single, strict=True) if out}
+    left = [line for line in lines if "in_mode" in line and line["case"] not in weak]
     drawn = [None not in line["in_mode"] for line in left]
     own = [both and len(set(line["in_mode"])) == 2 for both, line in zip(drawn, left, strict=True)]
     print(f"both among the draws: {sum(drawn)} of {len(left)} (bar {BAR:.0%})")
