@@ -16,6 +16,8 @@ def test_the_whole_way_from_drop_to_download(server, visitor, look, tmp_path):
     look(page, "empty")
     dropped(page, {EXAMPLE.name: EXAMPLE.read_bytes()})
     choose(page, "Second column", "counts")
+    # The sliders are made anew for it; those of before would lose the keys.
+    page.wait_for_function("() => strainscope.state.ask?.intensity === 'counts'")
     settled(page)
     look(page, "dropped")
     before = page.evaluate("strainscope.state.values.Dmax1")

@@ -2,7 +2,7 @@
 
 import base64
 
-SLIDERS = "() => strainscope.latencies.length > 0 && strainscope.idle()"
+SLIDERS = "() => strainscope.state.ask && strainscope.latencies.length > 0 && strainscope.idle()"
 INVERSION_MS = 240_000
 
 
