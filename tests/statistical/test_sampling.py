@@ -162,7 +162,7 @@ def test_two_modes_have_their_odds_and_stay_apart():
         most=20_000,
         rng=np.random.default_rng(1),
     )
-    assert drawn.joined.tolist() == [0, 1]
+    assert drawn.group.tolist() == [0, 1]
     np.testing.assert_array_equal(drawn.region, drawn.draws.z[:, 0] > 0)
     x = np.linspace(-6, 6, 2401)
     z = np.stack(np.meshgrid(x, x, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -183,7 +183,7 @@ def test_maxima_of_one_mode_are_joined():
         most=5000,
         rng=np.random.default_rng(2),
     )
-    assert drawn.joined.tolist() == [0, 0]
+    assert drawn.group.tolist() == [0, 0]
 
 
 def test_a_maximum_that_was_not_known_is_found():
@@ -214,7 +214,7 @@ def test_a_region_of_a_single_draw_is_not_walked_through():
     rng = np.random.default_rng(0)
     drawn = sample(Known(linear), np.zeros((1, 2)), region_of, regions=2, wanted=500, most=3000, rng=rng)
     assert (drawn.region == 1).sum() == 1
-    assert drawn.joined.tolist() == [0, 1]
+    assert drawn.group.tolist() == [0, 1]
     mean, _, _ = known_moments(linear)
     share = np.exp(drawn.draws.log_weight)
     np.testing.assert_allclose(share @ drawn.draws.z / share.sum(), mean, atol=0.1)

@@ -5,8 +5,9 @@ import pytest
 
 from strainscope.inversion.levels import Levels
 from strainscope.inversion.problem import prepare
+from strainscope.inversion.refine import Fit
 from strainscope.inversion.settings import SearchSettings
-from strainscope.inversion.solutions import explains, refine_all, together
+from strainscope.inversion.solutions import Descended, explains, missing_mass, refine_all, together
 from strainscope.inversion.target import Target
 from strainscope.sample import load_sample
 
@@ -54,3 +55,23 @@ def test_the_best_of_all_searches_leads_whatever_their_order(problem_and_searche
         assert both.fits[0][0].cost == right.fits[0][0].cost
         # What lies far above is no part of the posterior.
         assert both.misfits.max() <= right.misfits.min() + 40
+
+
+@pytest.mark.parametrize(
+    ("found", "share"),
+    [
+        ([(100.0, 1)], 1.0),
+        ([(100.0, 2)], 0.0),
+        ([(100.0, 6), (103.0, 1), (104.0, 1), (109.0, 2)], 0.2),
+        # What explains the scan much worse says nothing.
+        ([(100.0, 4), (111.0, 1), (130.0, 1)], 0.0),
+    ],
+)
+def test_starts_that_end_alone_tell_of_solutions_unknown_as_yet(found, share):
+    none = np.empty(0)
+    fits = [
+        (Fit(values=none, unit=none, cost=cost, chi2=cost, residuals=none, model=none, evaluations=0), starts)
+        for cost, starts in found
+    ]
+    descended = Descended(fits=fits, peaks=np.empty((0, 1)), misfits=none, evaluations=0)
+    assert missing_mass(descended) == pytest.approx(share)

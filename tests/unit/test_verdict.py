@@ -182,7 +182,7 @@ def test_a_rival_that_a_single_start_found_may_not_be_the_last():
     found = verdict(replace(GOOD, weight=0.2, starts=1), replace(GOOD, weight=0.1), weight=0.7)
     assert found.reasons[0] == (
         "2 other profile(s) explain the scan nearly as well (weights 20 %, 10 %); "
-        "to 1 of them only one of the refined starts led: there may be more, try --draws."
+        "1 of them from a single refined start each: there may be more, try --draws."
     )
 
 

@@ -7,7 +7,7 @@ and diffuse scattering of short correlation lengths stands for background.
 import numpy as np
 from numpy.typing import NDArray
 
-from strainscope.inversion.descent import INSIDE
+from strainscope.inversion.descent import INSIDE, straight_steps
 from strainscope.inversion.entries import bulk_edge
 from strainscope.inversion.levels import Levels
 from strainscope.inversion.target import Target
@@ -22,8 +22,6 @@ _HELD, _NEAR = (-1.6, 1.6), 0.7
 _BACKGROUNDS, _LENGTHS, _AMPLITUDES = (0.1, 0.5), (-2.4, -1.6, -0.8), np.linspace(-3, 3, 25)
 # Steps at first, of which so many ways go on; further ones; and at each smaller model error.
 _FIRST, _MOST, _FURTHER, _STEPS = 3, 24, 5, 4
-# Damping of steps, in units of the curvature that the prior adds.
-_DAMPINGS = 10.0 ** np.arange(-1.0, 5.0)
 
 
 def arms(levels: Levels, peaks: Floats) -> Floats:
@@ -91,12 +89,8 @@ def _descend(target: Target, z: Floats, free: Mask, enough: float, steps: int) -
         if not len(going):
             break
         residuals, jacobian = target.linearised(z[going])
-        jacobian = jacobian * free[going, None]
-        square = np.einsum("kpi,kpj->kij", jacobian, jacobian)
-        damped = square[:, None] + _DAMPINGS[:, None, None] * np.eye(z.shape[1])
-        slope = np.einsum("kpi,kp->ki", jacobian, residuals)
-        step = np.linalg.solve(damped, np.broadcast_to(slope[:, None, :, None], (*damped.shape[:3], 1)))[..., 0]
-        tried = np.clip(z[going, None] - step, -INSIDE, INSIDE)
+        step = straight_steps(residuals, jacobian * free[going, None])
+        tried = np.clip(z[going, None] + step, -INSIDE, INSIDE)
         reached = target.misfit(tried.reshape(-1, z.shape[1])).reshape(tried.shape[:2])
         lowest = reached.argmin(axis=1)
         tried, reached = (own[np.arange(len(going)), lowest] for own in (tried, reached))

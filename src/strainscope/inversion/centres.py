@@ -103,7 +103,12 @@ class Centres:
         return np.asarray(matrix[..., :split] @ of_features + matrix[..., split:])
 
     def plain(self, centre: NDArray[np.int64], goals: Floats) -> Floats:
-        """Places (n, goal, d) where some centres' (n,) coordinates would be as wanted (goal, d) if all were linear."""
+        """Places (n, goal, d) where some centres' (n,) coordinates would be as wanted if all were linear.
+
+        Args:
+            centre: Shape (n,).
+            goals: The same for all, shape (goal, d), or each one's own, shape (n, goal, d).
+        """
         apart = np.swapaxes(goals - self.start[centre][:, None], 1, 2)
         return self.place[centre][:, None] + np.swapaxes(np.linalg.solve(self.triangle[centre], apart), 1, 2)
 
@@ -155,15 +160,14 @@ class Centres:
 
     def draw(self, each: int, *, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
         """Places (n, d) with so many goals for each centre at most, and the centre behind each, shape (n,)."""
-        plain = round(_PLAIN * each)
+        linear = round(_PLAIN * each)
         number, d = self.place.shape
         goal = _heavy_tailed(number * each, d, rng).reshape(number, each, d)
-        apart = np.swapaxes(goal[:, :plain] - self.start[:, None], 1, 2)
-        straight = self.place[:, None] + np.swapaxes(np.linalg.solve(self.triangle, apart), 1, 2)
-        centre = np.repeat(np.arange(number), each - plain)
-        curved, solved = self.solve(centre, goal[:, plain:].reshape(-1, d))
+        straight = self.plain(np.arange(number), goal[:, :linear])
+        centre = np.repeat(np.arange(number), each - linear)
+        curved, solved = self.solve(centre, goal[:, linear:].reshape(-1, d))
         z = np.concatenate([straight.reshape(-1, d), curved[solved]])
-        origin = np.concatenate([np.repeat(np.arange(number), plain), centre[solved]])
+        origin = np.concatenate([np.repeat(np.arange(number), linear), centre[solved]])
         near = np.abs(z).max(axis=1) < FARTHEST
         return z[near], origin[near]
 

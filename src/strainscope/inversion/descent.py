@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 # Shares of the way along the curve.
 _SHARES = np.array([0.15, 0.4, 0.7, 1.0])
 # Damping of straight steps, in units of the curvature that the prior adds.
-_DAMPINGS = 10.0 ** np.arange(-1.0, 6.0)
+_DAMPINGS = 10.0 ** np.arange(-1.0, 6.0)[:, None, None]
 # Steps stay this far inside of where numbers end.
 INSIDE = 0.9 * FARTHEST
 # This much above the best, in sums of squares, a descent is not near it.
@@ -107,12 +107,17 @@ def descend(
 
 def steps_from(centres: Centres) -> list[Floats]:
     """Places worth trying from each of some centres, shape (n, d) each."""
-    number, d = centres.place.shape
+    number = len(centres.place)
     curved = centres.downhill(_SHARES)
-    slope = np.einsum("kji,kj->ki", centres.triangle, centres.start)
-    square = np.einsum("kji,kjl->kil", centres.triangle, centres.triangle)
-    damped = square[:, None] + _DAMPINGS[:, None, None] * np.eye(d)
-    straight = centres.place[:, None] - np.linalg.solve(damped, slope[:, None, :, None])[..., 0]
+    straight = centres.place[:, None] + straight_steps(centres.start, centres.triangle)
     return [
         np.clip(np.concatenate([curved[k], straight[k]]), -INSIDE, INSIDE) for k in range(number)
     ]
+
+
+def straight_steps(residuals: Floats, jacobian: Floats) -> Floats:
+    """Steps (n, damping, d) down from residuals (n, point) with derivatives (n, point, d), damped more and more."""
+    square = np.einsum("kpi,kpj->kij", jacobian, jacobian)[:, None]
+    slope = np.einsum("kpi,kp->ki", jacobian, residuals)[:, None, :, None]
+    damped = square + _DAMPINGS * np.eye(jacobian.shape[2])
+    return -np.asarray(np.linalg.solve(damped, slope)[..., 0])

@@ -26,7 +26,7 @@ from strainscope.inversion.result import Mode, Reflection, Result
 from strainscope.inversion.scan_doubts import doubts_of
 from strainscope.inversion.search import find_starts
 from strainscope.inversion.settings import PosteriorSettings, SearchSettings
-from strainscope.inversion.solutions import Descended, explains, refine_all, together
+from strainscope.inversion.solutions import Descended, explains, missing_mass, refine_all, together
 from strainscope.inversion.splines import spline_experiment, spline_start
 from strainscope.inversion.target import Target
 from strainscope.inversion.verdict import FEWEST_STARTS, judge, judge_beside
@@ -36,8 +36,8 @@ Floats = NDArray[np.float64]
 Progress = Callable[[str, float], None]
 
 # A search that ends with more than the noise is tried again, so many times in all, from so many times as many starts;
-# one whose best solution a single start came to, once more from as many.
-_ATTEMPTS, _MORE_STARTS = 3, 4
+# one to whose best solution a single start led, or where more than this share of starts would end elsewhere, once.
+_ATTEMPTS, _MORE_STARTS, _ELSEWHERE = 3, 4, 0.05
 _DRAWS = PosteriorSettings()
 # Draws that an estimator is asked for, and starts among them.
 _PROPOSED, _PROPOSED_STARTS = 2048, 32
@@ -278,13 +278,20 @@ def _searched(
             drawn += _PROPOSED
         chosen += len(starts)
         found.append(
-            refine_all(levels, starts, settings, lambda share: progress("refining", 0.52 + 0.25 * share))
+            refine_all(
+                levels,
+                starts,
+                settings,
+                lambda share: progress("refining", 0.52 + 0.25 * share),
+                wide=more,
+            )
         )
         done = found[0] if len(found) == 1 else together(levels.exact, found)
         repeated, explained = explained, explains(levels.problem, done)
-        if explained and (repeated or done.fits[0][1] >= FEWEST_STARTS):
+        known = done.fits[0][1] >= FEWEST_STARTS and missing_mass(done) <= _ELSEWHERE
+        if explained and (repeated or known):
             break
-        more = 1 if explained else _MORE_STARTS
+        more = _MORE_STARTS
     return _Searched(descended=done, spread=spread[:_SPREAD], draws=drawn, starts=chosen)
 
 

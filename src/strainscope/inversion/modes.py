@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 SAME_PROFILE, SAME_FACTOR = 0.04, 0.1
 # Solutions whose cost exceeds the best by more than this factor explain the scan no more.
 WORST_COST_RATIO = 1.5
-MOST_MODES = 6
+MOST_MODES = 12
 _DEPTHS = 128
 
 

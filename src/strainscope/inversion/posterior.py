@@ -96,16 +96,16 @@ def posterior_of(
     )
     if settings.nested:
         drawn = _nested(target, drawn, region_of, settings, seed=int(rng.integers(2**31)))
-    joined = _joined(target, drawn, peaks, region_of(peaks))
-    mode = joined[drawn.region]
-    flattened = trusted(drawn.draws.log_weight)
-    weights = {int(k): float(np.exp(flattened[mode == k]).sum()) for k in np.unique(mode)}
+    share = np.exp(trusted(drawn.draws.log_weight))
+    leads = modes_among(target, drawn, share, peaks, region_of(peaks))
+    mode = leads[drawn.region]
+    weights = {int(k): float(share[mode == k].sum()) for k in np.unique(mode)}
     heavy = sorted((k for k in weights if weights[k] >= _LEAST_WEIGHT), key=lambda k: -weights[k])
     total = sum(weights[k] for k in heavy)
     return tuple(
         _mode(
             target,
-            [own for own, lead in zip(found, joined, strict=True) if lead == k],
+            [own for own, lead in zip(found, leads, strict=True) if lead == k],
             drawn,
             mode == k,
             weights[k] / total,
@@ -114,28 +114,36 @@ def posterior_of(
     )
 
 
-def _joined(target: Target, drawn: Drawn, peaks: Floats, peak_region: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each region the one that leads its mode; maxima that are known (n, d) lie in some of them.
+def modes_among(
+    target: Target, drawn: Drawn, share: Floats, peaks: Floats, peak_region: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """For each region the one that leads its mode, shape (region,).
 
     Regions that may be modes are one if the density hardly falls between their maxima; lighter ones go with the
-    heaviest that they run into.
+    heaviest of their group.
+
+    Args:
+        target: The posterior.
+        drawn: Its draws.
+        share: Their weights, shape (draw,).
+        peaks: Maxima that are known, shape (n, d).
+        peak_region: Their regions, shape (n,).
     """
-    share = np.exp(drawn.draws.log_weight)
-    weight = np.bincount(drawn.region, weights=share, minlength=len(drawn.joined))
+    weight = np.bincount(drawn.region, weights=share, minlength=len(drawn.group))
     heavy = np.flatnonzero(weight >= _LEAST_WEIGHT)
     if len(heavy) < 2:
-        return drawn.joined
+        return drawn.group
     places, region = np.concatenate([drawn.draws.z, peaks]), np.concatenate([drawn.region, peak_region])
     density = np.concatenate([drawn.log_density, -0.5 * target.misfit(peaks)])
     highest = [np.argmax(np.where(region == k, density, -np.inf)) for k in heavy]
     ends = descend(target, places[highest], steps=_STEPS, tolerance=_GAIN, alike=lambda z, misfit: [])
-    joined = drawn.joined.copy()
-    joined[heavy] = heavy[connected(target, ends.z, relaxed=_RELAXED)]
-    for k in np.setdiff1d(np.arange(len(joined)), heavy):
-        into = heavy[drawn.joined[heavy] == drawn.joined[k]]
-        if len(into):
-            joined[k] = joined[into[np.argmax(weight[into])]]
-    return joined
+    leads = drawn.group.copy()
+    leads[heavy] = heavy[connected(target, ends.z, relaxed=_RELAXED)]
+    for k in np.setdiff1d(np.arange(len(leads)), heavy):
+        beside = heavy[drawn.group[heavy] == drawn.group[k]]
+        if len(beside):
+            leads[k] = leads[beside[np.argmax(weight[beside])]]
+    return leads
 
 
 def _nested(
@@ -147,10 +155,10 @@ def _nested(
     seed: int,
 ) -> Drawn:
     """The same posterior by nested sampling, which starts from where the draws lie."""
-    mode = drawn.joined[drawn.region]
+    group = drawn.group[drawn.region]
     around = [
-        replace(drawn.draws, z=drawn.draws.z[mode == k], log_weight=drawn.draws.log_weight[mode == k])
-        for k in np.unique(mode)
+        replace(drawn.draws, z=drawn.draws.z[group == k], log_weight=drawn.draws.log_weight[group == k])
+        for k in np.unique(group)
     ]
     draws = nested_draws(target, around, live=settings.nested, wanted=4.0 * settings.effective, seed=seed)
     residuals = [target.residuals(part) for part in np.array_split(draws.z, max(len(draws.z) // 1000, 1))]
@@ -158,7 +166,7 @@ def _nested(
         draws=draws,
         log_density=log_density(draws.z, np.concatenate(residuals)),
         region=region_of(draws.z),
-        joined=drawn.joined,
+        group=drawn.group,
     )
 
 

@@ -20,8 +20,8 @@ from strainscope.inversion.warp import FARTHEST
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-# Goals for each centre, and centres before the first walk, of rounds that follow, and of those after walks that came to
-# nothing.
+# Goals for each centre; centres of the first round, those before each walk, and those before it after walks that came
+# to nothing.
 _EACH, _FIRST_CENTRES, _CENTRES, _MORE_CENTRES = 30, 12, 6, 24
 # A draw this much above every known maximum in log density shows that there is a higher one.
 _HIGHER = 1.0
@@ -42,7 +42,7 @@ _BESIDE, _SHAPED, _LEAST_WALKED = 0.12, 250, 1024
 _LIKELY = 200
 # Regions of less weight are not walked through; others get at least such a share of a round.
 _LEAST_WEIGHT, _LEAST_SHARE = 1e-3, 0.15
-# Two regions are one where so much of the weight that is drawn around one lies in the other.
+# Two regions are walked through together where so much of the weight that is drawn around one lies in the other.
 _SHARED = 0.1
 # Places far from the posterior keep the surrogate from having modes of its own there; how fast they lose in weight with
 # their distance in log density. Their misfit must not spoil the fit where the posterior is.
@@ -76,13 +76,13 @@ class Drawn:
         draws: All of them.
         log_density: ln of the posterior's density there, not normalised, shape (draw,).
         region: That of each draw, shape (draw,).
-        joined: For each region the lowest one that its posterior runs into, itself if none, shape (region,).
+        group: For each region the first of those that the weight drawn around them runs over between, shape (region,).
     """
 
     draws: WeightedDraws
     log_density: Floats
     region: Labels
-    joined: Labels
+    group: Labels
 
 
 def sample(
@@ -133,12 +133,12 @@ def sample(
         if through:
             gained, asked = pooled.effective - before[0], state.known.number - before[1]
             each, most_walked = asked / max(gained, 1.0), round(_GROWTH * number)
-    joined, counts = state.joined(pooled), np.isfinite(pooled.log_weight)
+    group, counts = state.groups(pooled), np.isfinite(pooled.log_weight)
     return Drawn(
         draws=replace(pooled, z=pooled.z[counts], log_weight=pooled.log_weight[counts]),
         log_density=state.known.log_density()[counts],
         region=state.regions()[counts],
-        joined=joined,
+        group=group,
     )
 
 
@@ -191,19 +191,17 @@ class _State:
     def walk(self, number: int) -> bool:
         """A round of draws by walks through surrogates and of distributions along the valleys; whether any count."""
         pooled = self.mixture.together()
-        region = self.regions()
-        weight = np.array([np.exp(pooled.log_weight[region == k]).sum() for k in range(self._number)])
-        group = self.joined(pooled)
-        weight = np.array([weight[group == k].sum() for k in range(len(weight))])
+        group = self.groups(pooled)[self.regions()]
+        weight = np.bincount(group, np.exp(pooled.log_weight), minlength=self._number)
         temperature = _TEMPERATURES[min(self._walks, len(_TEMPERATURES) - 1)]
         self._walks += 1
         # Draws no more than coordinates have no shape to walk by: centres go on alone there.
-        counts = [np.isfinite(pooled.log_weight[group[region] == k]).sum() for k in range(len(weight))]
-        chosen = np.flatnonzero((weight > _LEAST_WEIGHT) & (np.array(counts) > pooled.z.shape[1]))
+        counts = np.bincount(group[np.isfinite(pooled.log_weight)], minlength=self._number)
+        chosen = np.flatnonzero((weight > _LEAST_WEIGHT) & (counts > pooled.z.shape[1]))
         share = np.maximum(weight[chosen], _LEAST_SHARE)
         through = False
         for k, own in zip(chosen, share / share.sum(), strict=True):
-            inside = group[region] == k
+            inside = group == k
             drawn = replace(pooled, z=pooled.z[inside], log_weight=pooled.log_weight[inside])
             through |= self._walk_region(max(round(own * number), _CHAINS), drawn, inside, temperature)
         return through
@@ -258,8 +256,8 @@ class _State:
         """Regions of all draws."""
         return np.concatenate(self._regions)
 
-    def joined(self, pooled: WeightedDraws) -> Labels:
-        """For each region the lowest one that its posterior runs into."""
+    def groups(self, pooled: WeightedDraws) -> Labels:
+        """For each region the first of those that weight runs over between: they are walked through together."""
         region, origin, n = self.regions(), np.concatenate(self._origins), self._number
         weight = np.exp(pooled.log_weight)
         flow = np.zeros((n, n))

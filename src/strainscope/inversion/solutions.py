@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 _MOST_SURVIVORS, _DIFFERENT, _WORST_RATIO, _WORST = 12, 0.25, 3.0, 60.0
 # Coarse descents that go on after their first steps, at most.
 _HALFWAY = 14
+# Solutions this much worse than the best, in sums of squares, may have some weight.
+_SOME_WEIGHT = 10.0
 # Gains at which descents end.
 _COARSE_GAIN, _GAIN = 0.5, 0.02
 # Evaluations that turn the maximum of a posterior's density into that of the likelihood.
@@ -37,7 +39,7 @@ class Descended:
     """What descents from many starts came to.
 
     Attributes:
-        fits: One for each kind of profile, and the starts behind it.
+        fits: One for each kind of profile, and the starts behind it, best first.
         peaks: Ends of all that may be part of the posterior, in the coordinates of `Target`, shape (end, d).
         misfits: Of scan and prior there, shape (end,).
         evaluations: Simulated curves.
@@ -54,6 +56,8 @@ def refine_all(
     starts: Floats,
     settings: SearchSettings,
     progress: Callable[[float], None] = lambda share: None,
+    *,
+    wide: int = 1,
 ) -> Descended:
     """Descents from every start: a coarse round for all, then each distinct survivor to the end.
 
@@ -65,6 +69,7 @@ def refine_all(
         starts: Values of all parameters, shape (start, parameter).
         settings: Steps of both rounds.
         progress: Called with the share done.
+        wide: How many times as many descents as usual may go on after each round.
     """
     problem, coarse, target = levels.problem, levels.coarse, levels.exact
     experiment = problem.model.experiment
@@ -79,7 +84,7 @@ def refine_all(
     def partly(before: float, part: float) -> Callable[[float], None]:
         return lambda share: progress(before + part * share)
 
-    rounds = ((len(places), settings.coarse_steps, 0.0), (_HALFWAY, 2 * settings.coarse_steps, 0.2))
+    rounds = ((len(places), settings.coarse_steps, 0.0), (wide * _HALFWAY, 2 * settings.coarse_steps, 0.2))
     for number, steps, before in rounds:
         round_ = descend(
             coarse,
@@ -94,7 +99,7 @@ def refine_all(
         places, misfits, behind = places[order], misfits[order], behind[order]
     kinds = alike(experiment, coarse.values(places), misfits, share=_DIFFERENT)
     worst = _WORST_RATIO * misfits.min() + _WORST
-    kinds = [kind for kind in kinds if misfits[kind[0]] <= worst][:_MOST_SURVIVORS]
+    kinds = [kind for kind in kinds if misfits[kind[0]] <= worst][: wide * _MOST_SURVIVORS]
     places = places[[lead for lead, _ in kinds]]
     behind = np.array([behind[kind].sum() for _, kind in kinds])
     for k, own in enumerate(levels.falling):
@@ -114,8 +119,9 @@ def refine_all(
     units = np.clip(problem.prior.to_unit(target.values(z[[lead for lead, _ in kinds]])), 1e-3, 1 - 1e-3)
     fits = list(refine_many(problem, units, most_evaluations=_POLISH, tolerance=settings.tolerance))
     progress(1.0)
+    starts_behind = [int(behind[kind].sum()) for _, kind in kinds]
     return Descended(
-        fits=[(fit, int(behind[kind].sum())) for fit, (_, kind) in zip(fits, kinds, strict=True)],
+        fits=gather(experiment, list(zip(fits, starts_behind, strict=True))),
         peaks=z[misfits <= misfits.min() + _NO_PART],
         misfits=misfits[misfits <= misfits.min() + _NO_PART],
         evaluations=levels.evaluations - known + sum(fit.evaluations for fit in fits),
@@ -135,6 +141,19 @@ def together(target: Target, found: Sequence[Descended]) -> Descended:
         misfits=misfits[leads],
         evaluations=sum(own.evaluations for own in found),
     )
+
+
+def missing_mass(found: Descended) -> float:
+    """Share of further starts that would end at a solution unknown as yet, of those that end at one of some weight.
+
+    It is taken to be that of the starts that ended alone. Starts are chosen to differ, so that it is rather too large.
+
+    References:
+        Good, Biometrika 40 (1953) 237 (after Turing)
+    """
+    most = found.fits[0][0].cost + _SOME_WEIGHT
+    starts = np.array([starts for fit, starts in found.fits if fit.cost <= most])
+    return float((starts == 1).sum() / starts.sum())
 
 
 def explains(problem: Problem, found: Descended) -> bool:

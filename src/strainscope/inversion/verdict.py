@@ -86,16 +86,15 @@ def judge(
     check += unlikely(best.chi2, points, len(best.fitted_names), likelihood)
     check += _scan_doubts(features, best)
     check += _chosen_bounds(experiment, best)
-    shares = [100 * mode.weight for mode in modes[1:]]
     rivals = [mode for mode in modes[1:] if mode.weight > RIVAL_WEIGHT]
     alone = sum(mode.starts < FEWEST_STARTS for mode in rivals)
     if rivals:
         weights = ", ".join(f"{100 * mode.weight:.0f} %" for mode in rivals)
-        few = f"; to {alone} of them only one of the refined starts led: there may be more, try --draws"
-        more = few if alone else ""
+        more = f"; {alone} of them from a single refined start each: there may be more, try --draws" if alone else ""
         check.append(f"{len(rivals)} other profile(s) explain the scan nearly as well (weights {weights}){more}.")
-    elif shares:
-        notes.append(f"{len(shares)} other profile(s) have little weight ({max(shares):.2g} % at most).")
+    elif len(modes) > 1:
+        most = 100 * modes[1].weight
+        notes.append(f"{len(modes) - 1} other profile(s) have little weight ({most:.2g} % at most).")
     check += _poor_draws(best)
     if best.starts < FEWEST_STARTS:
         check.append(
