@@ -235,7 +235,7 @@ def test_walks_leave_the_surrogate_s_density_as_it_is():
     places = rng.standard_normal((400, 2)) * [1.0, 1.5]
     surrogate = PolynomialSurrogate(described(places), banana(places), np.ones(400), lambda own: own.z)
     along = Bent.around(places, np.full(400, 1 / 400))
-    z, density = surrogate.walk(rng.standard_normal((64, 2)), 12_800, along=along, rng=rng)
+    z, density, _ = surrogate.walk(rng.standard_normal((64, 2)), 12_800, along=along, rng=rng)
     np.testing.assert_allclose(density, surrogate.log_density(described(z)))
     mean, width, _ = known_moments(banana)
     np.testing.assert_allclose(z.mean(axis=0), mean, atol=0.05)
@@ -253,7 +253,7 @@ def test_walks_that_begin_right_stay_right(seed):
     )
     sd = 1 / np.sqrt(1 + 0.5**2)
     along = Bent.around(0.8 * sd * rng.standard_normal((1000, d)), np.full(1000, 1 / 1000))
-    z, _ = surrogate.walk(sd * rng.standard_normal((256, d)), 1024, along=along, rng=rng)
+    z, _, _ = surrogate.walk(sd * rng.standard_normal((256, d)), 1024, along=along, rng=rng)
     assert z.std() == pytest.approx(sd, rel=0.02)
 
 
@@ -267,6 +267,24 @@ def test_straight_coordinates_are_those_of_the_places():
     step = 1e-6
     moved = [(along.bent(e + step * m) - along.bent(e - step * m)) / (2 * step) for m in np.eye(3)]
     np.testing.assert_allclose(np.linalg.slogdet(np.stack(moved, axis=-1))[1], volume, atol=1e-4)
+
+
+def test_walks_go_along_a_narrow_bent_valley_that_straight_coordinates_know_nothing_of():
+    """Chains that all begin at one place spread over y = x^2 / 2, fifty times as narrow as it is long."""
+    rng = np.random.default_rng(6)
+
+    def valley(z):
+        return 50 * (z[:, 1:] - 0.5 * z[:, :1] ** 2)
+
+    places = rng.standard_normal((400, 2))
+    surrogate = PolynomialSurrogate(described(places), valley(places), np.ones(400), lambda own: own.z)
+    along = Bent.around(places, np.full(400, 1 / 400))
+    z, _, taken = surrogate.walk(np.zeros((64, 2)), 25_600, along=along, rng=rng)
+    assert taken < 0.2
+    x = np.linspace(-5, 5, 2001)
+    density = np.exp(-(x**2) / 2 - x**4 / 8)
+    assert z[:, 0].std() == pytest.approx(np.sqrt((x**2 * density).sum() / density.sum()), rel=0.1)
+    assert np.abs(valley(z)).mean() == pytest.approx(np.sqrt(2 / np.pi), rel=0.1)
 
 
 def test_quadratic_residuals_are_met_exactly():

@@ -27,11 +27,13 @@ _EACH, _FIRST_CENTRES, _CENTRES, _MORE_CENTRES = 30, 12, 6, 24
 _HIGHER = 1.0
 # Shape of the weights' tail at most: beyond it they have no finite variance.
 _SHORT_TAIL = 0.5
-# Draws of the surrogates' first round, which is the least, how rounds grow, and how many times the draws that would be
-# enough, if they were like those of the round before, are asked for.
-_FIRST, _GROWTH, _ENOUGH = 500, 1.7, 1.2
+# Draws of the surrogates' first round, which is the least, how rounds grow, unless an effective draw took more curves,
+# and how many times the draws that would be enough, if they were like those of the round before, are asked for.
+_FIRST, _GROWTH, _WORTH, _ENOUGH = 500, 1.7, 30.0, 1.2
 # Walkers, and the different draws that they begin at, at least.
 _CHAINS, _STARTS = 256, 30
+# Straight coordinates in which fewer steps are taken are learnt anew from the walk, so many times.
+_MOVING, _LEARNT = 0.05, 3
 # Walks reach farther than the posterior, the first ones more so: what is asked for there tells the next surrogate where
 # it ends.
 _TEMPERATURES = (2.0, 1.3)
@@ -132,7 +134,9 @@ def sample(
         centres = _CENTRES if through else _MORE_CENTRES
         if through:
             gained, asked = pooled.effective - before[0], state.known.number - before[1]
-            each, most_walked = asked / max(gained, 1.0), round(_GROWTH * number)
+            each = asked / max(gained, 1.0)
+            if each <= _WORTH:
+                most_walked = round(_GROWTH * number)
     group, counts = state.groups(pooled), np.isfinite(pooled.log_weight)
     return Drawn(
         draws=replace(pooled, z=pooled.z[counts], log_weight=pooled.log_weight[counts]),
@@ -216,15 +220,23 @@ class _State:
         walked = Walked(surrogate=surrogate, along=curved, temperature=temperature)
         beside = max(round(self._beside * number), 1)
         start = self._starts(walked, drawn, self.known.log_density()[: len(inside)][inside])
-        z, own = surrogate.walk(
-            start, max(number, _LEAST_WALKED), along=curved, rng=rng, temperature=temperature
+        for last in range(_LEARNT, -1, -1):
+            walk = surrogate.walk(
+                start, max(number, _LEAST_WALKED), along=walked.along, rng=rng, temperature=temperature
+            )
+            if walk.taken >= _MOVING or not last:
+                break
+            # Few draws told nothing of the valleys' course, but the chains have gone some way along it.
+            start, equal = walk.places[-_CHAINS:], np.full(len(walk.places), 1 / len(walk.places))
+            walked = replace(walked, along=Curved.around(walk.places, equal))
+        norm = log_normaliser(
+            lambda z: walked.log_density(Described(z, self._features)), walk.places, walk.log_density, rng=rng
         )
-        norm = log_normaliser(lambda z: walked.log_density(Described(z, self._features)), z, own, rng=rng)
-        z = z[rng.choice(len(z), number - beside, replace=False)]
+        z = walk.places[rng.choice(len(walk.places), number - beside, replace=False)]
         self._ask(replace(walked, log_normaliser=norm), z, np.full(len(z), -1))
-        places = curved.place(rng.standard_normal((beside, z.shape[1])))
+        places = walked.along.place(rng.standard_normal((beside, z.shape[1])))
         places = places[np.abs(places).max(axis=1) < FARTHEST]
-        self._ask(Beside(along=curved), places, np.full(len(places), -1), asked=beside)
+        self._ask(Beside(along=walked.along), places, np.full(len(places), -1), asked=beside)
         # The next round has more of what has more of the weight.
         weights = np.exp(self.mixture.together().log_weight[-len(z) - len(places) :])
         share = float(weights[len(z) :].sum() / max(weights.sum(), 1e-300))

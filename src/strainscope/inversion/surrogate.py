@@ -6,6 +6,8 @@ valley stays curved. What is left out, importance weights put right.
 
 from collections.abc import Callable
 from itertools import combinations_with_replacement
+from math import comb
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +17,19 @@ from strainscope.inversion.target import Described
 
 Floats = NDArray[np.float64]
 
-# Directions in which polynomials are of higher order.
-_WIDE = 4
+# Directions in which polynomials are of higher order, and so many where there are so many places for each coefficient.
+_WIDE, _MORE_WIDE, _EACH = 4, 6, 12
 # Of the trace of the normal equations, added to their diagonal.
 _RIDGE = 1e-6
 # Squared distance from the mean, in standard deviations and over the dimension, beyond which the polynomial is not
 # believed, as it may turn back to small residuals there: the density falls as a normal one's, whatever it says.
 _TRUSTED = 20.0
-# Steps of a walk while the chains settle, and between two draws of a chain; how long they are, by turns.
-_SETTLING, _BETWEEN = 120, 10
-_STEPS = (0.1, 0.3, 0.6, 0.2, 1.0)
+# Steps of a walk while the chains settle, and between two draws of a chain; how long they are, by turns, in straight
+# coordinates and, each after one of these, by the curvature at hand, which is looked at so often while chains settle.
+_SETTLING, _BETWEEN, _LOOKED = 120, 10, 4
+_STEPS, _LOCAL_STEPS = (0.1, 0.3, 0.6, 0.2, 1.0), (0.6, 0.3)
+# Widest sd of such steps before that, so that they do not leave valleys that bend; half a difference for derivatives.
+_WIDEST, _HALF = 0.1, 1e-4
 # Squared distance that walks reach: the first for each dimension, and the second. What begins beyond begins at this
 # share of it.
 _REACH, _INSIDE = (3.0, 12.0), 0.98
@@ -38,6 +43,20 @@ def within(log_density: Floats, e: Floats) -> Floats:
 def _reach(d: int) -> float:
     """The squared distance that walks reach in so many dimensions."""
     return _REACH[0] * d + _REACH[1]
+
+
+class Walk(NamedTuple):
+    """Draws by random walks.
+
+    Attributes:
+        places: Shape (n, d).
+        log_density: There, divided by the temperature, shape (n,).
+        taken: Share of the steps in straight coordinates that were taken once the chains had settled.
+    """
+
+    places: Floats
+    log_density: Floats
+    taken: float
 
 
 class PolynomialSurrogate:
@@ -64,7 +83,8 @@ class PolynomialSurrogate:
         d = places.z.shape[1]
         self._spread = np.linalg.cholesky(covariance + 1e-9 * np.trace(covariance) / d * np.eye(d))
         of_prior = Described(np.random.default_rng(0).standard_normal((1000, d)), self._of)
-        wide = _widest(covariance, np.std(straight(of_prior), axis=0))
+        number = _WIDE if len(places.z) < _EACH * _coefficients(d, _MORE_WIDE) else _MORE_WIDE
+        wide = _widest(covariance, np.std(straight(of_prior), axis=0), number)
         self._wide = self._spread.T @ wide / np.sqrt(np.einsum("iw,ij,jw->w", wide, covariance, wide))
         self._powers = _higher_powers(wide.shape[1])
         self._inverse = np.linalg.inv(self._spread)
@@ -96,11 +116,13 @@ class PolynomialSurrogate:
         along: Curved,
         rng: np.random.Generator,
         temperature: float = 1.0,
-    ) -> tuple[Floats, Floats]:
-        """Draws by random walks, many chains side by side, in coordinates that are straight along the valleys.
+    ) -> "Walk":
+        """Draws by random walks, many chains side by side, by turns in two kinds of steps.
 
-        A step goes to √(1 - β²) e + β ξ with normal ξ, which a standard normal distribution of e would always allow; it
-        is taken as the density departs from that.
+        One goes to √(1 - β²) e + β ξ with normal ξ in coordinates e that are straight along the valleys, which a
+        standard normal distribution of e would always allow; it is taken as the density departs from that, hardly ever
+        where the coordinates were learnt from few draws. The other is normal, by the curvature where the chain was when
+        it had settled.
 
         Args:
             start: One place for each chain, shape (chain, d).
@@ -109,36 +131,57 @@ class PolynomialSurrogate:
             rng: Source of randomness.
             temperature: The log density is divided by it: above 1 the walk reaches farther than the density.
 
-        Returns:
-            Draws (number, d), and the log density there, divided.
-
         References:
             Cotter, Roberts, Stuart & White, Stat. Sci. 28 (2013) 424, doi:10.1214/13-STS421 (the step)
         """
 
-        def at(e: Floats) -> tuple[Floats, Floats, Floats]:
-            z, volume = along.bent_with_volume(e)
-            density = within(self.log_density(Described(z, self._of)) / temperature, e)
-            return z, density, density + volume + 0.5 * (e**2).sum(axis=1)
+        def at(z: Floats, e: Floats) -> Floats:
+            return within(self.log_density(Described(z, self._of)) / temperature, e)
 
-        e, found = along.straight(start)[0], []
+        e, found, kept = along.straight(start)[0], [], []
         # Draws may lie beyond.
         farthest = _INSIDE * _reach(e.shape[1]) / np.maximum((e**2).sum(axis=1), 1e-300)
         e *= np.sqrt(np.minimum(1.0, farthest))[:, None]
         # Where numbers end no step is taken.
         with np.errstate(over="ignore", invalid="ignore"):
-            z, density, level = at(e)
+            z, volume = along.bent_with_volume(e)
+            density = at(z, e)
             for step in range(_SETTLING + _BETWEEN * -(-number // len(start))):
-                beta = _STEPS[step % len(_STEPS)]
-                there = np.sqrt(1 - beta**2) * e + beta * rng.standard_normal(e.shape)
-                z_there, density_there, level_there = at(there)
-                taken = np.log(rng.random(len(e))) < level_there - level
-                e[taken], z[taken] = there[taken], z_there[taken]
-                density[taken], level[taken] = density_there[taken], level_there[taken]
+                if step < _SETTLING and step % (_SETTLING // _LOOKED) == 0:
+                    local = np.sqrt(temperature) * self._local_spread(z)
+                noise, turn = rng.standard_normal(e.shape), step // 2
+                if step % 2:
+                    size = _LOCAL_STEPS[turn % len(_LOCAL_STEPS)]
+                    z_there = z + size * (local @ noise[..., None])[..., 0]
+                    e_there, volume_there = along.straight(z_there)
+                    density_there = at(z_there, e_there)
+                    gain = density_there - density
+                else:
+                    beta = _STEPS[turn % len(_STEPS)]
+                    e_there = np.sqrt(1 - beta**2) * e + beta * noise
+                    z_there, volume_there = along.bent_with_volume(e_there)
+                    density_there = at(z_there, e_there)
+                    of_normal = 0.5 * ((e_there**2).sum(axis=1) - (e**2).sum(axis=1))
+                    gain = density_there + volume_there - density - volume + of_normal
+                taken = np.log(rng.random(len(e))) < gain
+                if step >= _SETTLING and not step % 2:
+                    kept.append(taken.mean())
+                for own, there in ((e, e_there), (z, z_there), (density, density_there), (volume, volume_there)):
+                    own[taken] = there[taken]
                 if step >= _SETTLING and (step - _SETTLING) % _BETWEEN == _BETWEEN - 1:
                     found.append((z.copy(), density.copy()))
         places, densities = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return places[:number], densities[:number]
+        return Walk(places=places[:number], log_density=densities[:number], taken=float(np.mean(kept)))
+
+    def _local_spread(self, z: Floats) -> Floats:
+        """Roots (n, d, d) of covariances by the curvature at places (n, d), none wider than is bent."""
+        n, d = z.shape
+        ends = (z[:, None, None] + _HALF * np.array([1, -1])[:, None, None] * np.eye(d)).reshape(-1, d)
+        values = self._features(self._whitened(self._straight(Described(ends, self._of))))
+        above, below = np.swapaxes(values.reshape(n, 2, d, -1), 0, 1)
+        slopes = (above - below) / (2 * _HALF)
+        curvature = slopes @ self._form @ np.swapaxes(slopes, 1, 2) + np.eye(d) / _WIDEST**2
+        return np.swapaxes(np.linalg.inv(np.linalg.cholesky(curvature)), 1, 2)
 
     def _whitened(self, warped: Floats) -> Floats:
         return np.asarray((warped - self._mean) @ self._inverse.T)
@@ -153,10 +196,15 @@ class PolynomialSurrogate:
         return np.concatenate([np.ones((len(y), 1)), y, products, higher], axis=1)
 
 
-def _widest(covariance: Floats, scale: Floats) -> Floats:
+def _coefficients(d: int, wide: int) -> int:
+    """Of a polynomial of d coordinates that is of fourth order in so many."""
+    return comb(d + 2, 2) + comb(wide + 4, 4) - comb(wide + 2, 2)
+
+
+def _widest(covariance: Floats, scale: Floats, number: int) -> Floats:
     """The directions that the residuals leave widest in shares of the prior's widths, shape (d, direction)."""
     values, vectors = np.linalg.eigh(covariance / scale / scale[:, None])
-    widest = np.argsort(values)[::-1][:_WIDE]
+    widest = np.argsort(values)[::-1][:number]
     return np.asarray(vectors[:, widest] / scale[:, None])
 
 
