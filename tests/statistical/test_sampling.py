@@ -270,21 +270,26 @@ def test_straight_coordinates_are_those_of_the_places():
 
 
 def test_walks_go_along_a_narrow_bent_valley_that_straight_coordinates_know_nothing_of():
-    """Chains that all begin at one place spread over y = x^2 / 2, fifty times as narrow as it is long."""
-    rng = np.random.default_rng(6)
+    """Chains that begin at one place spread along y = b x^2, fifty times as narrow as long, and learn its course."""
+    rng, d = np.random.default_rng(6), 8
+    bends = np.linspace(-0.5, 0.5, d - 1)
 
     def valley(z):
-        return 50 * (z[:, 1:] - 0.5 * z[:, :1] ** 2)
+        return 50 * (z[:, 1:] - bends * z[:, :1] ** 2)
 
-    places = rng.standard_normal((400, 2))
-    surrogate = PolynomialSurrogate(described(places), valley(places), np.ones(400), lambda own: own.z)
-    along = Bent.around(places, np.full(400, 1 / 400))
-    z, _, taken = surrogate.walk(np.zeros((64, 2)), 25_600, along=along, rng=rng)
-    assert taken < 0.2
-    x = np.linspace(-5, 5, 2001)
-    density = np.exp(-(x**2) / 2 - x**4 / 8)
+    features = Curved(Warp(intensities={i: PLAIN for i in range(d)}), d)
+    places = rng.standard_normal((800, d))
+    surrogate = PolynomialSurrogate(Described(places, features), valley(places), np.ones(800), lambda own: own.z)
+    along = Bent.around(places, np.full(800, 1 / 800))
+    first = walk = surrogate.walk(np.zeros((256, d)), 1024, along=along, rng=rng)
+    for number in (1024, 1024, 12_800):
+        along = Bent.around(walk.places, np.full(1024, 1 / 1024))
+        walk = surrogate.walk(walk.places[-256:], number, along=along, rng=rng)
+    assert first.taken < 0.01 < 0.1 < walk.taken
+    z, x = walk.places, np.linspace(-5, 5, 2001)
+    density = np.exp(-(x**2) / 2 - (bends**2).sum() * x**4 / 2)
     assert z[:, 0].std() == pytest.approx(np.sqrt((x**2 * density).sum() / density.sum()), rel=0.1)
-    assert np.abs(valley(z)).mean() == pytest.approx(np.sqrt(2 / np.pi), rel=0.1)
+    assert (valley(z) ** 2).mean() == pytest.approx(1, rel=0.1)
 
 
 def test_quadratic_residuals_are_met_exactly():
