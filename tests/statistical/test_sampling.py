@@ -282,9 +282,9 @@ def test_walks_go_along_a_narrow_bent_valley_that_straight_coordinates_know_noth
     surrogate = PolynomialSurrogate(Described(places, features), valley(places), np.ones(800), lambda own: own.z)
     along = Bent.around(places, np.full(800, 1 / 800))
     first = walk = surrogate.walk(np.zeros((256, d)), 1024, along=along, rng=rng)
-    for number in (1024, 1024, 12_800):
+    for _ in range(9):
         along = Bent.around(walk.places, np.full(1024, 1 / 1024))
-        walk = surrogate.walk(walk.places[-256:], number, along=along, rng=rng)
+        walk = surrogate.walk(walk.places[-256:], 1024, along=along, rng=rng)
     assert first.taken < 0.01 < 0.1 < walk.taken
     z, x = walk.places, np.linspace(-5, 5, 2001)
     density = np.exp(-(x**2) / 2 - (bends**2).sum() * x**4 / 2)
