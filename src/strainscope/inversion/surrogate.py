@@ -26,7 +26,7 @@ _RIDGE = 1e-6
 _TRUSTED = 20.0
 # Steps of a walk while the chains settle, and between two draws of a chain; how long they are, by turns, in straight
 # coordinates and, each after one of these, by the curvature at hand, which is looked at so often while chains settle.
-_SETTLING, _BETWEEN, _LOOKED = 120, 10, 4
+_SETTLING, _BETWEEN, _LOOKED = 120, 10, 2
 _STEPS, _LOCAL_STEPS = (0.1, 0.3, 0.6, 0.2, 1.0), (0.6, 0.3)
 # Widest sd of such steps before that, so that they do not leave valleys that bend; half a difference for derivatives.
 _WIDEST, _HALF = 0.1, 1e-4
