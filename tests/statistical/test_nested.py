@@ -5,7 +5,7 @@ import pytest
 from scipy.special import logsumexp
 
 from strainscope.inversion.mixture import WeightedDraws
-from strainscope.inversion.nested import mixture_around, nested_draws, require_nested
+from strainscope.inversion.nested import Unfinished, mixture_around, nested_draws, require_nested
 from strainscope.inversion.target import log_density
 
 
@@ -52,6 +52,13 @@ def test_evidence_and_odds_are_right_whatever_it_was_told(told):
     assert draws.log_evidence == pytest.approx(evidence, abs=0.06)
     weight = np.exp(draws.log_weight)
     assert weight[draws.z[:, 0] > 0].sum() == pytest.approx(right, abs=4.5 * np.sqrt(right / 3000))
+
+
+def test_what_takes_too_many_curves_is_unfinished(monkeypatch):
+    monkeypatch.setattr("strainscope.inversion.nested._MOST", 500)
+    known = [around((-1.5, 0.0), 0.3, rng=np.random.default_rng(1))]
+    with pytest.raises(Unfinished, match="did not come to an end within 500 curves"):
+        nested_draws(Two(), known, live=400, wanted=3000, seed=2)
 
 
 def test_without_the_library_a_line_says_what_to_install(monkeypatch):

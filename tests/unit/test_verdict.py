@@ -22,6 +22,7 @@ from strainscope.inversion.verdict import (
     WORST_RMS,
     judge,
     judge_beside,
+    judge_unfinished,
 )
 from strainscope.profile import CubicBSpline, DepthProfile, DoubleGaussian, TiedDisorder
 from strainscope.scan import Scan
@@ -336,11 +337,11 @@ def test_the_worst_reason_comes_first_and_decides():
     assert len(found.reasons) == 2
 
 
-def verdict_beside(first, scan, rms, reduced_chi2):
+def verdict_beside(first, scan, rms, reduced_chi2, features=SEEN):
     own = SimpleNamespace(
         scan=scan,
         model=SimpleNamespace(experiment=EXPERIMENT),
-        features=SEEN,
+        features=features,
         likelihood=likelihood_of(scan, 0.07),
         label="888",
     )
@@ -363,6 +364,24 @@ def test_a_scan_fitted_beside_is_held_to_the_same(rms, reduced_chi2, level, firs
     found = verdict_beside(Verdict(level="reliable", reasons=("Good.",)), scan, rms, reduced_chi2)
     assert found.level == level
     assert found.reasons[0].startswith(first)
+
+
+def test_a_scan_fitted_beside_that_ends_within_its_signal_is_told():
+    scan = replace(SCAN, intensity=np.rint(100 + 1e5 * np.exp(-((SCAN.angle / 40) ** 2))))
+    good, cut = Verdict(level="reliable", reasons=("Good.",)), replace(SEEN, low_edge_arcsec=None)
+    found = verdict_beside(good, scan, 0.03, 1.0, cut)
+    assert found.level == "check"
+    assert found.reasons[0] == (
+        "At 888: The scan ends within the signal on the strained side: larger strain would not be seen."
+    )
+
+
+def test_a_check_that_came_to_nothing_is_said():
+    good = Verdict(level="reliable", reasons=("Good.",))
+    assert judge_unfinished(good, "") is good
+    assert judge_unfinished(good, "it took too long.") == Verdict(
+        level="check", reasons=("Good.", "Not checked: it took too long.")
+    )
 
 
 def test_what_refuses_one_scan_is_said_beside_what_refuses_another():

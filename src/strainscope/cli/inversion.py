@@ -45,8 +45,13 @@ def invert(
         typer.Option(help="Which scan of an instrument's file, from 1; repeat it for several files."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the search; the same seed gives the same result.")] = 0,
-    draws: Annotated[int | None, typer.Option(min=1, help="Curves simulated in the search [default: 8192].")] = None,
-    starts: Annotated[int | None, typer.Option(min=1, help="Draws that are refined [default: 12].")] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option(min=1, help="Curves simulated in the search; not in an estimator's place [default: 8192]."),
+    ] = None,
+    starts: Annotated[
+        int | None, typer.Option(min=1, help="Draws of the search that are refined [default: 12].")
+    ] = None,
     model_error: ModelErrorOption = None,
     splines: Annotated[
         int | None,

@@ -34,13 +34,19 @@ BAND_MEANING = (
     "are the 16-84 % and 2.5-97.5 % ranges of the drawn profiles of one mode; the modes' weights are their shares of "
     "the posterior."
 )
-
-
 NESTED_MEANING = (
-    "Draws of the posterior by nested sampling (nautilus), ln of the evidence {evidence:.2f}; residuals that exceed "
-    "the assumed noise, or that are alike in neighbouring points, widen it. Bands are the 16-84 % and 2.5-97.5 % "
-    "ranges of the drawn profiles of one mode; the modes' weights are their shares of the posterior."
+    "Draws of the posterior by nested sampling (nautilus), ln of the evidence {nested:.2f}, {drawn:.2f} by the "
+    "weighted draws that it checks; residuals that exceed the assumed noise, or that are alike in neighbouring "
+    "points, widen it. Bands are the 16-84 % and 2.5-97.5 % ranges of the drawn profiles of one mode; the modes' "
+    "weights are their shares of the posterior."
 )
+
+
+def band_meaning(found: ModePosterior) -> str:
+    """How bands were made, in words, from any mode of what was found."""
+    if found.nested_log_evidence is None:
+        return BAND_MEANING
+    return NESTED_MEANING.format(nested=found.nested_log_evidence, drawn=found.log_evidence)
 
 
 def describe(

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
 from strainscope.inversion.arms import arms
-from strainscope.inversion.describe import BAND_MEANING, NESTED_MEANING, describe
+from strainscope.inversion.describe import band_meaning, describe
 from strainscope.inversion.entries import entries
 from strainscope.inversion.joint import Companion, prepare_joint
 from strainscope.inversion.levels import Levels
@@ -29,7 +29,7 @@ from strainscope.inversion.settings import PosteriorSettings, SearchSettings
 from strainscope.inversion.solutions import Descended, explains, missing_mass, refine_all, together
 from strainscope.inversion.splines import spline_experiment, spline_start
 from strainscope.inversion.target import Target
-from strainscope.inversion.verdict import FEWEST_STARTS, judge, judge_beside
+from strainscope.inversion.verdict import FEWEST_STARTS, judge, judge_beside, judge_unfinished
 from strainscope.scan import Scan
 
 Floats = NDArray[np.float64]
@@ -105,6 +105,7 @@ def invert(
     doubts = doubts_of(scan, problem.model.experiment, problem.features, problem.likelihood)
     verdict = judge(problem.model.experiment, problem.features, scan, problem.likelihood, modes, doubts)
     verdict = judge_beside(verdict, problem.measurements[1:], modes)
+    verdict = judge_unfinished(verdict, found.modes[0].unfinished)
     tell("done", 1.0)
     return Result(
         scan=scan,
@@ -112,9 +113,7 @@ def invert(
         verdict=verdict,
         sample=dict(sample_settings),
         likelihood=problem.likelihood.description,
-        band_meaning=(
-            NESTED_MEANING.format(evidence=found.modes[0].log_evidence) if draws.nested else BAND_MEANING
-        ),
+        band_meaning=band_meaning(found.modes[0]),
         substrate_angle=_substrate_angle(problem.measurements[0], modes[0]),
         seed=seed,
         version=version("strainscope"),

@@ -48,6 +48,10 @@ _MOST = 150_000
 _NETWORK = {"hidden_layer_sizes": (50, 20), "max_iter": 100, "tol": 1e-4, "n_iter_no_change": 5}
 
 
+class Unfinished(RuntimeError):
+    """Nested sampling that did not come to its end."""
+
+
 class Part(Protocol):
     """A distribution of the mixture."""
 
@@ -168,13 +172,14 @@ def nested_draws(
 
     Args:
         target: The posterior.
-        around: Draws known so far, one set a mode; they say where to look, not what is found.
+        around: Draws known so far, one set for each group of regions; they say where to look, not what is found.
         live: Live points.
         wanted: Effective draws; fewer where they would take too many curves.
         seed: Of the sampler.
 
     Raises:
         ValueError: the library is not installed.
+        Unfinished: it took too many curves.
     """
     sampler_of = require_nested()
     mixture = mixture_around([own for own in around if len(own.z) > _LEAST_DRAWS * own.z.shape[1]] or around)
@@ -203,9 +208,9 @@ def nested_draws(
             f_live=_LAST_SHELL, n_eff=wanted, n_like_max=_MOST, verbose=False, discard_exploration=True
         )
     if not sampler.explored:
-        raise ValueError(
-            f"nested sampling did not come to an end within {_MOST:,} curves; give fewer free parameters or narrower "
-            "bounds, or do without --gold."
+        raise Unfinished(
+            f"nested sampling did not come to an end within {_MOST:,} curves: fewer free parameters or narrower bounds "
+            "may let it."
         )
     points, log_weight, _ = sampler.posterior()
     return WeightedDraws(

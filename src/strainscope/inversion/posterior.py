@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from strainscope.inversion.barriers import connected
 from strainscope.inversion.descent import descend
 from strainscope.inversion.modes import nearest_fit
-from strainscope.inversion.nested import nested_draws
+from strainscope.inversion.nested import Unfinished, nested_draws
 from strainscope.inversion.pareto import effective_size, pareto_shape, trusted
 from strainscope.inversion.refine import Fit, refine
 from strainscope.inversion.sampling import Drawn, sample
@@ -41,7 +41,9 @@ class ModePosterior:
         weight: Of the mode among all.
         effective: Effective number of draws, before weights were flattened.
         pareto: Shape of the weights' tail, before they were flattened, see `pareto_shape`.
-        log_evidence: ln of the evidence of all modes together, see `WeightedDraws`.
+        log_evidence: ln of the evidence of all modes together by the weighted draws, see `WeightedDraws`.
+        nested_log_evidence: The same by nested sampling, whose draws these are then; None where it was not asked for.
+        unfinished: Why nested sampling that was asked for came to nothing; empty if it did not.
         spread: Factor by which the noise exceeds the assumed one, see `Target`.
     """
 
@@ -54,6 +56,8 @@ class ModePosterior:
     effective: float
     pareto: float
     log_evidence: float = float("nan")
+    nested_log_evidence: float | None = None
+    unfinished: str = ""
     spread: float = 1.0
 
 
@@ -94,8 +98,13 @@ def posterior_of(
         rng=rng,
         progress=progress,
     )
+    log_evidence, nested, unfinished = drawn.draws.log_evidence, None, ""
     if settings.nested:
-        drawn = _nested(target, drawn, region_of, settings, seed=int(rng.integers(2**31)))
+        try:
+            drawn = _nested(target, drawn, region_of, settings, seed=int(rng.integers(2**31)))
+            nested = drawn.draws.log_evidence
+        except Unfinished as error:
+            unfinished = str(error)
     share = np.exp(trusted(drawn.draws.log_weight))
     leads = modes_among(target, drawn, share, peaks, region_of(peaks))
     mode = leads[drawn.region]
@@ -103,12 +112,17 @@ def posterior_of(
     heavy = sorted((k for k in weights if weights[k] >= _LEAST_WEIGHT), key=lambda k: -weights[k])
     total = sum(weights[k] for k in heavy)
     return tuple(
-        _mode(
-            target,
-            [own for own, lead in zip(found, leads, strict=True) if lead == k],
-            drawn,
-            mode == k,
-            weights[k] / total,
+        replace(
+            _mode(
+                target,
+                [own for own, lead in zip(found, leads, strict=True) if lead == k],
+                drawn,
+                mode == k,
+                weights[k] / total,
+            ),
+            log_evidence=log_evidence,
+            nested_log_evidence=nested,
+            unfinished=unfinished,
         )
         for k in heavy
     )
@@ -188,7 +202,6 @@ def _mode(
         weight=weight,
         effective=effective_size(log_weight),
         pareto=pareto_shape(log_weight),
-        log_evidence=drawn.draws.log_evidence,
         spread=target.spread,
     )
 

@@ -113,7 +113,8 @@ def judge_beside(verdict: Verdict, beside: Sequence[Measurement], modes: tuple[M
     for i, own in enumerate(beside, start=1):
         doubts = doubts_of(own.scan, own.model.experiment, own.features, own.likelihood)
         refuse += [f"At {own.label}: {reason}" for reason in doubts.refuse]
-        found += [f"At {own.label}: {reason}" for reason in doubts.check]
+        ends = _ends_doubts(own.features, modes[0].maximum_strain[0])
+        found += [f"At {own.label}: {reason}" for reason in (*doubts.check, *ends)]
         fit = modes[0].scans[i]
         shown = f"At {own.label} the fit"
         said = f"(rms of log10 {fit.rms_log10:.3f}, reduced chi-square {fit.reduced_chi2:.2f})"
@@ -133,6 +134,14 @@ def judge_beside(verdict: Verdict, beside: Sequence[Measurement], modes: tuple[M
     return Verdict(level=level, reasons=(*found, *verdict.reasons))
 
 
+def judge_unfinished(verdict: Verdict, unfinished: str) -> Verdict:
+    """A verdict where a check that was asked for may have come to nothing, for a reason that is empty if not."""
+    if not unfinished:
+        return verdict
+    reasons = (*verdict.reasons, f"Not checked: {unfinished}")
+    return Verdict(level=CHECK if verdict.level == RELIABLE else verdict.level, reasons=reasons)
+
+
 def _poor_draws(best: Mode) -> list[str]:
     """Whether the draws behind the bands can be trusted."""
     if best.effective_draws >= FEWEST_DRAWS and best.pareto_k <= WORST_PARETO:
@@ -140,7 +149,7 @@ def _poor_draws(best: Mode) -> list[str]:
     return [
         f"The posterior could not be drawn well: {best.effective_draws:.0f} effective draws, shape of the weights' "
         f"tail {best.pareto_k:.2f} (wanted are at least {FEWEST_DRAWS}, at most {WORST_PARETO}); weights were "
-        "flattened until they are so, and bands are no more than a guess, rather too wide than too narrow."
+        "flattened until they are so, and bands are no more than a guess."
     ]
 
 
@@ -148,12 +157,18 @@ def _scan_doubts(features: Features, best: Mode) -> list[str]:
     """What the scan cannot show."""
     found = []
     largest, _ = best.maximum_strain
+    if abs(largest) < 3e-5:
+        found.append("No strain is seen: the scan looks like that of an undamaged crystal.")
+    return [*_ends_doubts(features, largest), *found]
+
+
+def _ends_doubts(features: Features, largest: float) -> list[str]:
+    """Whether strain may reach beyond a scan's ends."""
+    found = []
     if features.low_edge_arcsec is None and features.high_edge_arcsec is None:
         found.append("The scan starts and ends within the signal: strain beyond its range cannot be seen.")
     elif (features.low_edge_arcsec if largest > 0 else features.high_edge_arcsec) is None:
         found.append("The scan ends within the signal on the strained side: larger strain would not be seen.")
-    if abs(largest) < 3e-5:
-        found.append("No strain is seen: the scan looks like that of an undamaged crystal.")
     return found
 
 

@@ -160,6 +160,7 @@ def _mode_row(index: int, mode: Mode) -> dict[str, Any]:
         "reduced_chi2": number_text(mode.reduced_chi2, digits=3, trailing=True),
         "rms_log10": number_text(mode.rms_log10, digits=3, trailing=True),
         "effective": f"{mode.effective_draws:,.0f}",
+        "pareto": f"{mode.pareto_k:.2f}",
         "strain": strain,
         "depth": depth,
         "starts": mode.starts,
