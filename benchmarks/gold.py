@@ -22,7 +22,7 @@ from benchmarks.coverage import invert_missing, lines_of, options
 from strainscope.inversion.invert import Explanation
 from strainscope.inversion.mixture import WeightedDraws, effective_size
 from strainscope.inversion.modes import nearest_fit
-from strainscope.inversion.nested import nested_draws
+from strainscope.inversion.nested import Unfinished, nested_draws
 from strainscope.inversion.refine import Fit
 from strainscope.inversion.target import Target
 from strainscope.scan import Scan
@@ -60,7 +60,7 @@ def _run(file: Path, wanted: range, seeds: int) -> None:
         told = {"scan": i, "counts": float(scan.intensity.max()), "points": len(scan.angle)}
         try:
             return told | _compared(found, seconds, seeds)
-        except ValueError as error:
+        except Unfinished as error:
             # Nested sampling that did not come to its end says nothing of the draws.
             return told | {"refused": str(error)}
 

@@ -29,6 +29,7 @@ from strainscope.inversion.descent import descend
 from strainscope.inversion.invert import Explanation
 from strainscope.inversion.levels import Levels
 from strainscope.inversion.modes import alike, nearest_fit
+from strainscope.inversion.nested import Unfinished
 from strainscope.inversion.problem import Problem
 from strainscope.inversion.proposal import proposed_starts
 from strainscope.inversion.refine import Fit
@@ -247,7 +248,7 @@ def _inverted(scans: LabScans, case: dict, rng: np.random.Generator) -> dict:
     told |= _found(target, found, profiles, peaks, rng)
     try:
         return told | _odds(target, found, peaks, rng)
-    except ValueError as error:
+    except Unfinished as error:
         # Nested sampling that did not come to its end says nothing of the odds.
         return told | {"refused": str(error)}
 
