@@ -20,12 +20,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import chi2
 
 from strainscope.estimator.load import load_estimator
 from strainscope.estimator.proposal import ScanProposal
 from strainscope.estimator.shipped import estimator_path
 from strainscope.inversion import SearchSettings
+from strainscope.inversion.chance import misfit_chance
 from strainscope.inversion.invert import Explanation, explain
 from strainscope.inversion.pareto import FEWEST_DRAWS, WORST_PARETO
 from strainscope.inversion.problem import Problem, prepare
@@ -250,6 +250,7 @@ def _line(i: int, scan: Scan, truth: np.ndarray, found: Explanation, seconds: fl
         mode.weight * (mode.share[:, None] * (mode.values < truth)).sum(axis=0) for mode in found.modes
     )
     heaviest = max(found.modes, key=lambda mode: mode.weight)
+    best = min((mode.fit for mode in found.modes), key=lambda fit: fit.cost)
     return {
         "scan": i,
         "counts": float(scan.intensity.max()),
@@ -259,7 +260,8 @@ def _line(i: int, scan: Scan, truth: np.ndarray, found: Explanation, seconds: fl
         "effective": round(heaviest.effective, 1),
         "pareto": round(heaviest.pareto, 3),
         "draws": len(heaviest.share),
-        "cost": round(min(mode.fit.cost for mode in found.modes), 2),
+        "cost": round(best.cost, 2),
+        "chance": float(f"{misfit_chance(found.problem, best):.3g}"),
         "below": {prior.names[k]: round(float(below[k]), 5) for k in prior.free},
     }
 
@@ -271,7 +273,7 @@ def _report(lines: list[dict]) -> None:
         f"{len(lines)} scans, {len(lines) - len(good)} refused; effective draws: median {np.median(effective):.0f}, "
         f"below {FEWEST_DRAWS} in {np.mean(effective < FEWEST_DRAWS):.1%}; "
         f"k above {WORST_PARETO} in "
-        f"{np.mean([line['pareto'] > 0.7 for line in good]):.1%}; seconds: median {np.median(seconds):.1f}, "
+        f"{np.mean([line['pareto'] > WORST_PARETO for line in good]):.1%}; seconds: median {np.median(seconds):.1f}, "
         f"mean {seconds.mean():.1f}, 95 % {np.quantile(seconds, 0.95):.1f}"
     )
     names = list(good[0]["below"])
@@ -303,8 +305,8 @@ def _report(lines: list[dict]) -> None:
 
 def _trusted(line: dict) -> bool:
     """Whether neither the weights nor the misfit warn of a posterior."""
-    beyond_chance = chi2.sf(line["cost"], line["points"] - len(line["below"])) < LEAST_CHANCE
-    return line["effective"] >= FEWEST_DRAWS and line["pareto"] <= WORST_PARETO and not beyond_chance
+    likely = line["chance"] >= LEAST_CHANCE
+    return line["effective"] >= FEWEST_DRAWS and line["pareto"] <= WORST_PARETO and likely
 
 
 if __name__ == "__main__":

@@ -340,10 +340,12 @@ def _report(lines: list[dict]) -> None:
     apart = np.array([np.abs(own[0] - own[1]).max() for own in pair])
     gold = np.array([own.mean(axis=0) for own in pair]).reshape(-1, 2)
     single, unsure = gold.min(axis=1) < LEAST_WEIGHT, apart > UNSURE
+    refused = sum("in_mode" not in line and "merged" not in line for line in lines)
     print(
-        f"{len(lines)} cases, {sum('refused' in line for line in lines)} refused, "
+        f"{len(lines)} cases: left out are {refused} refused, "
         f"{sum('merged' in line for line in lines)} that noise made one, {single.sum()} whose second profile has less "
-        f"than {LEAST_WEIGHT:.0%} by gold: all left out"
+        f"than {LEAST_WEIGHT:.0%} by gold; of {sum('in_mode' in line and 'gold' not in line for line in lines)} more "
+        "gold came to no end, so that their odds are not known"
     )
     weak = {line["case"] for line, out in zip(sure, single, strict=True) if out}
     left = [line for line in lines if "in_mode" in line and line["case"] not in weak]

@@ -61,6 +61,26 @@ def test_what_takes_too_many_curves_is_unfinished(monkeypatch):
         nested_draws(Two(), known, live=400, wanted=3000, seed=2)
 
 
+@pytest.mark.parametrize("after", [0, 100, 200])
+def test_shells_that_were_not_filled_again_are_no_end(monkeypatch, after):
+    """The exploration has ended, and the draws that count have only begun."""
+    explored = []
+
+    class Counting(require_nested()):
+        def run(self, **how):
+            super().run(**how | {"n_eff": 0, "n_shell": 0, "n_like_max": np.inf})
+            explored.append(self.n_like)
+
+    known = [around((x, 0.0), sd, rng=np.random.default_rng(1)) for x, sd in ((-1.5, 0.3), (1.5, 0.15))]
+    with monkeypatch.context() as patched:
+        patched.setattr("strainscope.inversion.nested.require_nested", lambda: Counting)
+        with pytest.raises(Unfinished):
+            nested_draws(Two(), known, live=400, wanted=3000, seed=2)
+    monkeypatch.setattr("strainscope.inversion.nested._MOST", explored[0] + after)
+    with pytest.raises(Unfinished):
+        nested_draws(Two(), known, live=400, wanted=3000, seed=2)
+
+
 def test_without_the_library_a_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "nautilus", None)
     with pytest.raises(ValueError, match=r"pip install 'strainscope\[gold\]'"):

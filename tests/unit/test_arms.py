@@ -19,7 +19,7 @@ def known():
     sample = load_sample("ggg444")
     values = sample.simulated_values(PROFILE, counts=COUNTS)
     values.update(log10_background=1.0, diffuse_amplitude=1e-4)
-    scan, _ = sample.simulate(values, counts=COUNTS, seed=1, step=8.0)
+    scan, values = sample.simulate(values, counts=COUNTS, seed=1, step=8.0)
     problem = prepare(
         scan,
         sample.experiment(),

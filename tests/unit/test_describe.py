@@ -36,8 +36,11 @@ POINTS = 60
 
 def problem_of(experiment, **held):
     prior = Prior(parameters=experiment.parameters, constraints=experiment.constraints, held=held)
+    # Counting noise by itself is a half of what is granted.
+    plain = SimpleNamespace(residuals=lambda model: (np.full(len(model), 2.0), None))
     likelihood = SimpleNamespace(intensity=np.full(POINTS, 100.0))
     return SimpleNamespace(
+        granting=lambda error: SimpleNamespace(measurements=(SimpleNamespace(likelihood=plain),)),
         model=SimpleNamespace(experiment=experiment),
         prior=prior,
         likelihood=likelihood,
@@ -122,6 +125,14 @@ def test_deviation_and_quantiles_are_those_of_the_draws():
     np.testing.assert_allclose(np.sqrt(np.diag(mode.covariance)), [p.sd for p in mode.parameters], rtol=0.01)
 
 
+def test_the_misfit_by_counting_noise_alone_is_told():
+    problem = problem_of(SPLINES)
+    (mode,) = described(problem, mode_of(problem))
+    degrees = POINTS - len(problem.prior.free)
+    assert mode.counting_chi2 == pytest.approx(4 * POINTS / degrees)
+    assert mode.scans[0].counting_chi2 == pytest.approx(mode.counting_chi2)
+
+
 def test_a_single_draw_has_no_deviation():
     (mode,) = described(problem_of(SPLINES), mode_of(problem_of(SPLINES), draws=1))
     assert (mode.covariance == 0).all()
@@ -152,6 +163,18 @@ def test_what_the_curve_leaves_open_is_not_determined():
     assert all(parameter.determined for parameter in mode.parameters)
 
 
+def test_a_posterior_on_the_other_bound_than_its_best_value_says_which():
+    problem = problem_of(SPLINES)
+    own = mode_of(problem, width=0.1, weight_2=0.004)
+    column = problem.prior.names.index("weight_2")
+    place = problem.prior.free.tolist().index(column)
+    z, values = own.z.copy(), own.values.copy()
+    z[: len(z) // 3, place], values[: len(z) // 3, column] = 3.0, problem.prior.parameters[column].upper
+    (mode,) = described(problem, replace(own, z=z, values=values))
+    assert mode.parameter("weight_2").bound == "upper"
+    assert mode.parameter("weight_1").bound == ""
+
+
 def test_held_parameters_have_no_deviation():
     problem = problem_of(SPLINES, background_slope=0.0, weight_2=0.01)
     (mode,) = described(problem, mode_of(problem, weight_2=0.01))
@@ -167,7 +190,8 @@ def test_held_parameters_have_no_deviation():
 def test_a_parameter_on_its_bound_is_marked_and_its_band_reaches_inside():
     problem = problem_of(SPLINES)
     (mode,) = described(problem, mode_of(problem, weight_3=0.02, disorder_weight_1=0.0))
-    assert [p.name for p in mode.parameters if p.at_bound] == ["weight_3", "disorder_weight_1"]
+    bounds = {p.name: p.bound for p in mode.parameters if p.at_bound}
+    assert bounds == {"weight_3": "upper", "disorder_weight_1": "lower"}
     assert mode.parameter("weight_3").sd > 0
     bands = mode.bands
     assert (bands.strain_95[0] <= bands.strain).all()

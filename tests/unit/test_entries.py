@@ -17,7 +17,7 @@ COUNTS = 1e6
 def problem_and_truth():
     sample = load_sample("ggg444")
     values = sample.simulated_values(PROFILE, counts=COUNTS)
-    scan, _ = sample.simulate(values, counts=COUNTS, seed=1, step=8.0)
+    scan, values = sample.simulate(values, counts=COUNTS, seed=1, step=8.0)
     problem = prepare(
         scan,
         sample.experiment(),

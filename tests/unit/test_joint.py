@@ -17,6 +17,8 @@ from strainscope.instrument import Lorentzian, WindowedLorentzian
 from strainscope.inversion import Companion, PosteriorSettings
 from strainscope.inversion.joint import prepare_joint
 from strainscope.inversion.problem import prepare
+from strainscope.inversion.refine import Fit
+from strainscope.inversion.spread import noise_spread
 from strainscope.inversion.target import Target
 from strainscope.profile import CubicBSpline, DepthProfile, DoubleGaussian, TiedDisorder
 from strainscope.sample import load_sample, preset_text, read_result, values_at
@@ -210,6 +212,30 @@ def test_descents_are_linear_in_the_shared_profile(problem):
     column = list(problem.prior.free).index(problem.prior.names.index(name))
     for part, wanted in zip(problem.split(near[:, column]), problem.split(exact[:, column]), strict=True):
         assert np.linalg.norm(part - wanted) < 0.15 * np.linalg.norm(wanted)
+
+
+def test_noise_of_one_scan_is_not_that_of_another(problem):
+    """Residuals of either scan count by its own excess over the noise."""
+    target = Target(problem)
+    z = target.place(place(problem)[None])
+    rng = np.random.default_rng(0)
+    sizes = [len(own.scan.angle) for own in problem.measurements]
+    residuals = np.concatenate([size * rng.standard_normal(n) for size, n in zip((1.0, 3.0), sizes, strict=True)])
+    model = problem.residuals_with_jacobian(place(problem))[2]
+    fit = Fit(values=z, unit=z, cost=0.0, chi2=0.0, residuals=residuals, model=model, evaluations=0)
+    spread = noise_spread(problem, fit)
+    first, second = problem.split(spread)
+    assert (first == 1).all()
+    assert np.ptp(second) == 0
+    assert 3 < second[0] < 9
+    wider = Target(problem, spread=spread)
+    np.testing.assert_allclose(wider.residuals(z), target.residuals(z) / np.sqrt(spread))
+    np.testing.assert_allclose(
+        wider.linearised(z)[1][0, : len(spread)], target.linearised(z)[1][0, : len(spread)] / np.sqrt(spread)[:, None]
+    )
+    features, weights = target.features(z[0]), np.eye(len(spread))[None]
+    expected = target.by_features(z, features, weights) / np.sqrt(spread)[None, :, None]
+    np.testing.assert_allclose(wider.by_features(z, features, weights), expected, atol=1e-9 * np.abs(expected).max())
 
 
 def test_many_curves_know_miscut(problem):

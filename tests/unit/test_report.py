@@ -66,7 +66,7 @@ def make_parameters():
             description="depth at which it ends",
         ),
         FittedParameter(
-            name="Rp2", unit="Å", value=0.0, sd=4e3, lower=-6e3, upper=0.0, determined=False, at_bound=True
+            name="Rp2", unit="Å", value=0.0, sd=4e3, lower=-6e3, upper=0.0, determined=False, bound="upper"
         ),
         FittedParameter(name="Dmin", unit="1", value=1e-4, sd=None, lower=1e-4, upper=1e-4),
         FittedParameter(name="offset_arcsec", unit="arcsec", value=-3.21, sd=np.nan, lower=-50.0, upper=50.0),
@@ -273,7 +273,7 @@ def test_page_says_what_matters(page):
         "Strain &lt; 2 % &amp; more.",
         "0.01200 ± 0.00023",
         "L1 depth at which it ends 421.0 ± 5.7 nm 10 to 800",
-        "at upper bound , not determined by this curve",
+        "at upper bound not determined by this curve",
         "Bounds Notes",
         "more than half of the variance that the bounds alone would leave",
         "68 % interval: 1.210 to 1.240 %",

@@ -101,8 +101,12 @@ def test_the_zero_of_an_axis_says_which_crystals_it_hides():
 
 
 @pytest.mark.parametrize(
-    ("chi_square", "model_error", "found"), [(1000.0, 0.0, False), (1130.0, 0.0, True), (5000.0, 0.05, False)]
+    ("chance", "said"), [(0.5, None), (0.011, None), (0.0098, "0.01"), (3e-7, "3e-07"), (0.0, "less than 1e-300")]
 )
-def test_a_misfit_that_noise_does_not_leave_is_said(chi_square, model_error, found):
-    likelihood = likelihood_of(good(), model_error)
-    assert bool(unlikely(chi_square, 1016, 16, likelihood)) is found
+def test_a_misfit_that_noise_does_not_leave_is_said(chance, said):
+    reasons = unlikely(chance, 1.13, 0.0)
+    assert len(reasons) == (said is not None)
+    assert said is None or f"alone leaves so large a misfit with a chance of {said} (reduced" in reasons[0]
+    granted = unlikely(chance, 1.13, 0.07)
+    assert said is None or "and a model error of 7 % leave so large" in granted[0]
+    assert said is None or "grant a larger --model-error" in granted[0]

@@ -128,6 +128,12 @@ def test_scans_of_a_folder_come_by_name(scans):
     assert [path.name for path in find_scans([scans])] == ["dose0.xy", "dose1.xy", "dose2.xy"]
 
 
+def test_the_table_among_the_scans_is_none(scans):
+    table = scans / "doses.csv"
+    table.write_text("file,dose\ndose0.xy,1\n")
+    assert [path.name for path in find_scans([scans], but=table)] == ["dose0.xy", "dose1.xy", "dose2.xy"]
+
+
 @pytest.mark.parametrize(
     ("places", "message"),
     [
@@ -147,6 +153,7 @@ def test_what_is_no_list_of_scans_is_refused(scans, places, message):
     [
         ("name,dose\ndose0.xy,1\n", "no column 'file'; it has name, dose"),
         ("file,dose\n", "a header and no row"),
+        ("file,dose,dose\ndose0.xy,1,2\n", "two columns are called 'dose'; give each its own name"),
         ("file,dose\ndose9.xy,1\n", "line 2 is about 'dose9.xy', which is none"),
         ("file,dose\ndose0.xy,1\ndose0.xy,2\n", "line 3 is a second row for 'dose0.xy'"),
     ],
@@ -201,7 +208,7 @@ def test_a_series_has_a_table_a_report_and_a_result_for_each(scans, inverted, st
     for row in rows.to_pylist():
         document = json.loads((out / "scans" / Path(row["file"]).stem / "result.json").read_text())
         assert row["maximum_strain"] == document["maximum_strain"]
-        assert row["Dmax1_low"] == pytest.approx(0.9 * row["Dmax1"])
+        assert row["Dmax1_p5"] == pytest.approx(0.9 * row["Dmax1"])
     page = (out / "report.html").read_text()
     assert all(f"scans/dose{i}/report.html" in page for i in range(3))
     assert "1e+15" in page
@@ -219,6 +226,23 @@ def test_a_scan_that_fails_is_a_row_and_others_go_on(scans, inverted, strainscop
     assert "dose1.xy" in rows[1]["reasons"]
     assert "\n" not in rows[1]["reasons"]
     assert rows[1]["Dmax1"] is None
+
+
+def test_an_error_of_the_program_is_a_row_too(scans, inverted, strainscope, tmp_path, monkeypatch):
+    stand_in = inversion.invert
+
+    def surprising(scan, *args, **options):
+        if scan.name == "dose1":
+            raise IndexError("list index\nout of range")
+        return stand_in(scan, *args, **options)
+
+    monkeypatch.setattr(inversion, "invert", surprising)
+    code, text, _ = strainscope("batch", scans, *JOB, "-o", tmp_path / "out")
+    assert code == 0
+    assert text.startswith("2 of 3 scans inverted")
+    row = pyarrow.parquet.read_table(tmp_path / "out/series.parquet").to_pylist()[1]
+    assert row["verdict"] == "failed"
+    assert "an error of the program (IndexError: list index out of range); please report it" in row["reasons"]
 
 
 @pytest.fixture
@@ -303,7 +327,7 @@ def test_scans_on_other_axes_are_rows_that_name_theirs(mixed, inverted, strainsc
         ("verdict\ndose0.xy,good", "its column 'verdict' has the name of a result's; give it another."),
         ("fwhm_arcsec\ndose0.xy,12", "its column 'fwhm_arcsec' has the name of a result's; give it another."),
         ("maximum_strain\ndose0.xy,1", "its column 'maximum_strain' has the name of a result's; give it another."),
-        ("Dmax1_low\ndose0.xy,1", "its column 'Dmax1_low' has the name of a result's; give it another."),
+        ("Dmax1_p5\ndose0.xy,1", "its column 'Dmax1_p5' has the name of a result's; give it another."),
     ],
 )
 def test_unknown_words_of_a_table_are_refused_before_anything_runs(
@@ -370,12 +394,22 @@ def test_a_stopped_series_goes_on(scans, inverted, strainscope, tmp_path, monkey
     assert strainscope(*command)[0] == 2
     assert strainscope(*command, "--resume")[0] == 0
     assert sorted(inverted) == ["dose0", "dose1", "dose2"]
-    # Another seed is another result; so is a scan that changed.
-    assert strainscope(*command, "--resume", "--seed", 1)[0] == 0
-    assert len(inverted) == 6
+    # A scan that changed is another result.
     (scans / "dose2.xy").write_text((scans / "dose2.xy").read_text() + "\n312 5\n")
-    assert strainscope(*command, "--resume", "--seed", 1)[0] == 0
-    assert len(inverted) == 7
+    assert strainscope(*command, "--resume")[0] == 0
+    assert sorted(inverted) == ["dose0", "dose1", "dose2", "dose2"]
+
+
+def test_a_series_of_other_settings_is_not_written_over(scans, inverted, strainscope, tmp_path):
+    command = ("batch", scans, *JOB, "-o", tmp_path / "out")
+    assert strainscope(*command)[0] == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    code, _, said = strainscope(*command, "--resume", "--seed", 1)
+    assert code == 2
+    assert "none of its 3 results is of these scans, settings and version" in said
+    assert "give -o another folder" in said
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(inverted) == 3
 
 
 def test_one_process_at_a_time_in_a_folder(scans, inverted, strainscope, tmp_path):
@@ -399,13 +433,17 @@ def test_a_result_that_was_being_made_anew_is_not_taken_for_the_old_one(
         write(result, folder, **options)
         raise KeyboardInterrupt
 
+    text = (scans / "dose1.xy").read_text()
+    (scans / "dose1.xy").write_text(text + "\n312 5\n")
     with monkeypatch.context() as patch:
         patch.setattr(module, "write_result", ended)
-        assert strainscope(*command, "--resume", "--seed", 1)[0] == 130
+        assert strainscope(*command, "--resume")[0] == 130
     assert len(inverted) == 4
+    (scans / "dose1.xy").write_text(text)
     assert strainscope(*command, "--resume")[0] == 0
-    seeds = [json.loads(path.read_text())["seed"] for path in (tmp_path / "out").glob("scans/*/result.json")]
-    assert seeds == [0, 0, 0]
+    assert len(inverted) == 5
+    result = json.loads((tmp_path / "out/scans/dose1/result.json").read_text())
+    assert result["scan"]["points"] == len(text.splitlines())
 
 
 def test_a_damaged_result_is_made_anew(scans, inverted, strainscope, tmp_path):

@@ -1,5 +1,7 @@
 """Searches put together, on a small simulated scan."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,7 +22,7 @@ def problem_and_searches():
     """A search from beside the truth, and one from a profile half as strained, of two starts and one."""
     sample = load_sample("ggg444")
     values = sample.simulated_values(PROFILE, counts=COUNTS)
-    scan, _ = sample.simulate(values, counts=COUNTS, seed=1, step=8.0)
+    scan, values = sample.simulate(values, counts=COUNTS, seed=1, step=8.0)
     problem = prepare(
         scan, sample.experiment(), bounds=sample.bounds(), held=sample.held(), start=sample.start(), model_error=0.0
     )
@@ -73,5 +75,8 @@ def test_starts_that_end_alone_tell_of_solutions_unknown_as_yet(found, share):
         (Fit(values=none, unit=none, cost=cost, chi2=cost, residuals=none, model=none, evaluations=0), starts)
         for cost, starts in found
     ]
-    descended = Descended(fits=fits, peaks=np.empty((0, 1)), misfits=none, evaluations=0)
+    descended = Descended(fits=fits, peaks=np.empty((0, 1)), misfits=none, spread=1.0, evaluations=0)
     assert missing_mass(descended) == pytest.approx(share)
+    # Where the noise is ten times the assumed one, solutions ten times as far above the best may have weight.
+    wide = [(replace(fit, cost=100 + 10 * (fit.cost - 100)), starts) for fit, starts in fits]
+    assert missing_mass(replace(descended, fits=wide, spread=10.0)) == pytest.approx(share)

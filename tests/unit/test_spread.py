@@ -1,15 +1,14 @@
 """How far residuals exceed the noise, and how many points stand for one independent one."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
-from strainscope.inversion.spread import noise_spread, points_per_independent
+from strainscope.inversion.spread import points_per_independent, spread_of
 
 
-def fit_of(residuals, cost=None):
-    return SimpleNamespace(residuals=residuals, cost=float(residuals @ residuals) if cost is None else cost)
+def spread(residuals, free=10):
+    degrees = len(residuals) - free
+    return spread_of(residuals, float(residuals @ residuals), degrees, 2 * degrees)
 
 
 def test_points_per_independent_is_one_for_white_residuals():
@@ -43,21 +42,21 @@ def test_one_wild_residual_does_not_decide_how_many_are_independent():
 
 def test_noise_within_chance_does_not_widen():
     rng = np.random.default_rng(15)
-    found = [noise_spread(fit_of(rng.normal(size=400)), 10) for _ in range(100)]
+    found = [spread(rng.normal(size=400)) for _ in range(100)]
     assert np.mean(np.array(found) == 1) > 0.9
     assert np.mean(found) < 1.02
     # Less than the noise that was assumed does not narrow.
-    assert noise_spread(fit_of(0.2 * rng.normal(size=400)), 10) == 1
+    assert spread(0.2 * rng.normal(size=400)) == 1
 
 
 def test_residuals_beyond_the_noise_widen_by_their_excess():
     rng = np.random.default_rng(16)
     residuals = 2 * rng.normal(size=2000)
-    assert noise_spread(fit_of(residuals), 10) == pytest.approx(4, rel=0.15)
+    assert spread(residuals) == pytest.approx(4, rel=0.15)
 
 
 def test_alike_neighbours_widen():
     rng = np.random.default_rng(17)
     runs = np.repeat(rng.normal(size=200), 4)
-    assert noise_spread(fit_of(runs), 10) == pytest.approx(points_per_independent(runs), rel=0.05)
-    assert noise_spread(fit_of(runs), 10) > 2.5
+    assert spread(runs) == pytest.approx(points_per_independent(runs), rel=0.05)
+    assert spread(runs) > 2.5

@@ -22,6 +22,8 @@ from strainscope.inversion.verdict import (
     WORST_RMS,
     judge,
     judge_beside,
+    judge_gold,
+    judge_odds,
     judge_unfinished,
 )
 from strainscope.profile import CubicBSpline, DepthProfile, DoubleGaussian, TiedDisorder
@@ -114,6 +116,54 @@ def verdict(*others, features=SEEN, scan=SCAN, experiment=EXPERIMENT, **changes)
     return judge(experiment, features, scan, likelihood_of(scan, 0.07), (replace(GOOD, **changes), *others))
 
 
+@pytest.mark.parametrize(
+    ("modes", "effective", "pareto", "level"),
+    [
+        (2, 500.0, 0.5, "reliable"),
+        (2, 500.0, 0.9, "check"),
+        (3, 40.0, 0.5, "check"),
+        # Of one solution there are no odds.
+        (1, 40.0, 0.9, "reliable"),
+    ],
+)
+def test_odds_that_were_drawn_badly_are_a_guess(modes, effective, pareto, level):
+    found = judge_odds(verdict(), modes, effective, pareto)
+    assert found.level == level
+    assert (f"The odds between the {modes} solutions are no more than a guess" in " ".join(found.reasons)) is (
+        level == "check"
+    )
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "weight", "level"),
+    [
+        (0.1, 0.1, 0.02, "reliable"),
+        (0.6, 0.1, 0.0, "check"),
+        (0.1, 0.7, 0.0, "check"),
+        (0.1, 0.1, 0.2, "check"),
+    ],
+)
+def test_nested_sampling_says_how_well_it_agrees(mean, sd, weight, level):
+    found = judge_gold(verdict(), mean, sd, weight)
+    assert found.level == level
+    (said,) = (reason for reason in found.reasons if reason.startswith("Checked by nested sampling"))
+    numbers = f"within {mean:.2f} sd of its own, their standard deviations within {100 * sd:.0f} %"
+    assert numbers in said
+    assert f"within {100 * weight:.0f} points" in said
+    assert ("not drawn well" in said) is (level == "check")
+
+
+def test_a_best_fit_outside_of_its_interval_is_said():
+    odd = {"value": 0.5, "interval_90": (0.1, 0.3)}
+    found = verdict(parameters=parameters(K=odd))
+    assert found.level == "reliable"
+    assert "The best fit lies outside the 90 % interval of K: most profiles" in found.reasons[-1]
+    assert verdict(parameters=parameters(K=odd | {"value": 0.2})).reasons == verdict().reasons
+    # On a bound it cannot lie inside.
+    on_bound = verdict(parameters=parameters(K=odd | {"value": 0.0, "bound": "lower"}))
+    assert not any("interval" in reason for reason in on_bound.reasons)
+
+
 def test_a_good_fit_is_reliable():
     found = verdict()
     assert found.level == "reliable"
@@ -196,13 +246,13 @@ def test_a_bad_fit_explains_nothing_and_its_rivals_neither():
 
 
 def test_other_bounds_and_vague_parameters_are_notes():
-    instrument = parameter("fwhm_arcsec", at_bound=True, determined=False)
+    instrument = parameter("fwhm_arcsec", bound="constraint", determined=False)
     found = verdict(
         parameters=parameters(
             None,
             None,
             instrument,
-            n={"value": 8, "at_bound": True},
+            n={"value": 8, "bound": "upper"},
             K={"determined": False},
             # Of the instrument's only the bounds are the reader's concern.
         )
@@ -228,23 +278,29 @@ WEIGHTS |= {"disorder_depth": 3000, "disorder_weight_1": 0.5, "disorder_weight_2
 @pytest.mark.parametrize(
     ("experiment", "ended", "words"),
     [
-        (EXPERIMENT, {"D02": 0.002}, "D02 on its lower bound, 0.002: widen fit.D02.bounds"),
-        (EXPERIMENT, {"L1": 6999.0}, "L1 on its upper bound, 7000 Å: widen fit.L1.bounds"),
-        (EXPERIMENT, {"Rp2": -6010}, "Rp2 on its lower bound, -6010 Å"),
-        (EXPERIMENT, {"D01": 0.018, "D02": 0.012}, "D01 + D02 <= 0.03 used up: widen that limit"),
-        (SPLINES, {"depth": 5000}, "depth on its upper bound, 5000 Å: widen fit.depth.bounds"),
-        (SPLINES, {"weight_2": -0.03}, "weight_2 on its lower bound, -0.03"),
-        (EXPERIMENT, {"Rp2": -1e-6}, None),
-        (EXPERIMENT, {"Rp1": 0.0}, None),
-        (EXPERIMENT, {"K": 1.0}, None),
+        (EXPERIMENT, {"D02": (0.002, "lower")}, "D02 on its lower bound, 0.002: widen fit.D02.bounds"),
+        (EXPERIMENT, {"L1": (6999.0, "upper")}, "L1 on its upper bound, 7000 Å: widen fit.L1.bounds"),
+        (EXPERIMENT, {"Rp2": (-6010, "lower")}, "Rp2 on its lower bound, -6010 Å"),
+        (
+            EXPERIMENT,
+            {"D01": (0.018, "constraint"), "D02": (0.012, "constraint")},
+            "D01 + D02 <= 0.03 used up: widen that limit",
+        ),
+        (SPLINES, {"depth": (5000, "upper")}, "depth on its upper bound, 5000 Å: widen fit.depth.bounds"),
+        (SPLINES, {"weight_2": (-0.03, "lower")}, "weight_2 on its lower bound, -0.03"),
+        (EXPERIMENT, {"Rp2": (-1e-6, "upper")}, None),
+        (EXPERIMENT, {"Rp1": (0.0, "lower")}, None),
+        (EXPERIMENT, {"K": (1.0, "upper")}, None),
+        # The best value lies elsewhere, but much of the posterior on the bound.
+        (EXPERIMENT, {"L1": (5000.0, "upper")}, "L1 on its upper bound, 7000 Å: widen fit.L1.bounds"),
         # L2 ends on L1, which no bound of its own would change.
-        (EXPERIMENT, {"L2": 5000}, None),
-        (SPLINES, {"disorder_weight_2": 1.0}, None),
+        (EXPERIMENT, {"L2": (5000, "constraint")}, None),
+        (SPLINES, {"disorder_weight_2": (1.0, "upper")}, None),
     ],
 )
 def test_an_amplitude_or_length_on_a_chosen_bound_is_to_be_checked(experiment, ended, words):
     values = PROFILE if experiment is EXPERIMENT else WEIGHTS
-    changed = {name: {"value": value, "at_bound": True} for name, value in ended.items()}
+    changed = {name: {"value": value, "bound": bound} for name, (value, bound) in ended.items()}
     if "D01" in ended:
         changed["Dmax1"] = {"value": 0.02}
     found = verdict(experiment=experiment, parameters=parameters(experiment, values, **changed))
@@ -258,7 +314,7 @@ def test_an_amplitude_or_length_on_a_chosen_bound_is_to_be_checked(experiment, e
 
 
 def test_a_held_parameter_on_its_bound_is_no_doubt():
-    held = {"value": 0.002, "sd": None, "at_bound": False}
+    held = {"value": 0.002, "sd": None}
     assert verdict(parameters=parameters(D02=held)).level == "reliable"
 
 
@@ -328,7 +384,7 @@ def test_the_worst_reason_comes_first_and_decides():
         rms_log10=0.4,
         reduced_chi2=2.0,
         starts=1,
-        parameters=parameters(L1={"value": 7000, "at_bound": True}),
+        parameters=parameters(L1={"value": 7000, "bound": "upper"}),
     )
     assert found.level == "do not use"
     assert "misses the scan (rms of log10 0.400" in found.reasons[0]

@@ -61,7 +61,7 @@ def batch(
     from strainscope.estimator.named import proposal_of
     from strainscope.report import plain_data
 
-    scans = series.find_scans(places)
+    scans = series.find_scans(places, but=table)
     columns = {} if table is None else series.read_columns(table, scans)
     if against is not None and against not in columns:
         raise ValueError(

@@ -9,9 +9,10 @@ from scipy.special import logsumexp
 from threadpoolctl import threadpool_limits
 
 from strainscope.experiment import Experiment
+from strainscope.inversion.chance import misfit_chance
 from strainscope.inversion.heavy_tailed import HeavyTailed
 from strainscope.inversion.likelihood import rms_log10
-from strainscope.inversion.pareto import FEWEST_DRAWS
+from strainscope.inversion.pareto import FEWEST_DRAWS, WORST_PARETO, effective_size, pareto_shape
 from strainscope.inversion.problem import Problem, prepare
 from strainscope.inversion.refine import Fit, refine_many
 from strainscope.inversion.scan_doubts import doubts_of, unlikely
@@ -151,7 +152,7 @@ def _best_fit(problem: Problem, rng: np.random.Generator) -> Fit:
 
 def _posterior(problem: Problem, fit: Fit, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Draws of all parameters (draw, parameter) around the best fit, and their shares (draw,)."""
-    target = Target(problem, spread=noise_spread(fit, len(problem.prior.free)))
+    target = Target(problem, spread=noise_spread(problem, fit))
     place = target.climb(target.place(fit.values[None])[0])
     slopes = target.linearised(place[None])[1][0]
     covariance = np.linalg.inv(slopes.T @ slopes).astype(np.float64)
@@ -164,7 +165,7 @@ def _posterior(problem: Problem, fit: Fit, rng: np.random.Generator) -> tuple[Fl
             break
         place = share @ z
         covariance = np.cov(z.T, aweights=share, bias=True).astype(np.float64)
-    if 1 / (share**2).sum() < FEWEST_DRAWS:
+    if effective_size(log_weight) < FEWEST_DRAWS or pareto_shape(log_weight) > WORST_PARETO:
         raise ValueError(
             "the resolution's posterior could not be drawn from: the scan hardly determines it; give narrower bounds "
             "in fit, or a family with fewer parameters."
@@ -194,4 +195,4 @@ def _doubts(problem: Problem, fit: Fit, rms: float, reduced_chi2: float) -> tupl
     part = worst_part(own.scan, own.likelihood, fit.model)
     if part is not None:
         doubts.append(f"Around {part[1]} it misses by {part[0]:.2f} in log10 (rms): is the crystal strained?")
-    return (*doubts, *unlikely(fit.chi2, len(fit.residuals), len(problem.prior.free), own.likelihood))
+    return (*doubts, *unlikely(misfit_chance(problem, fit), reduced_chi2, problem.model_error))

@@ -32,6 +32,8 @@ Floats = NDArray[np.float64]
 _FREEDOM = 4
 # Newton's method: iterations, times that a step may be shortened and by what, and the farthest it goes at once.
 _ITERATIONS, _SHORTER, _SHORTENED, _FARTHEST_STEP = 30, 5, 0.35, 1.0
+# Where that fails goals are approached in so many parts, with so many iterations for each.
+_PARTS, _EACH_PART = 16, 10
 # Iterations to each place on the way downhill, which need not be hit.
 _ON_THE_WAY = 3
 _SOLVED = 1e-6
@@ -85,6 +87,16 @@ class Centres:
         """Places (n, d) where some centres' (n,) straightened coordinates are as wanted (n, d); which were found."""
         z = self.place[centre].copy()
         found = self._approach(centre, z, goal, iterations=_ITERATIONS) < _SOLVED
+        # The density counts every solution that is connected to the place, also those that one leap misses.
+        missed = np.flatnonzero(~found)
+        along = self.place[centre[missed]].copy()
+        for share in np.arange(1, _PARTS + 1)[:, None] / _PARTS:
+            if not len(missed):
+                break
+            part = (1 - share) * self.start[centre[missed]] + share * goal[missed]
+            reached = self._approach(centre[missed], along, part, iterations=_EACH_PART) < _SOLVED
+            missed, along = missed[reached], along[reached]
+        z[missed], found[missed] = along, True
         side = np.linalg.slogdet(self._slopes(centre, self._of.slopes(z)))[0]
         return z, found & (side == self._side[centre])
 

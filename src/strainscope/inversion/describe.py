@@ -12,7 +12,7 @@ from strainscope.inversion.likelihood import rms_log10
 from strainscope.inversion.posterior import ModePosterior
 from strainscope.inversion.problem import Problem
 from strainscope.inversion.result import DepthBands, FittedParameter, Mode, ScanFit
-from strainscope.profile import DepthProfile
+from strainscope.profile import DepthProfile, ParameterSpec
 from strainscope.profile.shape import LogUniform, Uniform
 
 Floats = NDArray[np.float64]
@@ -25,8 +25,9 @@ _DETERMINED = 0.5
 _PRIOR_DRAWS, _DEPTHS, _LEAST_SD = 512, 201, (1e-6, 1e-4)
 # A parameter lies on a bound where so much of the posterior is within such a share of the prior from it.
 _LEANING, _AT_BOUND = 0.2, 0.01
-# Of a prior with a peak only what lies within this share of the range from a bound is on it.
-_NEAR_BOUND = 0.02
+# So near to it, in shares of the prior, a fit has ended there. What is farther from the bound itself, in shares of the
+# range, is held by a constraint, or lies in the tail of a prior that has a peak.
+_ENDED, _NEAR_BOUND = 1e-3, 0.03
 _LOW, _MIDDLE, _HIGH = 0.05, 0.5, 0.95
 BAND_MEANING = (
     "Draws of the posterior around each mode, weighted by the exact likelihood; residuals that exceed the assumed "
@@ -35,10 +36,10 @@ BAND_MEANING = (
     "the posterior."
 )
 NESTED_MEANING = (
-    "Draws of the posterior by nested sampling (nautilus), ln of the evidence {nested:.2f}, {drawn:.2f} by the "
-    "weighted draws that it checks; residuals that exceed the assumed noise, or that are alike in neighbouring "
-    "points, widen it. Bands are the 16-84 % and 2.5-97.5 % ranges of the drawn profiles of one mode; the modes' "
-    "weights are their shares of the posterior."
+    "Draws of the posterior by nested sampling (nautilus), {effective:.0f} effective ones, ln of the evidence "
+    "{nested:.2f}, {drawn:.2f} by the weighted draws that it checks; residuals that exceed the assumed noise, or that "
+    "are alike in neighbouring points, widen it. Bands are the 16-84 % and 2.5-97.5 % ranges of the drawn profiles of "
+    "one mode; the modes' weights are their shares of the posterior."
 )
 
 
@@ -46,7 +47,9 @@ def band_meaning(found: ModePosterior) -> str:
     """How bands were made, in words, from any mode of what was found."""
     if found.nested_log_evidence is None:
         return BAND_MEANING
-    return NESTED_MEANING.format(nested=found.nested_log_evidence, drawn=found.log_evidence)
+    return NESTED_MEANING.format(
+        nested=found.nested_log_evidence, drawn=found.log_evidence, effective=found.odds[0]
+    )
 
 
 def describe(
@@ -78,17 +81,26 @@ def _mode(
         profile, both[0], drawn, expansion_ratio=problem.model.experiment.expansion_ratio
     )
     degrees = max(len(fit.residuals) - len(free), 1)
-    scans = tuple(
-        ScanFit(
-            fitted=fitted,
-            chi2=float(residuals @ residuals),
-            reduced_chi2=float(residuals @ residuals) / max(len(fitted) * degrees / len(fit.residuals), 1.0),
-            rms_log10=rms_log10(measured.likelihood.intensity, fitted),
+    scans, by_counting = [], 0.0
+    for measured, plain, fitted, residuals in zip(
+        problem.measurements,
+        problem.granting(0.0).measurements,
+        problem.split(fit.model),
+        problem.split(fit.residuals),
+        strict=True,
+    ):
+        left = max(len(fitted) * degrees / len(fit.residuals), 1.0)
+        counting = float((plain.likelihood.residuals(fitted)[0] ** 2).sum())
+        by_counting += counting
+        scans.append(
+            ScanFit(
+                fitted=fitted,
+                chi2=float(residuals @ residuals),
+                reduced_chi2=float(residuals @ residuals) / left,
+                rms_log10=rms_log10(measured.likelihood.intensity, fitted),
+                counting_chi2=counting / left,
+            )
         )
-        for measured, fitted, residuals in zip(
-            problem.measurements, problem.split(fit.model), problem.split(fit.residuals), strict=True
-        )
-    )
     return Mode(
         parameters=_parameters(problem, own),
         covariance=np.atleast_2d(np.cov(own.values[:, free], rowvar=False, aweights=own.share, ddof=0)),
@@ -104,7 +116,8 @@ def _mode(
         effective_draws=own.effective,
         pareto_k=own.pareto,
         fitted=scans[0].fitted,
-        scans=scans,
+        scans=tuple(scans),
+        counting_chi2=by_counting / degrees,
         bands=DepthBands(
             depth=depth,
             strain=strain[0],
@@ -165,17 +178,10 @@ def _parameters(problem: Problem, own: ModePosterior) -> tuple[FittedParameter, 
     spread = own.share @ (own.z - own.share @ own.z) ** 2
     determined = dict(zip(prior.free.tolist(), (spread < _DETERMINED).tolist(), strict=True))
     unit = ndtr(own.z)
-    ends = own.share @ (unit < _AT_BOUND), own.share @ (unit > 1 - _AT_BOUND)
-    leaning = dict(zip(prior.free.tolist(), np.maximum(*ends).tolist(), strict=True))
+    columns = dict(zip(prior.free.tolist(), unit.T, strict=True))
     result = []
     for i, spec in enumerate(prior.parameters):
         free = i in determined
-        # In unit coordinates a constraint that holds the parameter is a bound like any other.
-        near = min(fit.unit[i], 1 - fit.unit[i]) < 1e-3 or leaning.get(i, 0.0) > _LEANING
-        if not isinstance(spec.shape, Uniform | LogUniform):
-            # The tail of a prior that has a peak is no bound.
-            room = (fit.values[i] - spec.lower) / (spec.upper - spec.lower)
-            near = near and bool(min(room, 1 - room) < _NEAR_BOUND)
         low, middle, high = quantiles[:, i].tolist()
         result.append(
             FittedParameter(
@@ -189,8 +195,36 @@ def _parameters(problem: Problem, own: ModePosterior) -> tuple[FittedParameter, 
                 lower=spec.lower,
                 upper=spec.upper,
                 determined=determined.get(i, True),
-                at_bound=free and bool(near),
+                bound=_bound(spec, own, i, columns[i]) if free else "",
                 description=spec.description,
             )
         )
     return tuple(result)
+
+
+def _bound(spec: ParameterSpec, own: ModePosterior, i: int, unit: Floats) -> str:
+    """The bound that a parameter is on, see `FittedParameter`.
+
+    Args:
+        spec: The parameter.
+        own: The mode.
+        i: Which of its parameters.
+        unit: Unit coordinates of the draws, shape (draw,).
+    """
+    # In unit coordinates a constraint that holds the parameter is a bound like any other.
+    sides = []
+    for side, inside, best in (("lower", unit, own.fit.unit[i]), ("upper", 1 - unit, 1 - own.fit.unit[i])):
+        next_to = inside < _AT_BOUND
+        leaning = float(own.share @ next_to)
+        if best < _ENDED or leaning > _LEANING:
+            drawn = own.share[next_to] @ own.values[next_to, i] / max(leaning, 1e-300)
+            value = own.fit.values[i] if best < _ENDED else drawn
+            sides.append((leaning, side, float(value)))
+    if not sides:
+        return ""
+    _, side, value = max(sides)
+    away = abs(value - getattr(spec, side)) / (spec.upper - spec.lower)
+    if away < _NEAR_BOUND:
+        return side
+    # The tail of a prior that has a peak is no bound.
+    return "constraint" if isinstance(spec.shape, Uniform | LogUniform) else ""

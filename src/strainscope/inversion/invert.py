@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
 from strainscope.inversion.arms import arms
+from strainscope.inversion.chance import misfit_chance
 from strainscope.inversion.describe import band_meaning, describe
 from strainscope.inversion.entries import entries
 from strainscope.inversion.joint import Companion, prepare_joint
@@ -29,7 +30,14 @@ from strainscope.inversion.settings import PosteriorSettings, SearchSettings
 from strainscope.inversion.solutions import Descended, explains, missing_mass, refine_all, together
 from strainscope.inversion.splines import spline_experiment, spline_start
 from strainscope.inversion.target import Target
-from strainscope.inversion.verdict import FEWEST_STARTS, judge, judge_beside, judge_unfinished
+from strainscope.inversion.verdict import (
+    FEWEST_STARTS,
+    judge,
+    judge_beside,
+    judge_gold,
+    judge_odds,
+    judge_unfinished,
+)
 from strainscope.scan import Scan
 
 Floats = NDArray[np.float64]
@@ -103,8 +111,12 @@ def invert(
     tell("bands", 0.98)
     modes = describe(problem, found.modes, rng=rng)
     doubts = doubts_of(scan, problem.model.experiment, problem.features, problem.likelihood)
-    verdict = judge(problem.model.experiment, problem.features, scan, problem.likelihood, modes, doubts)
+    chance = misfit_chance(problem, found.modes[0].fit)
+    verdict = judge(problem.model.experiment, problem.features, scan, problem.likelihood, modes, doubts, chance)
+    verdict = judge_odds(verdict, len(modes), *found.modes[0].odds)
     verdict = judge_beside(verdict, problem.measurements[1:], modes)
+    gold = found.modes[0].agreement
+    verdict = judge_gold(verdict, gold.mean, gold.sd, gold.weight) if gold else verdict
     verdict = judge_unfinished(verdict, found.modes[0].unfinished)
     tell("done", 1.0)
     return Result(

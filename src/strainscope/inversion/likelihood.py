@@ -61,6 +61,10 @@ class Likelihood:
         """Counts at the highest point."""
         return float((self.intensity * self._counts).max())
 
+    def counts(self, intensity: Floats) -> Floats:
+        """Counts (*, point) that stand for intensities (*, point)."""
+        return np.asarray(intensity * self._counts)
+
     @cached_property
     def _measured(self) -> Floats:
         return self._transform(self.intensity * self._counts)[0]

@@ -26,7 +26,7 @@ from scipy.special import logsumexp, ndtri
 
 from strainscope.inversion.curved import Curved
 from strainscope.inversion.mixture import WeightedDraws
-from strainscope.inversion.pareto import flattened
+from strainscope.inversion.pareto import FEWEST_DRAWS, flattened
 from strainscope.inversion.sampling import Density
 from strainscope.inversion.target import log_density
 
@@ -40,9 +40,9 @@ _PIECES, _LEARNT = (1, 2, 3), 4000
 _LEAST_DRAWS, _LEAST_EFFECTIVE = 4, 10
 _INSIDE = 1e-15
 # Ratios are even enough for one small network a shell, and for shells to end when half of the evidence is inside the
-# last. What was drawn to find the shells is dropped, so that neither can bias what comes out. Four networks of the
-# library's size, with shells down to a hundredth, took most of the time.
-_NETWORKS, _LAST_SHELL = 1, 0.5
+# last. What was drawn to find the shells is dropped, so that neither can bias what comes out; each is filled again with
+# so many draws at least.
+_NETWORKS, _LAST_SHELL, _EACH_SHELL = 1, 0.5, 100
 # Curves at most: a single draw of large weight would ask for many more.
 _MOST = 150_000
 _NETWORK = {"hidden_layer_sizes": (50, 20), "max_iter": 100, "tol": 1e-4, "n_iter_no_change": 5}
@@ -174,7 +174,7 @@ def nested_draws(
         target: The posterior.
         around: Draws known so far, one set for each group of regions; they say where to look, not what is found.
         live: Live points.
-        wanted: Effective draws; fewer where they would take too many curves.
+        wanted: Effective draws; fewer, but enough to be trusted, where they would take too many curves.
         seed: Of the sampler.
 
     Raises:
@@ -205,9 +205,16 @@ def nested_draws(
         # A network that is not trained to the end costs draws, not truth.
         warnings.filterwarnings("ignore", message="Stochastic Optimizer: Maximum iterations")
         sampler.run(
-            f_live=_LAST_SHELL, n_eff=wanted, n_like_max=_MOST, verbose=False, discard_exploration=True
+            f_live=_LAST_SHELL,
+            n_shell=_EACH_SHELL,
+            n_eff=wanted,
+            n_like_max=_MOST,
+            verbose=False,
+            discard_exploration=True,
         )
-    if not sampler.explored:
+    # Shells are filled again after the exploration: of one that is not yet, its share of the evidence is not known.
+    filled = sampler.explored and bool((sampler.shell_n >= _EACH_SHELL).all())
+    if not filled or sampler.n_eff < FEWEST_DRAWS:
         raise Unfinished(
             f"nested sampling did not come to an end within {_MOST:,} curves: fewer free parameters or narrower bounds "
             "may let it."

@@ -41,10 +41,13 @@ class ModePosterior:
         weight: Of the mode among all.
         effective: Effective number of draws, before weights were flattened.
         pareto: Shape of the weights' tail, before they were flattened, see `pareto_shape`.
+        odds: Effective number of draws of all modes together, and the shape of their weights' tail, by which the odds
+            between modes can be trusted or not; weights of modes are flattened where they cannot.
         log_evidence: ln of the evidence of all modes together by the weighted draws, see `WeightedDraws`.
         nested_log_evidence: The same by nested sampling, whose draws these are then; None where it was not asked for.
+        agreement: How the weighted draws compare with nested sampling's; None where it was not asked for.
         unfinished: Why nested sampling that was asked for came to nothing; empty if it did not.
-        spread: Factor by which the noise exceeds the assumed one, see `Target`.
+        spread: Factor by which the noise exceeds the assumed one at each point, see `Target`.
     """
 
     fit: Fit
@@ -55,10 +58,27 @@ class ModePosterior:
     weight: float
     effective: float
     pareto: float
+    odds: tuple[float, float] = (float("inf"), float("-inf"))
     log_evidence: float = float("nan")
     nested_log_evidence: float | None = None
+    agreement: "Agreement | None" = None
     unfinished: str = ""
-    spread: float = 1.0
+    spread: float | Floats = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How far weighted draws are from nested sampling's.
+
+    Attributes:
+        mean: Largest difference of the means of a coordinate, in the standard deviations of the heaviest mode.
+        sd: Largest relative difference of its standard deviations [1].
+        weight: Largest difference of the modes' weights [1].
+    """
+
+    mean: float
+    sd: float
+    weight: float
 
 
 def posterior_of(
@@ -81,7 +101,7 @@ def posterior_of(
         progress: Called with the share done.
     """
     problem = exact.problem
-    spread = noise_spread(found[0][0], len(problem.prior.free))
+    spread = noise_spread(problem, found[0][0])
     target = Target(problem, spread=spread, tables_of=exact)
     experiment, fits = problem.model.experiment, [fit for fit, _ in found]
 
@@ -98,17 +118,19 @@ def posterior_of(
         rng=rng,
         progress=progress,
     )
-    log_evidence, nested, unfinished = drawn.draws.log_evidence, None, ""
+    log_evidence, nested, unfinished, weighted = drawn.draws.log_evidence, None, "", None
     if settings.nested:
         try:
-            drawn = _nested(target, drawn, region_of, settings, seed=int(rng.integers(2**31)))
+            weighted, drawn = drawn, _nested(target, drawn, region_of, settings, seed=int(rng.integers(2**31)))
             nested = drawn.draws.log_evidence
         except Unfinished as error:
             unfinished = str(error)
     share = np.exp(trusted(drawn.draws.log_weight))
+    odds = drawn.draws.effective, pareto_shape(drawn.draws.log_weight)
     leads = modes_among(target, drawn, share, peaks, region_of(peaks))
     mode = leads[drawn.region]
     weights = {int(k): float(share[mode == k].sum()) for k in np.unique(mode)}
+    agreement = agreement_of(weighted, drawn, leads) if weighted else None
     heavy = sorted((k for k in weights if weights[k] >= _LEAST_WEIGHT), key=lambda k: -weights[k])
     total = sum(weights[k] for k in heavy)
     return tuple(
@@ -120,11 +142,42 @@ def posterior_of(
                 mode == k,
                 weights[k] / total,
             ),
+            odds=odds,
             log_evidence=log_evidence,
             nested_log_evidence=nested,
+            agreement=agreement,
             unfinished=unfinished,
         )
         for k in heavy
+    )
+
+
+def agreement_of(weighted: Drawn, nested: Drawn, leads: NDArray[np.int64]) -> Agreement:
+    """How weighted draws compare with nested sampling's, mode by mode.
+
+    Args:
+        weighted: Draws by weight, as they are told: flattened where they could not be trusted.
+        nested: Those that check them.
+        leads: For each region the one that leads its mode, shape (region,).
+    """
+    modes = np.unique(leads)
+    shares = [np.exp(trusted(own.draws.log_weight)) for own in (weighted, nested)]
+    places = [leads[own.region] for own in (weighted, nested)]
+    weights = [
+        np.array([share[place == k].sum() for k in modes]) for share, place in zip(shares, places, strict=True)
+    ]
+    heaviest = modes[np.argmax(weights[1])]
+    moments = []
+    for own, share, place in zip((weighted, nested), shares, places, strict=True):
+        inside = place == heaviest
+        z, part = own.draws.z[inside], share[inside] / max(float(share[inside].sum()), 1e-300)
+        mean = part @ z
+        moments.append((mean, np.sqrt(part @ (z - mean) ** 2)))
+    (mean, sd), (right, right_sd) = moments
+    return Agreement(
+        mean=float(np.abs((mean - right) / right_sd).max()),
+        sd=float(np.abs(sd / right_sd - 1).max()),
+        weight=float(np.abs(weights[0] - weights[1]).max()),
     )
 
 

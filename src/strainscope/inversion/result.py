@@ -30,7 +30,8 @@ class FittedParameter:
         lower, upper: Bounds of the search.
         determined: False where the curve says little about it (in coordinates in which the prior is normal, more than
             half of its variance is left).
-        at_bound: True where the fit ended on a bound, or much of the posterior lies next to it.
+        bound: On which the fit ended, or next to which much of the posterior lies, "lower" or "upper"; "constraint"
+            where others set it, empty where there is none.
         description: What it means, in words.
     """
 
@@ -44,8 +45,18 @@ class FittedParameter:
     median: float | None = None
     interval_90: tuple[float, float] | None = None
     determined: bool = True
-    at_bound: bool = False
+    bound: str = ""
     description: str = ""
+
+    @property
+    def aside(self) -> bool:
+        """Whether the best value lies outside of the interval."""
+        return self.interval_90 is not None and not self.interval_90[0] <= self.value <= self.interval_90[1]
+
+    @property
+    def at_bound(self) -> bool:
+        """Whether it is on any bound."""
+        return bool(self.bound)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,6 +88,7 @@ class ScanFit:
         fitted: Model at its points, in its intensity unit, shape (point,).
         chi2: Sum of its squared residuals.
         reduced_chi2: chi2 over its points minus its share of the free parameters.
+        counting_chi2: The same fit's reduced chi2 by counting noise alone, no error granted to the model.
         rms_log10: rms of log10 fitted over measured, points with measured > 0.
     """
 
@@ -84,6 +96,7 @@ class ScanFit:
     chi2: float
     reduced_chi2: float
     rms_log10: float
+    counting_chi2: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,6 +126,7 @@ class Mode:
         fitted_names: Names of the parameters that were free.
         chi2: Sum of squared weighted residuals.
         reduced_chi2: chi2 over points minus free parameters.
+        counting_chi2: The same fit's reduced chi2 by counting noise alone, no error granted to the model.
         rms_log10: rms of log10 fitted over measured, points with measured > 0, of all scans.
         weight: Share of the posterior among the modes [1].
         starts: How many of the refined starts led to this profile.
@@ -144,6 +158,7 @@ class Mode:
     scans: tuple[ScanFit, ...] = ()
     draws: Floats | None = None
     known_to: float | None = None
+    counting_chi2: float | None = None
     effective_draws: float = float("inf")
     pareto_k: float = float("-inf")
 
@@ -231,6 +246,7 @@ def _as_fitted(mode: Mode, own: ScanFit) -> Mode:
         fitted=own.fitted,
         chi2=own.chi2,
         reduced_chi2=own.reduced_chi2,
+        counting_chi2=own.counting_chi2,
         rms_log10=own.rms_log10,
         scans=(own,),
     )

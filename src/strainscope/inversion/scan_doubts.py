@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
 
 from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
@@ -33,11 +32,13 @@ class ScanDoubts:
         refuse: Not to believe any fit.
         check: To look closer.
         notes: What the scan cannot tell.
+        clipped: Whether the detector was saturated.
     """
 
     refuse: tuple[str, ...] = ()
     check: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    clipped: bool = False
 
 
 def doubts_of(scan: Scan, experiment: Experiment, features: Features, likelihood: Likelihood) -> ScanDoubts:
@@ -52,8 +53,12 @@ def doubts_of(scan: Scan, experiment: Experiment, features: Features, likelihood
     refuse = _nothing(scan, likelihood)
     misplaced = _misplaced(scan, experiment, features)
     notes = [] if misplaced else [_untold(scan, experiment)]
+    clipped = _clipped(scan)
     return ScanDoubts(
-        refuse=tuple(refuse), check=(*_clipped(scan), *misplaced), notes=(*_whole_numbers(scan), *notes)
+        refuse=tuple(refuse),
+        check=(*clipped, *misplaced),
+        notes=(*_whole_numbers(scan), *notes),
+        clipped=bool(clipped),
     )
 
 
@@ -85,23 +90,23 @@ def _untold(scan: Scan, experiment: Experiment) -> str:
     )
 
 
-def unlikely(chi_square: float, points: int, free: int, likelihood: Likelihood) -> list[str]:
-    """Whether noise alone would rarely leave so large a sum of squares; where the model is granted an error, nothing.
+def unlikely(chance: float, reduced_chi2: float, model_error: float) -> list[str]:
+    """Whether counting, and the error granted to the model, would rarely leave so large a sum of squares.
 
     Args:
-        chi_square: Sum of squared residuals of the best fit.
-        points: Measured.
-        free: Fitted parameters.
-        likelihood: Its model error.
+        chance: That it does, see `misfit_chance`.
+        reduced_chi2: Sum of squared residuals of the best fit by degrees of freedom.
+        model_error: Relative, granted to the model [1].
     """
-    degrees = max(points - free, 1)
-    chance = float(chi2.sf(chi_square, degrees))
-    if likelihood.model_error or chance >= _LEAST_CHANCE:
+    if chance >= _LEAST_CHANCE:
         return []
     shown = f"{chance:.1g}" if chance > 0 else "less than 1e-300"
+    granted, more = "alone leaves", "a"
+    if model_error:
+        granted, more = f"and a model error of {100 * model_error:g} % leave", "a larger"
     return [
-        f"Counting noise alone leaves so large a misfit with a chance of {shown} (reduced chi-square "
-        f"{chi_square / degrees:.2f}): crystal, wavelength, axis or model may be wrong; grant a --model-error."
+        f"Counting noise {granted} so large a misfit with a chance of {shown} (reduced chi-square "
+        f"{reduced_chi2:.2f}): crystal, wavelength, axis or model may be wrong; grant {more} --model-error."
     ]
 
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from strainscope.inversion.chance import left, squares_by_chance
 from strainscope.inversion.descent import Alike, descend
 from strainscope.inversion.levels import Levels
 from strainscope.inversion.modes import alike, gather
 from strainscope.inversion.problem import Problem
 from strainscope.inversion.refine import Fit, refine_many
 from strainscope.inversion.settings import SearchSettings
+from strainscope.inversion.spread import noise_spread
 from strainscope.inversion.target import Target
 
 Floats = NDArray[np.float64]
@@ -21,7 +23,7 @@ Floats = NDArray[np.float64]
 _MOST_SURVIVORS, _DIFFERENT, _WORST_RATIO, _WORST = 12, 0.25, 3.0, 60.0
 # Coarse descents that go on after their first steps, at most.
 _HALFWAY = 14
-# Solutions this much worse than the best, in sums of squares, may have some weight.
+# Solutions this much worse than the best, in sums of squares by the noise that is seen, may have some weight.
 _SOME_WEIGHT = 10.0
 # Gains at which descents end.
 _COARSE_GAIN, _GAIN = 0.5, 0.02
@@ -30,7 +32,7 @@ _POLISH = 12
 # More than the noise is so many standard deviations of chance. Where the model is granted an error, chance is no
 # measure, but a reduced chi-square of so much is.
 _BEYOND_CHANCE, _MISFIT = 6.0, 3.0
-# Ends of descents this much worse than the best are no part of the posterior.
+# Ends of descents this much worse than the best, likewise, are no part of the posterior.
 _NO_PART = 40.0
 
 
@@ -42,12 +44,14 @@ class Descended:
         fits: One for each kind of profile, and the starts behind it, best first.
         peaks: Ends of all that may be part of the posterior, in the coordinates of `Target`, shape (end, d).
         misfits: Of scan and prior there, shape (end,).
+        spread: By which the noise exceeds the assumed one, at most.
         evaluations: Simulated curves.
     """
 
     fits: list[tuple[Fit, int]]
     peaks: Floats
     misfits: Floats
+    spread: float
     evaluations: int
 
 
@@ -120,10 +124,14 @@ def refine_all(
     fits = list(refine_many(problem, units, most_evaluations=_POLISH, tolerance=settings.tolerance))
     progress(1.0)
     starts_behind = [int(behind[kind].sum()) for _, kind in kinds]
+    solutions = gather(experiment, list(zip(fits, starts_behind, strict=True)))
+    spread = float(noise_spread(problem, solutions[0][0]).max())
+    part = misfits <= misfits.min() + _NO_PART * spread
     return Descended(
-        fits=gather(experiment, list(zip(fits, starts_behind, strict=True))),
-        peaks=z[misfits <= misfits.min() + _NO_PART],
-        misfits=misfits[misfits <= misfits.min() + _NO_PART],
+        fits=solutions,
+        peaks=z[part],
+        misfits=misfits[part],
+        spread=spread,
         evaluations=levels.evaluations - known + sum(fit.evaluations for fit in fits),
     )
 
@@ -134,11 +142,14 @@ def together(target: Target, found: Sequence[Descended]) -> Descended:
     peaks = np.concatenate([own.peaks for own in found])
     misfits = np.concatenate([own.misfits for own in found])
     kinds = alike(experiment, target.values(peaks), misfits, share=_DIFFERENT)
-    leads = [lead for lead, _ in kinds if misfits[lead] <= misfits.min() + _NO_PART]
+    solutions = gather(experiment, [fit for own in found for fit in own.fits])
+    spread = float(noise_spread(target.problem, solutions[0][0]).max())
+    leads = [lead for lead, _ in kinds if misfits[lead] <= misfits.min() + _NO_PART * spread]
     return Descended(
-        fits=gather(experiment, [fit for own in found for fit in own.fits]),
+        fits=solutions,
         peaks=peaks[leads],
         misfits=misfits[leads],
+        spread=spread,
         evaluations=sum(own.evaluations for own in found),
     )
 
@@ -151,7 +162,7 @@ def missing_mass(found: Descended) -> float:
     References:
         Good, Biometrika 40 (1953) 237 (after Turing)
     """
-    most = found.fits[0][0].cost + _SOME_WEIGHT
+    most = found.fits[0][0].cost + _SOME_WEIGHT * found.spread
     starts = np.array([starts for fit, starts in found.fits if fit.cost <= most])
     return float((starts == 1).sum() / starts.sum())
 
@@ -159,8 +170,6 @@ def missing_mass(found: Descended) -> float:
 def explains(problem: Problem, found: Descended) -> bool:
     """Whether the best fit leaves no more than the noise, or little more than that and the model error."""
     best = found.fits[0][0]
-    degrees = max(len(best.residuals) - len(problem.prior.free), 1)
-    excess = (best.chi2 - degrees) / np.sqrt(2 * degrees)
-    if problem.model_error:
-        return bool(best.chi2 < _MISFIT * degrees)
-    return bool(excess < _BEYOND_CHANCE)
+    share = left(len(best.residuals), len(problem.prior.free))
+    mean, variance = (share * own.sum() for own in squares_by_chance(problem, best.model))
+    return bool(best.chi2 < (_MISFIT * mean if problem.model_error else mean + _BEYOND_CHANCE * np.sqrt(variance)))

@@ -3,7 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from strainscope.inversion.chance import left, squares_by_chance
+from strainscope.inversion.problem import Problem
 from strainscope.inversion.refine import Fit
+from strainscope.inversion.target import robust
 
 Floats = NDArray[np.float64]
 
@@ -11,23 +14,42 @@ Floats = NDArray[np.float64]
 _BEYOND_CHANCE = 3.0
 
 
-def noise_spread(fit: Fit, free: int) -> float:
-    """Factor by which residuals exceed the assumed noise, times the points for each independent one; 1 within chance.
+def noise_spread(problem: Problem, fit: Fit) -> Floats:
+    """Factor at each point (point,) by which the scan that it is of is noisier than assumed, see `spread_of`.
 
     Args:
+        problem: The scans prepared.
         fit: The best one.
-        free: Number of fitted parameters.
     """
-    degrees = max(len(fit.residuals) - free, 1)
-    excess = fit.cost / degrees
-    if excess < 1 + _BEYOND_CHANCE * np.sqrt(2 / degrees):
-        excess = 1.0
-    alike = points_per_independent(fit.residuals)
-    bounded = np.clip(fit.residuals - fit.residuals.mean(), -3, 3)
+    squares = (robust(fit.residuals) if problem.model_error else fit.residuals) ** 2
+    share = left(len(fit.residuals), len(problem.prior.free))
+    parts = [problem.split(own) for own in (fit.residuals, squares, *squares_by_chance(problem, fit.model))]
+    return np.concatenate(
+        [
+            np.full(len(residuals), spread_of(residuals, own.sum(), share * mean.sum(), share * variance.sum()))
+            for residuals, own, mean, variance in zip(*parts, strict=True)
+        ]
+    )
+
+
+def spread_of(residuals: Floats, squares: float, mean: float, variance: float) -> float:
+    """Factor by which squares exceed what is expected of them, times the points for each independent one.
+
+    Each of both is 1 within chance.
+
+    Args:
+        residuals: Of one scan, shape (point,).
+        squares: Their sum as the likelihood takes it.
+        mean: Of that sum by chance.
+        variance: Of that sum by chance.
+    """
+    excess = squares / mean if squares > mean + _BEYOND_CHANCE * np.sqrt(variance) else 1.0
+    alike = points_per_independent(residuals)
+    bounded = np.clip(residuals - residuals.mean(), -3, 3)
     first = float(bounded[1:] @ bounded[:-1]) / max(float(bounded @ bounded), 1e-300)
     if first < _BEYOND_CHANCE / np.sqrt(len(bounded)):
         alike = 1.0
-    return excess * alike
+    return float(excess * alike)
 
 
 def points_per_independent(residuals: Floats) -> float:

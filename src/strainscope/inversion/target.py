@@ -43,11 +43,12 @@ class Target:
 
     Args:
         problem: The scan prepared.
-        spread: Factor by which the noise exceeds the assumed one, or points are fewer than they seem [1].
+        spread: Factor by which the noise exceeds the assumed one, or points are fewer than they seem [1]; for all
+            points, or for each (point,).
         tables_of: One of the same models, whose tables serve this one, too.
     """
 
-    def __init__(self, problem: Problem, *, spread: float = 1.0, tables_of: "Target | None" = None) -> None:
+    def __init__(self, problem: Problem, *, spread: float | Floats = 1.0, tables_of: "Target | None" = None) -> None:
         self.problem, self.spread, self._tables_of = problem, spread, tables_of
         self._free = problem.prior.free
         self._unit = problem.prior.to_unit(problem.base)
@@ -171,7 +172,7 @@ class Target:
         given, jacobian, _ = self.problem.residuals_with_jacobian(self.values(z))
         residual, slope = self._shortened(given)
         scale = np.sqrt(self.spread)
-        of_scan = slope[..., None] * (jacobian @ self.slopes(z)) / scale
+        of_scan = (slope / scale)[..., None] * (jacobian @ self.slopes(z))
         of_prior = np.broadcast_to(np.eye(self.dimension), (*z.shape, self.dimension))
         return np.concatenate([residual / scale, z], axis=1), np.concatenate([of_scan, of_prior], axis=1)
 
@@ -205,9 +206,9 @@ class Target:
         n_profile = problem.model.experiment.slices["profile"].stop
 
         def slope(residual: Floats) -> Floats:
-            return np.asarray(self._shortened(residual)[1] / np.sqrt(self.spread))
+            return self._shortened(residual)[1]
 
-        found = problem.by_profile(self.values(z), features.depth, weights, slope)
+        found = problem.by_profile(self.values(z), features.depth, weights / np.sqrt(self.spread), slope)
         by_warp = np.linalg.inv(features.warp.jacobian(z)[:, others[:, None], others])
         split = 2 * len(features.depth)
         by_z = self.slopes(z)[:, free[others][:, None], others]

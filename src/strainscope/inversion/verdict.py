@@ -29,8 +29,10 @@ RIVAL_WEIGHT = 0.05
 FEWEST_STARTS = 2
 # A run of a twentieth of the points that the fit misses by this much in log10 and in standard deviations.
 WORST_PART_RMS, WORST_PART_SD = 0.2, 2.0
-# A parameter this near to a bound, in shares of the room, is on it; so far beyond it the model is asked for.
+# So far beyond a bound, in shares of the room, the model is asked for; a limit of a sum is used up from so near to it.
 ON_BOUND = 0.03
+# Weighted draws whose means, standard deviations or weights differ by more from those of nested sampling are poor.
+FAR_MEAN, FAR_SD, FAR_WEIGHT = 0.5, 0.5, 0.1
 # How many times as far as on the allowed side the scan must reach on the other to look turned.
 TURNED_REACH = 2.0
 
@@ -52,8 +54,19 @@ def judge(
     likelihood: Likelihood,
     modes: tuple[Mode, ...],
     doubts: ScanDoubts = _NO_DOUBTS,
+    chance: float = 1.0,
 ) -> Verdict:
-    """The verdict on the modes found for a scan, the one of most weight first, with doubts of the scan itself."""
+    """The verdict on the modes found for a scan, the one of most weight first.
+
+    Args:
+        experiment: Sample and instrument.
+        features: What the scan shows.
+        scan: The measured curve.
+        likelihood: Of the scan.
+        modes: That of most weight first.
+        doubts: Of the scan itself.
+        chance: That noise and model error leave so large a misfit, see `misfit_chance`.
+    """
     best = modes[0]
     if doubts.refuse:
         return Verdict(level=REFUSE, reasons=(*doubts.refuse, *doubts.check, *doubts.notes))
@@ -66,7 +79,8 @@ def judge(
     notes: list[str] = []
     if misses(best.rms_log10, best.reduced_chi2):
         refuse.append(f"The best fit misses the scan ({fit}); sample file, axis or reflection may be wrong.")
-        refuse += _turned_axis(experiment, features, scan, best)
+        # Of a saturated scan neither peak nor strained side can be told.
+        refuse += [] if doubts.clipped else _turned_axis(experiment, features, scan, best)
         return Verdict(
             level=REFUSE,
             reasons=(*refuse, *doubts.check, *_scan_doubts(features, best), *_notes(experiment, best)),
@@ -81,9 +95,7 @@ def judge(
     if part is not None:
         check.append(f"Around {part[1]} the fit misses by {part[0]:.2f} in log10 (rms).")
     check += doubts.check
-    # Its sum of squares is that of all scans that were fitted together.
-    points = sum(len(own.fitted) for own in best.scans) or len(scan.angle)
-    check += unlikely(best.chi2, points, len(best.fitted_names), likelihood)
+    check += unlikely(chance, best.reduced_chi2, likelihood.model_error)
     check += _scan_doubts(features, best)
     check += _chosen_bounds(experiment, best)
     rivals = [mode for mode in modes[1:] if mode.weight > RIVAL_WEIGHT]
@@ -134,6 +146,38 @@ def judge_beside(verdict: Verdict, beside: Sequence[Measurement], modes: tuple[M
     return Verdict(level=level, reasons=(*found, *verdict.reasons))
 
 
+def judge_odds(verdict: Verdict, modes: int, effective: float, pareto: float) -> Verdict:
+    """A verdict where the weights of several modes may not be trusted, though the draws of the best one may.
+
+    Args:
+        verdict: Without it.
+        modes: How many there are.
+        effective: Number of effective draws of all together.
+        pareto: Shape of their weights' tail.
+    """
+    if modes < 2 or (effective >= FEWEST_DRAWS and pareto <= WORST_PARETO):
+        return verdict
+    reason = (
+        f"The odds between the {modes} solutions are no more than a guess: {effective:.0f} effective draws of all "
+        f"together, shape of the weights' tail {pareto:.2f} (wanted are at least {FEWEST_DRAWS}, at most "
+        f"{WORST_PARETO}); weights were flattened until they are so."
+    )
+    return Verdict(level=CHECK if verdict.level == RELIABLE else verdict.level, reasons=(*verdict.reasons, reason))
+
+
+def judge_gold(verdict: Verdict, mean: float, sd: float, weight: float) -> Verdict:
+    """A verdict with what nested sampling says of the weighted draws, see `Agreement`."""
+    far = mean > FAR_MEAN or sd > FAR_SD or weight > FAR_WEIGHT
+    found = (
+        f"Checked by nested sampling, whose draws are shown: the weighted draws' means lie within {mean:.2f} sd of its "
+        f"own, their standard deviations within {100 * sd:.0f} %, weights of solutions within {100 * weight:.0f} points"
+    )
+    if not far:
+        return Verdict(level=verdict.level, reasons=(*verdict.reasons, f"{found}."))
+    reasons = (f"{found}: without --gold this scan is not drawn well.", *verdict.reasons)
+    return Verdict(level=CHECK if verdict.level == RELIABLE else verdict.level, reasons=reasons)
+
+
 def judge_unfinished(verdict: Verdict, unfinished: str) -> Verdict:
     """A verdict where a check that was asked for may have come to nothing, for a reason that is empty if not."""
     if not unfinished:
@@ -182,21 +226,27 @@ def _notes(experiment: Experiment, best: Mode) -> list[str]:
     vague = [p.name for p in best.parameters if p.name in names and p.sd is not None and not p.determined]
     if vague:
         found.append(f"Of the profile, not determined: {', '.join(vague)}.")
-    if best.known_to is not None:
+    aside = [p.name for p in best.parameters if p.aside and not p.at_bound]
+    if aside:
         found.append(
-            f"Below {best.known_to / 10:.0f} nm the curve says little: more than half of the variance that bounds and "
+            f"The best fit lies outside the 90 % interval of {', '.join(aside)}: most profiles that explain the scan "
+            "lie elsewhere; quote the intervals."
+        )
+    if best.known_to is not None:
+        where = f"Below {best.known_to / 10:.0f} nm" if best.known_to else "At every depth"
+        found.append(
+            f"{where} the curve says little: more than half of the variance that bounds and "
             "families leave to strain and disorder there is left."
         )
     return found
 
 
 def _on_bound(parameter: FittedParameter) -> str:
-    """Name and bound of a parameter that ended on one."""
-    room, unit = parameter.upper - parameter.lower, "" if parameter.unit == "1" else f" {parameter.unit}"
-    for side, bound in (("lower", parameter.lower), ("upper", parameter.upper)):
-        if abs(parameter.value - bound) <= ON_BOUND * room:
-            return f"{parameter.name} ({side}, {bound:g}{unit})"
-    return f"{parameter.name} (set by others)"
+    """Name and bound of a parameter that is on one."""
+    if parameter.bound == "constraint":
+        return f"{parameter.name} (set by others)"
+    unit = "" if parameter.unit == "1" else f" {parameter.unit}"
+    return f"{parameter.name} ({parameter.bound}, {getattr(parameter, parameter.bound):g}{unit})"
 
 
 def _turned_axis(experiment: Experiment, features: Features, scan: Scan, best: Mode) -> list[str]:
@@ -229,23 +279,20 @@ def _signs(parameter: FittedParameter, family: StrainProfile) -> tuple[float, ..
 
 
 def _chosen_bounds(experiment: Experiment, best: Mode) -> list[str]:
-    """Amplitudes and lengths of the profile that ended on a bound that is a choice, and how to widen it."""
+    """Amplitudes and lengths of the profile that are on a bound that is a choice, and how to widen it."""
     profile = experiment.profile
     values = np.array([best.parameter(spec.name).value for spec in profile.parameters])
     ended, keys = [], []
     for i, spec in enumerate(profile.parameters):
         parameter = best.parameter(spec.name)
         amplitude = spec.unit == "Å" or spec.name in profile.strain.amplitude_names
-        if not (parameter.at_bound and amplitude):
+        if parameter.bound not in ("lower", "upper") or not amplitude:
             continue
-        room = parameter.upper - parameter.lower
-        for side, bound, beyond in (("lower", parameter.lower, -room), ("upper", parameter.upper, room)):
-            if abs(parameter.value - bound) < ON_BOUND * room and not _is_physical(
-                profile, values, i, bound, bound + ON_BOUND * beyond
-            ):
-                unit = "" if spec.unit == "1" else f" {spec.unit}"
-                ended.append(f"{spec.name} on its {side} bound, {bound:g}{unit}")
-                keys.append(f"fit.{spec.name}.bounds")
+        bound, beyond = getattr(parameter, parameter.bound), ON_BOUND * (parameter.upper - parameter.lower)
+        if not _is_physical(profile, values, i, bound, bound + (beyond if parameter.bound == "upper" else -beyond)):
+            unit = "" if spec.unit == "1" else f" {spec.unit}"
+            ended.append(f"{spec.name} on its {parameter.bound} bound, {bound:g}{unit}")
+            keys.append(f"fit.{spec.name}.bounds")
     for constraint in profile.constraints:
         total = sum(factor * best.parameter(name).value for name, factor in constraint.terms)
         # Those with a limit of nought order the parameters; the others have a number that somebody chose.
@@ -255,7 +302,8 @@ def _chosen_bounds(experiment: Experiment, best: Mode) -> list[str]:
             keys.append("that limit in the family's settings")
     if not ended:
         return []
-    return [f"The fit ended with {', '.join(ended)}: widen {', '.join(keys)} in the sample file."]
+    widen = f"widen {', '.join(keys)} in the sample file"
+    return [f"The fit, or much of the posterior, ends with {', '.join(ended)}: {widen}."]
 
 
 def _is_physical(profile: DepthProfile, values: Floats, index: int, bound: float, beyond: float) -> bool:

@@ -113,7 +113,7 @@ def stack_folder(
     """
     import h5py
 
-    scans = sorted(find_scans([folder]), key=natural)
+    scans = sorted(find_scans([folder], but=table), key=natural)
     if (table is None) == (shape is None):
         raise ValueError(
             f"{folder}: is a folder; give --shape ROWS COLUMNS, or a --table with file, y and x, not both."

@@ -34,6 +34,7 @@ def result_document(result: Result, *, command: str | None = None) -> dict[str, 
         "fit": {
             "chi2": best.chi2,
             "reduced_chi2": best.reduced_chi2,
+            "counting_chi2": best.counting_chi2,
             "rms_log10": best.rms_log10,
             "points": scan.angle.size + sum(own.scan.angle.size for own in result.beside),
             "free_parameters": len(best.fitted_names),
@@ -105,6 +106,7 @@ def _reflection_document(result: Result, index: int) -> dict[str, Any]:
         "fit": {
             "chi2": own.best.chi2,
             "reduced_chi2": own.best.reduced_chi2,
+            "counting_chi2": own.best.counting_chi2,
             "rms_log10": own.best.rms_log10,
             "points": own.scan.angle.size,
             "likelihood": own.likelihood,
@@ -127,6 +129,7 @@ def _parameter_document(mode: Mode) -> dict[str, Any]:
             "fixed": p.name not in mode.fitted_names,
             "determined": p.determined,
             "at_bound": p.at_bound,
+            "bound": p.bound,
         }
         for p in mode.parameters
     }

@@ -68,6 +68,7 @@ def report_html(
             for own, seen in zip(result.beside, beside, strict=True)
         ],
         first_fit=_first_fit(result),
+        counting_chi2=_chi2_text(result.best.counting_chi2),
         points=result.scan.angle.size + sum(own.scan.angle.size for own in result.beside),
         unit=UNITS[result.scan.axis],
         parameters=[parameter_row(result.best, p) for p in result.best.parameters],
@@ -83,6 +84,10 @@ def report_html(
         wall=time_text(result.wall_s),
         number=number_text,
     )
+
+
+def _chi2_text(chi2: float | None) -> str:
+    return "unknown" if chi2 is None else number_text(chi2, digits=3, trailing=True)
 
 
 def _first_fit(result: Result) -> str:
@@ -101,10 +106,11 @@ def parameter_row(mode: Mode, parameter: FittedParameter) -> dict[str, Any]:
     if parameter.interval_90 is not None:
         interval = band_text(*(factor * x for x in (parameter.value, *parameter.interval_90)))[1:]
     held = parameter.name not in mode.fitted_names
-    nearer_lower = parameter.value - parameter.lower <= parameter.upper - parameter.value
     flags = ["held"] if held else []
     if parameter.at_bound and not held:
-        flags.append("at lower bound" if nearer_lower else "at upper bound")
+        flags.append("held by a constraint" if parameter.bound == "constraint" else f"at {parameter.bound} bound")
+    if parameter.aside:
+        flags.append("best value outside its interval")
     if not parameter.determined:
         flags.append("not determined by this curve")
     elif not held and (sd is None or not math.isfinite(sd)):

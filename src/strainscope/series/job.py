@@ -26,7 +26,19 @@ GOLD_LIVE_POINTS = 1000
 # Columns of a series's table that say what the columns of a scan are, and what they may say.
 COLUMN_WORDS = {"axis": AXES, "intensity": INTENSITIES}
 # Columns that results have besides those of parameters and derived quantities.
-RESULT_COLUMNS = ("verdict", "reasons", "rms_log10", "reduced_chi2", "mode_weights")
+RESULT_COLUMNS = (
+    "verdict",
+    "reasons",
+    "rms_log10",
+    "reduced_chi2",
+    "mode_weights",
+    "effective_draws",
+    "pareto_k",
+    "known_to",
+    "undetermined",
+)
+# What ends the columns of the ends of intervals, of derived quantities and of parameters.
+DERIVED_ENDS, PARAMETER_ENDS = ("_p16", "_p84"), ("_p5", "_p95")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +170,7 @@ def jobs_for(
             checked.add(own)
         jobs.append(own)
     quantities = {*DERIVED, *(name for own in described.values() for name in own.prior().names)}
-    results = {*RESULT_COLUMNS, *(name + end for name in quantities for end in ("", "_low", "_high"))}
+    results = {*RESULT_COLUMNS, *(name + end for name in quantities for end in ("", *DERIVED_ENDS, *PARAMETER_ENDS))}
     for name in columns:
         if name in results:
             raise ValueError(f"--table: its column {name!r} has the name of a result's; give it another.")

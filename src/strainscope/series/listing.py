@@ -12,20 +12,24 @@ FILE_COLUMN = "file"
 LARGEST_TABLE_BYTES = 50_000_000
 
 
-def find_scans(places: Sequence[Path]) -> list[Path]:
+def find_scans(places: Sequence[Path], *, but: Path | None = None) -> list[Path]:
     """Scans in files and folders, in the order given, those of a folder by name.
 
     Args:
         places: Files, or folders whose files of the SUFFIXES are scans.
+        but: A file in one of the folders that is none, the table about them.
 
     Raises:
         ValueError: there are none, or one is named twice.
         FileNotFoundError: a place that is not there.
     """
     found: list[Path] = []
+    table = but.resolve() if but else None
     for place in places:
         if place.is_dir():
-            inside = sorted(p for p in place.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+            inside = sorted(
+                p for p in place.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file() and p.resolve() != table
+            )
             if not inside:
                 raise ValueError(f"{place}: no scans in this folder; they end in {', '.join(SUFFIXES)}.")
             found += inside
@@ -107,6 +111,9 @@ def read_rows(
     try:
         names = [name.strip() for name in reader.fieldnames or []]
         reader.fieldnames = names
+        twice = [name for name, times in Counter(names).items() if times > 1]
+        if twice:
+            raise ValueError(f"{table}: two columns are called {twice[0]!r}; give each its own name.")
         missing = [name for name in needed if name not in names]
         if missing:
             lacking, known = ", ".join(map(repr, missing)), ", ".join(names) or "none"

@@ -75,7 +75,8 @@ def run_series(
 
     Raises:
         FileExistsError: the folder exists, and it is not to be gone on with.
-        ValueError: the settings do not hold for any scan; a node of the cluster has other versions.
+        ValueError: the settings do not hold for any scan; none of the earlier results is of these settings; a node of
+            the cluster has other versions.
         OSError: no cluster, a node cannot read or write what all nodes have to, or another process writes the folder.
     """
     jobs[0].settings()
@@ -104,6 +105,11 @@ def _run(
             outcomes[i] = Outcome(file=path, folder=folder, reason=None, again=True)
         else:
             waiting.append(i)
+    if state.keys and not outcomes:
+        raise ValueError(
+            f"{out}: none of its {len(state.keys)} results is of these scans, settings and version, and all would be "
+            "made anew; go on with those of before, or give -o another folder."
+        )
     if on_nodes and waiting:
         check_shared(out, [*scans[:1], *(path for job in dict.fromkeys(jobs) for path in job.files())])
     former = state.begin([folders[i].name for i in waiting])
@@ -219,6 +225,9 @@ def _one(path: Path, folder: Path, job: Job, proposal: Proposal | None) -> str |
         return " ".join(str(error).split())
     except MemoryError:
         return f"{path}: too little memory for it; invert it by itself, or fewer scans side by side."
+    except Exception as error:  # One scan's surprise is no end of a series.
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        return f"{path}: an error of the program ({said}); please report it."
     return None
 
 

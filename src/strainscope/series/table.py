@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from strainscope.series.job import DERIVED_ENDS, PARAMETER_ENDS
 from strainscope.series.run import Outcome
 
 TABLE_FILES = ("series.csv", "series.parquet")
@@ -25,9 +26,9 @@ def series_table(outcomes: Sequence[Outcome], columns: Mapping[str, Sequence[str
         ValueError: a column that is given has the name of one of the results'.
 
     Returns:
-        Columns `file`, those given, `verdict`, `reasons`, fit, weights of the modes, then `NAME`, `NAME_low` and
-        `NAME_high`: of derived quantities with 68 %, of parameters with 90 % intervals, units in the field's metadata;
-        null where a scan failed.
+        Columns `file`, those given, `verdict`, `reasons`, fit, weights of the modes, what is known of the draws, then
+        `NAME` with the ends of its interval, quantiles by their per cent: `NAME_p16` and `NAME_p84` of derived
+        quantities, `NAME_p5` and `NAME_p95` of parameters; units in the field's metadata; null where a scan failed.
     """
     rows = [_row(outcome) for outcome in outcomes]
     for name, texts in columns.items():
@@ -71,14 +72,16 @@ def _row(outcome: Outcome) -> tuple[dict[str, Any], dict[str, str]]:
     row |= {"verdict": document["verdict"], "reasons": " ".join(document["verdict_reasons"])}
     row |= {"rms_log10": document["fit"]["rms_log10"], "reduced_chi2": document["fit"]["reduced_chi2"]}
     row["mode_weights"] = " ".join(f"{mode['weight']:.3f}" for mode in document["modes"])
-    for name, own in document["derived"].items():
-        low, high = own["interval_68"] or (None, None)
-        row |= {name: own["value"], f"{name}_low": low, f"{name}_high": high}
-        units |= dict.fromkeys((name, f"{name}_low", f"{name}_high"), own["unit"])
-    for name, own in document["parameters"].items():
-        low, high = own["interval_90"] or (None, None)
-        row |= {name: own["value"], f"{name}_low": low, f"{name}_high": high}
-        units |= dict.fromkeys((name, f"{name}_low", f"{name}_high"), own["unit"])
+    best, parameters = document["modes"][0], document["parameters"]
+    row |= {"effective_draws": best["effective_draws"], "pareto_k": best["pareto_k"], "known_to": best["known_to_A"]}
+    row["undetermined"] = " ".join(name for name, own in parameters.items() if not own["determined"])
+    units["known_to"] = "Å"
+    kinds = ((document["derived"], "interval_68", DERIVED_ENDS), (parameters, "interval_90", PARAMETER_ENDS))
+    for found, interval, ends in kinds:
+        for name, own in found.items():
+            names = (name, *(name + end for end in ends))
+            row |= zip(names, (own["value"], *(own[interval] or (None, None))), strict=True)
+            units |= dict.fromkeys(names, own["unit"])
     return row, units
 
 
