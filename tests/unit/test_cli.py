@@ -197,6 +197,14 @@ def test_indices_may_be_separate_arguments(given, joined):
     assert with_joined_indices(given) == joined
 
 
+def test_two_indices_are_no_reflection(strainscope):
+    code, _, said = strainscope("simulate", "ggg444", "-r", "8", "8", "--axis", "delta-theta-arcsec")
+    assert code == 2
+    assert said == (
+        "strainscope: error: --reflection = '8 8': 2 of them; give three, such as 4 4 4, or four.\n"
+    )
+
+
 @pytest.mark.parametrize(
     "indices", [["4", "4", "4"], ["444"], ["4 4 4"], ["4,4,4"], ["+4+4+4"]], ids=lambda words: "_".join(words)
 )

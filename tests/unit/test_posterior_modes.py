@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from strainscope.inversion.mixture import WeightedDraws
-from strainscope.inversion.posterior import modes_among
+from strainscope.inversion.posterior import agreement_of, modes_among
 from strainscope.inversion.sampling import Drawn
 
 WELLS = np.array([-3.0, 0.0, 3.0])
@@ -40,6 +40,32 @@ def modes(ridge, share, *, group=(0, 1, 2)):
         group=np.array(group),
     )
     return modes_among(target, drawn, share, z, np.arange(3)).tolist()
+
+
+def drawn_of(rng, number, mean, sd, shares):
+    """Draws around two wells with these shares, equally weighted within each, moved and widened by so much."""
+    region = np.repeat([0, 1], number)
+    z = np.stack([6.0 * region, np.zeros(2 * number)], axis=1) + mean + sd * rng.standard_normal((2 * number, 2))
+    weight = np.log(np.repeat(shares, number) / number)
+    return Drawn(
+        draws=WeightedDraws(z=z, log_weight=weight, log_evidence=0.0),
+        log_density=np.zeros(2 * number),
+        region=region,
+        group=np.arange(2),
+    )
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "shares"),
+    [(0.0, 1.0, (0.7, 0.3)), (0.4, 1.0, (0.7, 0.3)), (0.0, 1.3, (0.7, 0.3)), (0.0, 1.0, (0.5, 0.5))],
+)
+def test_draws_are_compared_with_those_that_check_them(mean, sd, shares):
+    rng = np.random.default_rng(0)
+    known = drawn_of(rng, 20_000, 0.0, 1.0, (0.7, 0.3))
+    found = agreement_of(drawn_of(rng, 20_000, mean, sd, shares), known, np.arange(2))
+    assert found.mean == pytest.approx(mean, abs=0.03)
+    assert found.sd == pytest.approx(sd - 1, abs=0.03)
+    assert found.weight == pytest.approx(abs(shares[0] - 0.7), abs=1e-9)
 
 
 @pytest.fixture(autouse=True)

@@ -420,6 +420,8 @@ def test_a_scan_fitted_beside_is_held_to_the_same(rms, reduced_chi2, level, firs
     found = verdict_beside(Verdict(level="reliable", reasons=("Good.",)), scan, rms, reduced_chi2)
     assert found.level == level
     assert found.reasons[0].startswith(first)
+    asked = "Do the scans stand in the order of the sample's reflections?" in found.reasons
+    assert asked is (level != "reliable")
 
 
 def test_a_scan_fitted_beside_that_ends_within_its_signal_is_told():

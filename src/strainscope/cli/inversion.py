@@ -44,7 +44,9 @@ def invert(
         list[int] | None,
         typer.Option(help="Which scan of an instrument's file, from 1; repeat it for several files."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the search; the same seed gives the same result.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the search; the same seed gives the same result on the same machine.")
+    ] = 0,
     draws: Annotated[
         int | None,
         typer.Option(min=1, help="Curves simulated in the search; not in an estimator's place [default: 8192]."),

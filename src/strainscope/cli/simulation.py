@@ -83,7 +83,8 @@ def simulate(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
     span: Annotated[
-        tuple[float, float] | None, typer.Option("--range", help="First and last angle, in the axis's unit.")
+        tuple[float, float] | None,
+        typer.Option("--range", metavar="FIRST LAST", help="First and last angle, in the axis's unit."),
     ] = None,
     step: Annotated[float | None, typer.Option(help="In the axis's unit.")] = None,
     axis: AxisOption = None,
@@ -105,6 +106,8 @@ def simulate(
 
     use_device(device)
     hkl = None if reflection is None else tuple(indices("--reflection", reflection))
+    if hkl is not None and len(hkl) not in (3, 4):
+        raise ValueError(f"--reflection = {reflection!r}: {len(hkl)} of them; give three, such as 4 4 4, or four.")
     found, known = (load_sample(sample), {}) if not is_result(sample) else read_result(sample)
     described = (found if hkl is None else found.at_reflection(hkl)).with_options(axis=axis)
     known = values_at(described, found, known)

@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 
 RELIABLE, CHECK, REFUSE = VERDICTS
 _NO_DOUBTS = ScanDoubts()
+_ORDER = "Do the scans stand in the order of the sample's reflections?"
 # Above these the model does not describe the scan. A large rms alone may be the noise of few counts, so it
 # counts only where the reduced chi-square says that it is not.
 WORST_RMS, DOUBTFUL_RMS = 0.25, 0.12
@@ -137,6 +138,8 @@ def judge_beside(verdict: Verdict, beside: Sequence[Measurement], modes: tuple[M
         part = worst_part(own.scan, own.likelihood, fit.fitted)
         if part is not None:
             found.append(f"{shown} misses by {part[0]:.2f} in log10 (rms) around {part[1]}.")
+    if refuse or any(doubtful(own.rms_log10, own.reduced_chi2) for own in modes[0].scans[: len(beside) + 1]):
+        found += [_ORDER] if beside else []
     if refuse:
         before = verdict.reasons if verdict.level == REFUSE else ()
         return Verdict(level=REFUSE, reasons=(*before, *refuse, *found))
