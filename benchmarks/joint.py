@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from strainscope.inversion import Companion, Result, SearchSettings, invert
 from strainscope.inversion.joint import prepare_joint
 from strainscope.inversion.likelihood import rms_log10
+from strainscope.inversion.predict import predict
 from strainscope.inversion.problem import Problem, prepare
 from strainscope.inversion.refine import refine
 from strainscope.readers import read_scan
@@ -137,12 +138,17 @@ def _without_model_error(result: Result, first: Measured, second: Measured) -> N
 def _predicted(result: Result, second: Measured, figure: Path | None) -> None:
     """The second reflection from the first one's profile: only the instrument is fitted to it."""
     experiment = second.sample.experiment()
-    names = {spec.name for spec in experiment.profile.parameters} | {"miscut_deg", "correlation_length"}
-    problem = second.problem(MODEL_ERROR, **{name: result.best.parameter(name).value for name in names})
-    fit = refine(problem, problem.prior.to_unit(problem.base), most_evaluations=80)
+    found = predict(
+        second.scan,
+        experiment,
+        profile={parameter.name: parameter.value for parameter in result.best.parameters},
+        bounds=second.sample.bounds(),
+        held=second.sample.held(),
+        start=second.sample.start(),
+        model_error=MODEL_ERROR,
+    )
     print(
-        f"888 from the profile of 444 alone: rms {rms_log10(problem.likelihood.intensity, fit.model):.4f}, "
-        f"reduced χ² {fit.chi2 / len(fit.residuals):.2f}"
+        f"888 from the profile of 444 alone: rms {found.rms_log10:.4f}, reduced χ² {found.reduced_chi2:.2f}"
     )
     if figure is None:
         return
@@ -152,7 +158,7 @@ def _predicted(result: Result, second: Measured, figure: Path | None) -> None:
         second.scan.angle, second.scan.intensity, "o", color="#666666", markersize=1.6, label="measured"
     )
     axes.semilogy(
-        second.scan.angle, fit.model, color="#b42318", linewidth=0.9, label="from the profile of 444"
+        second.scan.angle, found.fitted, color="#b42318", linewidth=0.9, label="from the profile of 444"
     )
     axes.set_xlabel("Δθ (arcsec)")
     axes.set_ylabel("counts at 888")

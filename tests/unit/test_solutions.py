@@ -9,7 +9,7 @@ from strainscope.inversion.levels import Levels
 from strainscope.inversion.problem import prepare
 from strainscope.inversion.refine import Fit
 from strainscope.inversion.settings import SearchSettings
-from strainscope.inversion.solutions import Descended, explains, missing_mass, refine_all, together
+from strainscope.inversion.solutions import Descended, explains, missing_mass, refine_all, starts_of_weight, together
 from strainscope.inversion.target import Target
 from strainscope.sample import load_sample
 
@@ -77,6 +77,7 @@ def test_starts_that_end_alone_tell_of_solutions_unknown_as_yet(found, share):
     ]
     descended = Descended(fits=fits, peaks=np.empty((0, 1)), misfits=none, spread=1.0, evaluations=0)
     assert missing_mass(descended) == pytest.approx(share)
+    assert starts_of_weight(descended).sum() == sum(starts for cost, starts in found if cost <= found[0][0] + 10)
     # Where the noise is ten times the assumed one, solutions ten times as far above the best may have weight.
     wide = [(replace(fit, cost=100 + 10 * (fit.cost - 100)), starts) for fit, starts in fits]
     assert missing_mass(replace(descended, fits=wide, spread=10.0)) == pytest.approx(share)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -92,6 +93,12 @@ def simulate(
     plot: Annotated[Path | None, typer.Option(help="Draw it into this .png, .svg or .pdf, too.")] = None,
     figure_width: WidthOption = "double",
     device: DeviceOption = "cpu",
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SCAN", help="A measured scan: only the instrument is fitted to it, and the misfit is told."
+        ),
+    ] = None,
     force: ForceOption = False,
 ) -> None:
     """Simulate a scan of a sample, or of what an inversion found, also at another reflection.
@@ -100,6 +107,7 @@ def simulate(
     their priors (profile); stderr says which.
     """
     from strainscope.diffraction import use_device
+    from strainscope.inversion.predict import predict
     from strainscope.report import width_in
     from strainscope.sample import is_result, load_sample, read_result, values_at
     from strainscope.scan import UNITS
@@ -116,12 +124,27 @@ def simulate(
             f"{sample}: no scan axis; give --axis {AXIS_NAMES}, or scan: axis in the sample file."
         )
     given = known | assignments("--set", values or (), "Dmax1=0.01")
+    if against is not None and not (counts is None and span is None and step is None):
+        raise ValueError("--against has the angles and the noise of its scan; leave --counts, --range and --step out.")
     settings = described.simulated_values(given, counts=counts)
     for path in (out, plot):
         check_new(path, force)
     check_picture(plot)
     width = width_in(figure_width)
-    scan, settings = described.simulate(settings, counts=counts, seed=seed, span=span, step=step)
+    measured = None if against is None else described.read_scan(against, axis=axis)
+    if measured is None:
+        scan, settings = described.simulate(settings, counts=counts, seed=seed, span=span, step=step)
+    else:
+        predicted = predict(
+            measured,
+            described.experiment(),
+            profile=given,
+            bounds=described.bounds(),
+            held=described.held(),
+            start=described.start(),
+            model_error=described.model_error,
+        )
+        scan, settings = replace(measured, intensity=predicted.fitted), dict(predicted.values)
     units = {spec.name: spec.unit.replace("1", "") for spec in described.prior().parameters}
     noise = "no noise" if counts is None else f"Poisson counting noise, seed {seed}"
     # A result is no sample that a scan could be inverted with.
@@ -138,11 +161,18 @@ def simulate(
     # Drawn before anything is written, and written together: both files or none.
     files = [] if out is None else [(out, text.encode())]
     if plot is not None:
-        picture = _picture(scan, f"{described.title or sample}: simulated", plot.suffix.lower(), width)
+        picture = _picture(scan, measured, f"{described.title or sample}: simulated", plot.suffix.lower(), width)
         files.append((plot, picture))
     put(files, force)
-    for note in described.simulation_notes(settings, given=given, counts=counts):
-        typer.echo(f"strainscope: note: {note}", err=True)
+    if measured is None:
+        for note in described.simulation_notes(settings, given=given, counts=counts):
+            typer.echo(f"strainscope: note: {note}", err=True)
+    else:
+        typer.echo(
+            f"{against}: the profile, with only the instrument fitted to it, leaves an rms of log10 of "
+            f"{predicted.rms_log10:.4f}, reduced χ² {predicted.reduced_chi2:.3g}",
+            err=True,
+        )
     if out is None:
         typer.echo(text, nl=False)
     else:
@@ -150,8 +180,14 @@ def simulate(
         typer.echo(f"{out}: {scan.angle.size} points, {ends}, {scan.intensity_kind}")
 
 
-def _picture(scan: "Scan", title: str, suffix: str, width: float) -> bytes:
-    """The scan in log scale, as a file of that suffix."""
+def _picture(scan: "Scan", measured: "Scan | None", title: str, suffix: str, width: float) -> bytes:
+    """The scan in log scale, as a file of that suffix; over the measured one where there is one."""
     from strainscope import plots
 
-    return plots.picture(plots.scan_figure(scan, title=title, width_in=width), kind=PICTURES[suffix])
+    if measured is None:
+        figure = plots.scan_figure(scan, title=title, width_in=width)
+    else:
+        figure = plots.scan_figure(
+            measured, title=measured.name, fitted=scan.intensity, called="predicted", width_in=width
+        )
+    return plots.picture(figure, kind=PICTURES[suffix])

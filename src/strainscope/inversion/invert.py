@@ -27,7 +27,14 @@ from strainscope.inversion.result import Mode, Reflection, Result
 from strainscope.inversion.scan_doubts import doubts_of
 from strainscope.inversion.search import find_starts
 from strainscope.inversion.settings import PosteriorSettings, SearchSettings
-from strainscope.inversion.solutions import Descended, explains, missing_mass, refine_all, together
+from strainscope.inversion.solutions import (
+    Descended,
+    explains,
+    missing_mass,
+    refine_all,
+    starts_of_weight,
+    together,
+)
 from strainscope.inversion.splines import spline_experiment, spline_start
 from strainscope.inversion.target import Target
 from strainscope.inversion.verdict import (
@@ -44,8 +51,9 @@ Floats = NDArray[np.float64]
 Progress = Callable[[str, float], None]
 
 # A search that ends with more than the noise is tried again, so many times in all, from so many times as many starts;
-# one to whose best solution a single start led, or where more than this share of starts would end elsewhere, once.
-_ATTEMPTS, _MORE_STARTS, _ELSEWHERE = 3, 4, 0.05
+# one to whose best solution a single start led, where more than this share of starts would end elsewhere, or fewer than
+# that share came to any solution of some weight, once.
+_ATTEMPTS, _MORE_STARTS, _ELSEWHERE, _COME = 3, 4, 0.05, 0.25
 _DRAWS = PosteriorSettings()
 # Draws that an estimator is asked for, and starts among them.
 _PROPOSED, _PROPOSED_STARTS = 2048, 32
@@ -300,6 +308,7 @@ def _searched(
         done = found[0] if len(found) == 1 else together(levels.exact, found)
         repeated, explained = explained, explains(levels.problem, done)
         known = done.fits[0][1] >= FEWEST_STARTS and missing_mass(done) <= _ELSEWHERE
+        known = known and starts_of_weight(done).sum() >= _COME * chosen
         if explained and (repeated or known):
             break
         more = _MORE_STARTS

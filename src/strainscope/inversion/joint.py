@@ -11,7 +11,7 @@ from strainscope.prior import Prior
 from strainscope.scan import Scan
 
 # Besides the profile, what belongs to the sample rather than to one measurement of it.
-_OF_THE_SAMPLE = ("correlation_length", "miscut_deg")
+OF_THE_SAMPLE = ("correlation_length", "miscut_deg")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,7 +45,7 @@ def join(first: Problem, others: Sequence[tuple[str, Problem]]) -> Problem:
     held, measurements = dict(first.prior.held), list(first.measurements)
     for label, problem in others:
         own = problem.measurements[0]
-        shared = {spec.name for spec in own.model.experiment.profile.parameters} | set(_OF_THE_SAMPLE)
+        shared = {spec.name for spec in own.model.experiment.profile.parameters} | set(OF_THE_SAMPLE)
         names = [spec.name for spec in parameters]
         columns = []
         for spec, value in zip(problem.prior.parameters, problem.base, strict=True):

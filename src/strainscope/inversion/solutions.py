@@ -162,9 +162,14 @@ def missing_mass(found: Descended) -> float:
     References:
         Good, Biometrika 40 (1953) 237 (after Turing)
     """
-    most = found.fits[0][0].cost + _SOME_WEIGHT * found.spread
-    starts = np.array([starts for fit, starts in found.fits if fit.cost <= most])
+    starts = starts_of_weight(found)
     return float((starts == 1).sum() / starts.sum())
+
+
+def starts_of_weight(found: Descended) -> NDArray[np.int64]:
+    """Starts that ended at each solution of some weight, shape (solution,)."""
+    most = found.fits[0][0].cost + _SOME_WEIGHT * found.spread
+    return np.array([starts for fit, starts in found.fits if fit.cost <= most])
 
 
 def explains(problem: Problem, found: Descended) -> bool:

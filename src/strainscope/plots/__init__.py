@@ -139,7 +139,7 @@ def summary_figure(result: Result, *, width_in: float = PAGE_IN) -> Picture:
 
 
 def scan_figure(
-    scan: Scan, *, title: str, fitted: Floats | None = None, width_in: float = PAGE_IN
+    scan: Scan, *, title: str, fitted: Floats | None = None, called: str = "fit", width_in: float = PAGE_IN
 ) -> Picture:
     """A scan on a logarithmic axis; where it has no intensity the line is broken and a mark says so.
 
@@ -147,6 +147,7 @@ def scan_figure(
         scan: What is drawn.
         title: What to call it.
         fitted: Model at its points, shape (point,), drawn over them.
+        called: What to call the model.
         width_in: Width of the figure [in].
     """
     with figure_style():
@@ -159,7 +160,7 @@ def scan_figure(
             axes.plot(scan.angle, line, ".-", color=BEST, markersize=2, linewidth=0.6, label=title)
         else:
             axes.plot(scan.angle, line, ".", color=MEASURED, markersize=2, label=title)
-            axes.plot(scan.angle, as_finite(fitted), color=BEST, linewidth=0.9, label="fit")
+            axes.plot(scan.angle, as_finite(fitted), color=BEST, linewidth=0.9, label=called)
         mark_zeros(axes, scan, "no counts" if scan.intensity_kind == "counts" else "no intensity")
         axes.set_xlim(scan.angle[0], scan.angle[-1])
         axes.set_ylim(0.5 * scan.intensity[seen].min(), 2 * scan.intensity.max())
