@@ -105,9 +105,10 @@ def judge(
         weights = ", ".join(f"{100 * mode.weight:.0f} %" for mode in rivals)
         more = f"; {alone} of them from a single refined start each: there may be more, try --draws" if alone else ""
         check.append(f"{len(rivals)} other profile(s) explain the scan nearly as well (weights {weights}){more}.")
-    elif len(modes) > 1:
-        most = 100 * modes[1].weight
-        notes.append(f"{len(modes) - 1} other profile(s) have little weight ({most:.2g} % at most).")
+    light = [mode for mode in modes[1:] if mode.weight <= RIVAL_WEIGHT]
+    if light:
+        most = 100 * max(mode.weight for mode in light)
+        notes.append(f"{len(light)} other profile(s) have little weight ({most:.2g} % at most).")
     check += _poor_draws(best)
     if best.starts < FEWEST_STARTS:
         check.append(
