@@ -50,8 +50,11 @@ class FittedParameter:
 
     @property
     def aside(self) -> bool:
-        """Whether the best value lies outside of the interval."""
-        return self.interval_90 is not None and not self.interval_90[0] <= self.value <= self.interval_90[1]
+        """Whether the best value lies outside of the interval by more than a quarter of its width, on no bound."""
+        if self.interval_90 is None or self.at_bound:
+            return False
+        low, high = self.interval_90
+        return not 1.25 * low - 0.25 * high <= self.value <= 1.25 * high - 0.25 * low
 
     @property
     def at_bound(self) -> bool:

@@ -230,10 +230,10 @@ def _notes(experiment: Experiment, best: Mode) -> list[str]:
     vague = [p.name for p in best.parameters if p.name in names and p.sd is not None and not p.determined]
     if vague:
         found.append(f"Of the profile, not determined: {', '.join(vague)}.")
-    aside = [p.name for p in best.parameters if p.aside and not p.at_bound]
+    aside = [p.name for p in best.parameters if p.aside]
     if aside:
         found.append(
-            f"The best fit lies outside the 90 % interval of {', '.join(aside)}: most profiles that explain the scan "
+            f"The best fit lies well outside the 90 % interval of {', '.join(aside)}: most profiles that explain the scan "
             "lie elsewhere; quote the intervals."
         )
     if best.known_to is not None:

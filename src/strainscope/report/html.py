@@ -110,7 +110,7 @@ def parameter_row(mode: Mode, parameter: FittedParameter) -> dict[str, Any]:
     if parameter.at_bound and not held:
         flags.append("held by a constraint" if parameter.bound == "constraint" else f"at {parameter.bound} bound")
     if parameter.aside:
-        flags.append("best value outside its interval")
+        flags.append("outside its interval")
     if not parameter.determined:
         flags.append("not determined by this curve")
     elif not held and (sd is None or not math.isfinite(sd)):
