@@ -9,7 +9,14 @@ from strainscope.inversion.levels import Levels
 from strainscope.inversion.problem import prepare
 from strainscope.inversion.refine import Fit
 from strainscope.inversion.settings import SearchSettings
-from strainscope.inversion.solutions import Descended, explains, missing_mass, refine_all, starts_of_weight, together
+from strainscope.inversion.solutions import (
+    Descended,
+    explains,
+    missing_mass,
+    refine_all,
+    starts_of_weight,
+    together,
+)
 from strainscope.inversion.target import Target
 from strainscope.sample import load_sample
 

@@ -233,8 +233,8 @@ def _notes(experiment: Experiment, best: Mode) -> list[str]:
     aside = [p.name for p in best.parameters if p.aside]
     if aside:
         found.append(
-            f"The best fit lies well outside the 90 % interval of {', '.join(aside)}: most profiles that explain the scan "
-            "lie elsewhere; quote the intervals."
+            f"The best fit lies well outside the 90 % interval of {', '.join(aside)}: most profiles that explain the "
+            "scan lie elsewhere; quote the intervals."
         )
     if best.known_to is not None:
         where = f"Below {best.known_to / 10:.0f} nm" if best.known_to else "At every depth"
