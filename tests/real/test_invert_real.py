@@ -104,6 +104,9 @@ def test_one_sample_measured_raw_and_normalised_has_one_profile(dose1, dose1_cou
 
 
 def test_zirconia_is_fitted_with_splines(zirconia):
-    assert_sound(zirconia, verdict="reliable")
+    # The depth over which E is drawn leans on a bound that somebody chose.
+    assert_sound(zirconia, verdict="check")
+    assert zirconia.best.parameter("disorder_depth").bound == "upper"
+    assert "disorder_depth on its upper bound, 5000 Å: widen fit.disorder_depth.bounds" in zirconia.verdict.reasons[0]
     assert rms_log10(zirconia) <= 0.110
     assert zirconia.best.maximum_strain[0] == pytest.approx(0.0058, rel=0.05)
