@@ -5,7 +5,7 @@ import pytest
 
 from strainscope.cli import app
 from strainscope.inversion.predict import predict
-from strainscope.sample import load_sample
+from strainscope.sample import load_sample, preset_text
 
 PROFILE = {"Dmax1": 0.008, "D01": 0.004, "L1": 4500.0, "Rp1": 3300.0, "D02": 0.002, "L2": 2500.0, "Rp2": -500.0}
 PROFILE |= {"K": 0.1, "n": 2.0}
@@ -53,7 +53,9 @@ def test_the_command_tells_the_misfit_and_writes_the_prediction_at_the_scan_s_po
     _, scan, _ = other
     np.savetxt(tmp_path / "888.xy", np.column_stack([scan.angle, scan.intensity]), fmt="%.8g")
     given = [word for name, value in PROFILE.items() for word in ("--set", f"{name}={value}")]
-    command = ["simulate", "ggg888", *given, "--against", str(tmp_path / "888.xy")]
+    counts = tmp_path / "counts.yaml"
+    counts.write_text(preset_text("ggg888").replace("intensity: normalised", "intensity: counts"))
+    command = ["simulate", str(counts), *given, "--against", str(tmp_path / "888.xy")]
     command += ["-o", str(tmp_path / "out.xy"), "--plot", str(tmp_path / "out.png")]
     with pytest.raises(SystemExit) as ended:
         app(command, prog_name="strainscope")

@@ -144,7 +144,9 @@ def simulate(
             start=described.start(),
             model_error=described.model_error,
         )
-        scan, settings = replace(measured, intensity=predicted.fitted), dict(predicted.values)
+        # Expected counts are not whole.
+        scan = replace(measured, intensity=predicted.fitted, intensity_kind="normalised", sigma=None)
+        settings = dict(predicted.values)
     units = {spec.name: spec.unit.replace("1", "") for spec in described.prior().parameters}
     noise = "no noise" if counts is None else f"Poisson counting noise, seed {seed}"
     # A result is no sample that a scan could be inverted with.
