@@ -120,6 +120,11 @@ def judge(
     return Verdict(level=CHECK if check else RELIABLE, reasons=reasons)
 
 
+def _doubted(verdict: Verdict) -> str:
+    """The level of a verdict to which a doubt is added."""
+    return CHECK if verdict.level == RELIABLE else verdict.level
+
+
 def judge_beside(verdict: Verdict, beside: Sequence[Measurement], modes: tuple[Mode, ...]) -> Verdict:
     """A verdict on one scan, with what further scans of the sample that share its profile have against it."""
     found: list[str] = []
@@ -139,14 +144,14 @@ def judge_beside(verdict: Verdict, beside: Sequence[Measurement], modes: tuple[M
         part = worst_part(own.scan, own.likelihood, fit.fitted)
         if part is not None:
             found.append(f"{shown} misses by {part[0]:.2f} in log10 (rms) around {part[1]}.")
-    if refuse or any(doubtful(own.rms_log10, own.reduced_chi2) for own in modes[0].scans[: len(beside) + 1]):
-        found += [_ORDER] if beside else []
+    if beside and (refuse or any(doubtful(own.rms_log10, own.reduced_chi2) for own in modes[0].scans)):
+        found.append(_ORDER)
     if refuse:
         before = verdict.reasons if verdict.level == REFUSE else ()
         return Verdict(level=REFUSE, reasons=(*before, *refuse, *found))
     if not found:
         return verdict
-    level = CHECK if verdict.level == RELIABLE else verdict.level
+    level = _doubted(verdict)
     return Verdict(level=level, reasons=(*found, *verdict.reasons))
 
 
@@ -166,7 +171,7 @@ def judge_odds(verdict: Verdict, modes: int, effective: float, pareto: float) ->
         f"together, shape of the weights' tail {pareto:.2f} (wanted are at least {FEWEST_DRAWS}, at most "
         f"{WORST_PARETO}); weights were flattened until they are so."
     )
-    return Verdict(level=CHECK if verdict.level == RELIABLE else verdict.level, reasons=(*verdict.reasons, reason))
+    return Verdict(level=_doubted(verdict), reasons=(*verdict.reasons, reason))
 
 
 def judge_gold(verdict: Verdict, mean: float, sd: float, weight: float) -> Verdict:
@@ -179,7 +184,7 @@ def judge_gold(verdict: Verdict, mean: float, sd: float, weight: float) -> Verdi
     if not far:
         return Verdict(level=verdict.level, reasons=(*verdict.reasons, f"{found}."))
     reasons = (f"{found}: without --gold this scan is not drawn well.", *verdict.reasons)
-    return Verdict(level=CHECK if verdict.level == RELIABLE else verdict.level, reasons=reasons)
+    return Verdict(level=_doubted(verdict), reasons=reasons)
 
 
 def judge_unfinished(verdict: Verdict, unfinished: str) -> Verdict:
@@ -187,7 +192,7 @@ def judge_unfinished(verdict: Verdict, unfinished: str) -> Verdict:
     if not unfinished:
         return verdict
     reasons = (*verdict.reasons, f"Not checked: {unfinished}")
-    return Verdict(level=CHECK if verdict.level == RELIABLE else verdict.level, reasons=reasons)
+    return Verdict(level=_doubted(verdict), reasons=reasons)
 
 
 def _poor_draws(best: Mode) -> list[str]:
