@@ -32,8 +32,10 @@ Floats = NDArray[np.float64]
 _FREEDOM = 4
 # Newton's method: iterations, times that a step may be shortened and by what, and the farthest it goes at once.
 _ITERATIONS, _SHORTER, _SHORTENED, _FARTHEST_STEP = 30, 5, 0.35, 1.0
-# Where that fails goals are approached in so many parts, with so many iterations for each.
-_PARTS, _EACH_PART = 16, 10
+# Where that fails goals are followed along a straight way: iterations, the squared distance at which a place on the way
+# is reached and the fall of it in an iteration without which it is not, how much farther the next one lies if it is and
+# how much nearer if not, and the least share of the way.
+_FOLLOWED, _REACHED, _FALLING, _FARTHER, _NEARER, _LEAST_SHARE = 150, 3.0, 0.9, 2.0, 0.25, 1 / 256
 # Iterations to each place on the way downhill, which need not be hit.
 _ON_THE_WAY = 3
 _SOLVED = 1e-6
@@ -89,14 +91,7 @@ class Centres:
         found = self._approach(centre, z, goal, iterations=_ITERATIONS) < _SOLVED
         # The density counts every solution that is connected to the place, also those that one leap misses.
         missed = np.flatnonzero(~found)
-        along = self.place[centre[missed]].copy()
-        for share in np.arange(1, _PARTS + 1)[:, None] / _PARTS:
-            if not len(missed):
-                break
-            part = (1 - share) * self.start[centre[missed]] + share * goal[missed]
-            reached = self._approach(centre[missed], along, part, iterations=_EACH_PART) < _SOLVED
-            missed, along = missed[reached], along[reached]
-        z[missed], found[missed] = along, True
+        z[missed], found[missed] = self._follow(centre[missed], goal[missed])
         side = np.linalg.slogdet(self._slopes(centre, self._of.slopes(z)))[0]
         return z, found & (side == self._side[centre])
 
@@ -144,10 +139,7 @@ class Centres:
         size = (left**2).sum(axis=1)
         going, share = np.arange(len(z)), np.ones(len(z))
         for _ in range(iterations):
-            slopes = self._slopes(centre[going], self._of.slopes(z[going]))
-            step = np.linalg.solve(slopes, left[going][..., None])[..., 0]
-            longest = np.abs(step).max(axis=1, keepdims=True)
-            step *= np.minimum(1.0, _FARTHEST_STEP / np.maximum(longest, 1e-300))
+            step = self._newton_step(centre[going], z[going], left[going])
             # Where shorter steps were needed they will be again.
             share[going] = np.minimum(share[going] / _SHORTENED, 1.0)
             waiting = np.arange(len(going))
@@ -169,6 +161,48 @@ class Centres:
             if not len(going):
                 break
         return np.asarray(size)
+
+    def _follow(self, centre: NDArray[np.int64], goal: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+        """Places (n, d) to which straightened coordinates lead that go straight to a goal (n, d); which got there.
+
+        Undamped Newton steps lead from place to place on the way; these lie nearer to each other where they fail.
+        """
+        n, way = len(goal), goal - self.start[centre]
+        z, straight = self.place[centre].copy(), self.start[centre].copy()
+        last_z, last_straight = z.copy(), straight.copy()
+        done, ahead, going = np.zeros(n), np.ones(n), np.arange(n)
+        left = way.copy()
+        size = (left**2).sum(axis=1)
+        for _ in range(_FOLLOWED):
+            if not len(going):
+                break
+            own, end = centre[going], np.minimum(done[going] + ahead[going], 1.0)
+            tried = z[going] + self._newton_step(own, z[going], left[going])
+            there = self._straight(own, tried)
+            rest = self.start[own] + end[:, None] * way[going] - there
+            square = (rest**2).sum(axis=1)
+            reached = square < np.where(end < 1, _REACHED, _SOLVED)
+            kept = reached | (square < _FALLING * size[going])
+            moved = going[kept]
+            z[moved], straight[moved], left[moved], size[moved] = tried[kept], there[kept], rest[kept], square[kept]
+            on, back = going[reached], going[~kept]
+            done[on], last_z[on], last_straight[on] = end[reached], z[on], straight[on]
+            z[back], straight[back] = last_z[back], last_straight[back]
+            ahead[on] *= _FARTHER
+            ahead[back] *= _NEARER
+            going = going[(done[going] < 1) & (ahead[going] >= _LEAST_SHARE)]
+            turned = np.concatenate([on, back])
+            goals = self.start[centre[turned]] + np.minimum(done + ahead, 1.0)[turned, None] * way[turned]
+            left[turned] = goals - straight[turned]
+            size[turned] = (left[turned] ** 2).sum(axis=1)
+        return z, done >= 1
+
+    def _newton_step(self, centre: NDArray[np.int64], z: Floats, left: Floats) -> Floats:
+        """Steps (n, d) from places (n, d) where straightened coordinates have so far to go (n, d), none too long."""
+        slopes = self._slopes(centre, self._of.slopes(z))
+        step = np.linalg.solve(slopes, left[..., None])[..., 0]
+        longest = np.abs(step).max(axis=1, keepdims=True)
+        return np.asarray(step * np.minimum(1.0, _FARTHEST_STEP / np.maximum(longest, 1e-300)))
 
     def draw(self, each: int, *, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
         """Places (n, d) with so many goals for each centre at most, and the centre behind each, shape (n,)."""
