@@ -22,6 +22,7 @@ from strainscope.inversion.modes import MOST_MODES, gather
 from strainscope.inversion.posterior import ModePosterior, posterior_of
 from strainscope.inversion.problem import Measurement, Problem, prepare
 from strainscope.inversion.proposal import Proposal, proposed_starts
+from strainscope.inversion.rearrange import rearranged_starts
 from strainscope.inversion.refine import Fit, refine_many
 from strainscope.inversion.result import Mode, Reflection, Result
 from strainscope.inversion.scan_doubts import doubts_of
@@ -50,9 +51,9 @@ from strainscope.scan import Scan
 Floats = NDArray[np.float64]
 Progress = Callable[[str, float], None]
 
-# A search that ends with more than the noise is tried again, so many times in all, from so many times as many starts;
-# one to whose best solution a single start led, where more than this share of starts would end elsewhere, or fewer than
-# that share came to any solution of some weight, once.
+# A search that ends with more than the noise is tried again, so many times in all, from so many times as many starts,
+# at first from rearrangements of what it found; one to whose best solution a single start led, where more than this
+# share of starts would end elsewhere, or fewer than that share came to any solution of some weight, once.
 _ATTEMPTS, _MORE_STARTS, _ELSEWHERE, _COME = 3, 4, 0.05, 0.25
 _DRAWS = PosteriorSettings()
 # Draws that an estimator is asked for, and starts among them.
@@ -271,16 +272,20 @@ def _searched(
     progress: Progress,
 ) -> _Searched:
     """Searches until one explains the scan, and what does is no chance find."""
+    problem = levels.problem
     drawn = chosen = 0
     found: list[Descended] = []
     more, explained = 1, False
     for attempt in range(_ATTEMPTS):
-        if proposal is None or attempt == _ATTEMPTS - 1:
+        wanted = replace(settings, starts=more * settings.starts)
+        if attempt == 1 and (problem.prior.free < len(problem.model.experiment.profile.parameters)).any():
+            known = np.array([fit.values for fit, _ in found[0].fits])
+            starts = rearranged_starts(
+                problem, known, wanted, rng=rng, progress=lambda share: progress("searching", 0.02 + 0.5 * share)
+            )
+        elif proposal is None or attempt:
             starts = spread = find_starts(
-                levels.problem,
-                replace(settings, starts=more * settings.starts),
-                rng=rng,
-                progress=lambda share: progress("searching", 0.02 + 0.5 * share),
+                problem, wanted, rng=rng, progress=lambda share: progress("searching", 0.02 + 0.5 * share)
             )
             drawn += settings.draws
         else:
@@ -290,7 +295,7 @@ def _searched(
                 scan,
                 proposal,
                 draws=_PROPOSED,
-                starts=more * _PROPOSED_STARTS,
+                starts=_PROPOSED_STARTS,
                 spread=_SPREAD,
                 rng=rng,
             )
@@ -306,10 +311,10 @@ def _searched(
             )
         )
         done = found[0] if len(found) == 1 else together(levels.exact, found)
-        repeated, explained = explained, explains(levels.problem, done)
-        known = done.fits[0][1] >= FEWEST_STARTS and missing_mass(done) <= _ELSEWHERE
-        known = known and starts_of_weight(done).sum() >= _COME * chosen
-        if explained and (repeated or known):
+        repeated, explained = explained, explains(problem, done)
+        settled = done.fits[0][1] >= FEWEST_STARTS and missing_mass(done) <= _ELSEWHERE
+        settled = settled and starts_of_weight(done).sum() >= _COME * chosen
+        if explained and (repeated or settled):
             break
         more = _MORE_STARTS
     return _Searched(descended=done, spread=spread[:_SPREAD], draws=drawn, starts=chosen)

@@ -56,13 +56,11 @@ def find_starts(
     scores = np.concatenate(blocks)
     best = np.argsort(scores, kind="stable")[: settings.population]
     n_profile = len(experiment.profile.parameters)
-    moving = prior.free[prior.free < n_profile]
     unit = np.clip(prior.to_unit(values[best]), 0.0, 1.0)
-    scores = scores[best]
     early = np.empty((0, len(prior.names)))
-    if len(moving) < len(prior.free):
+    if (prior.free >= n_profile).any():
         # The instrument is known from the first fits, even where their profile is wrong; misfits mean more then.
-        candidates = distinct(experiment, values[best], scores, _FIRST_FITS)
+        candidates = distinct(experiment, values[best], scores[best], _FIRST_FITS)
         starts = np.clip(prior.to_unit(candidates), 0.01, 0.99)
         fits = list(
             refine_many(problem.coarse, starts, most_evaluations=settings.first_evaluations, tolerance=1e-3)
@@ -71,23 +69,56 @@ def find_starts(
         calibrated = min(fits, key=lambda fit: fit.cost)
         ranking = Ranking(problem, calibrated.values, diffuse=True)
         unit[:, n_profile:] = calibrated.unit[n_profile:]
-        scores = ranking(prior.from_unit(unit))
+    found = evolved(
+        problem,
+        ranking,
+        unit,
+        settings,
+        max(settings.starts - len(early), 1),
+        rng=rng,
+        progress=lambda share: progress((settings.draws + share * (work - settings.draws)) / work),
+    )
+    return np.concatenate([found, early])
+
+
+def evolved(
+    problem: Problem,
+    ranking: Ranking,
+    unit: Floats,
+    settings: SearchSettings,
+    number: int,
+    *,
+    rng: np.random.Generator,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Floats:
+    """Distinct values of all parameters after profiles have evolved, best first; shape (<= number, parameter).
+
+    Args:
+        problem: The scan prepared.
+        ranking: What the profiles evolve by.
+        unit: Unit coordinates of the members, shape (member, parameter).
+        settings: Generations.
+        number: How many at most.
+        rng: Source of randomness.
+        progress: Called with the share done.
+    """
+    prior, experiment = problem.prior, problem.model.experiment
+    moving = prior.free[prior.free < len(experiment.profile.parameters)]
 
     def placed(coordinates: Floats) -> Floats:
         everything = unit.copy()
         everything[:, moving] = coordinates
         return prior.from_unit(everything)
 
-    evolved, evolved_scores = evolve(
+    coordinates, scores = evolve(
         lambda coordinates: ranking(placed(coordinates)),
         unit[:, moving],
-        scores,
+        ranking(prior.from_unit(unit)),
         settings.generations if len(moving) else 0,
         rng=rng,
-        progress=lambda share: progress((settings.draws + share * (work - settings.draws)) / work),
+        progress=progress,
     )
-    found = distinct(experiment, placed(evolved), evolved_scores, max(settings.starts - len(early), 1))
-    return np.concatenate([found, early])
+    return distinct(experiment, placed(coordinates), scores, number)
 
 
 def strain_limits(problem: Problem) -> tuple[float | None, float | None]:
