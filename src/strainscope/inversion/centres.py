@@ -165,40 +165,34 @@ class Centres:
     def _follow(self, centre: NDArray[np.int64], goal: Floats) -> tuple[Floats, NDArray[np.bool_]]:
         """Places (n, d) to which straightened coordinates lead that go straight to a goal (n, d); which got there.
 
-        Undamped Newton steps lead from place to place on the way; these lie nearer to each other where they fail.
+        Newton's steps lead from place to place on the way; these lie nearer to each other where they fail.
         """
         n, way = len(goal), goal - self.start[centre]
         z, straight = self.place[centre].copy(), self.start[centre].copy()
         last_z, last_straight = z.copy(), straight.copy()
         done, ahead, going = np.zeros(n), np.ones(n), np.arange(n)
-        left = way.copy()
-        size = (left**2).sum(axis=1)
         for _ in range(_FOLLOWED):
             if not len(going):
                 break
             own, end = centre[going], np.minimum(done[going] + ahead[going], 1.0)
-            tried = z[going] + self._newton_step(own, z[going], left[going])
+            aim = self.start[own] + end[:, None] * way[going]
+            left = aim - straight[going]
+            tried = z[going] + self._newton_step(own, z[going], left)
             there = self._straight(own, tried)
-            rest = self.start[own] + end[:, None] * way[going] - there
-            square = (rest**2).sum(axis=1)
+            square = ((aim - there) ** 2).sum(axis=1)
             reached = square < np.where(end < 1, _REACHED, _SOLVED)
-            kept = reached | (square < _FALLING * size[going])
-            moved = going[kept]
-            z[moved], straight[moved], left[moved], size[moved] = tried[kept], there[kept], rest[kept], square[kept]
+            kept = reached | (square < _FALLING * (left**2).sum(axis=1))
+            z[going[kept]], straight[going[kept]] = tried[kept], there[kept]
             on, back = going[reached], going[~kept]
+            ahead[on] *= _FARTHER
+            ahead[back] = _NEARER * (end[~kept] - done[back])
             done[on], last_z[on], last_straight[on] = end[reached], z[on], straight[on]
             z[back], straight[back] = last_z[back], last_straight[back]
-            ahead[on] *= _FARTHER
-            ahead[back] *= _NEARER
             going = going[(done[going] < 1) & (ahead[going] >= _LEAST_SHARE)]
-            turned = np.concatenate([on, back])
-            goals = self.start[centre[turned]] + np.minimum(done + ahead, 1.0)[turned, None] * way[turned]
-            left[turned] = goals - straight[turned]
-            size[turned] = (left[turned] ** 2).sum(axis=1)
         return z, done >= 1
 
     def _newton_step(self, centre: NDArray[np.int64], z: Floats, left: Floats) -> Floats:
-        """Steps (n, d) from places (n, d) where straightened coordinates have so far to go (n, d), none too long."""
+        """Steps (n, d), none too long, from places (n, d) where straightened coordinates have so far to go (n, d)."""
         slopes = self._slopes(centre, self._of.slopes(z))
         step = np.linalg.solve(slopes, left[..., None])[..., 0]
         longest = np.abs(step).max(axis=1, keepdims=True)

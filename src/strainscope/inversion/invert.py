@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,10 +51,11 @@ from strainscope.scan import Scan
 Floats = NDArray[np.float64]
 Progress = Callable[[str, float], None]
 
-# A search that ends with more than the noise is tried again, so many times in all, from so many times as many starts,
-# at first from rearrangements of what it found; one to whose best solution a single start led, where more than this
-# share of starts would end elsewhere, or fewer than that share came to any solution of some weight, once.
-_ATTEMPTS, _MORE_STARTS, _ELSEWHERE, _COME = 3, 4, 0.05, 0.25
+# A search that ends with more than the noise is tried again, so many times in all, from so many times as many starts
+# and, so many times the usual number, from rearrangements of the best found; one to whose best solution a single start
+# led, where more than this share of starts would end elsewhere, or fewer than that share came to any solution of some
+# weight, once.
+_ATTEMPTS, _MORE_STARTS, _REARRANGED, _ELSEWHERE, _COME = 3, 4, 2, 0.05, 0.25
 _DRAWS = PosteriorSettings()
 # Draws that an estimator is asked for, and starts among them.
 _PROPOSED, _PROPOSED_STARTS = 2048, 32
@@ -175,7 +176,7 @@ class Explanation:
     Attributes:
         problem: The scan prepared.
         modes: Posterior around each distinct solution, that of most weight first.
-        draws: Profiles that were simulated and ranked.
+        draws: Profiles drawn of the prior or by an estimator, and ranked.
         starts: Profiles that were refined.
         evaluations: Simulated curves of the refinement.
     """
@@ -272,52 +273,76 @@ def _searched(
     progress: Progress,
 ) -> _Searched:
     """Searches until one explains the scan, and what does is no chance find."""
-    problem = levels.problem
     drawn = chosen = 0
     found: list[Descended] = []
-    more, explained = 1, False
-    for attempt in range(_ATTEMPTS):
-        wanted = replace(settings, starts=more * settings.starts)
-        if attempt == 1 and (problem.prior.free < len(problem.model.experiment.profile.parameters)).any():
-            known = np.array([fit.values for fit, _ in found[0].fits])
-            starts = rearranged_starts(
-                problem, known, wanted, rng=rng, progress=lambda share: progress("searching", 0.02 + 0.5 * share)
-            )
-        elif proposal is None or attempt:
-            starts = spread = find_starts(
-                problem, wanted, rng=rng, progress=lambda share: progress("searching", 0.02 + 0.5 * share)
-            )
-            drawn += settings.draws
-        else:
-            progress("asking the estimator", 0.02)
-            starts, spread = proposed_starts(
-                levels,
-                scan,
-                proposal,
-                draws=_PROPOSED,
-                starts=_PROPOSED_STARTS,
-                spread=_SPREAD,
-                rng=rng,
-            )
-            drawn += _PROPOSED
-        chosen += len(starts)
+    explained = False
+    for _ in range(_ATTEMPTS):
+        tried = _starts(levels, scan, settings, proposal, found, rng=rng, progress=progress)
+        drawn, chosen = drawn + tried.drawn, chosen + len(tried.starts)
         found.append(
             refine_all(
                 levels,
-                starts,
+                tried.starts,
                 settings,
                 lambda share: progress("refining", 0.52 + 0.25 * share),
-                wide=more,
+                wide=_MORE_STARTS if found else 1,
             )
         )
         done = found[0] if len(found) == 1 else together(levels.exact, found)
-        repeated, explained = explained, explains(problem, done)
-        settled = done.fits[0][1] >= FEWEST_STARTS and missing_mass(done) <= _ELSEWHERE
-        settled = settled and starts_of_weight(done).sum() >= _COME * chosen
-        if explained and (repeated or settled):
+        repeated, explained = explained, explains(levels.problem, done)
+        known = done.fits[0][1] >= FEWEST_STARTS and missing_mass(done) <= _ELSEWHERE
+        known = known and starts_of_weight(done).sum() >= _COME * chosen
+        if explained and (repeated or known):
             break
-        more = _MORE_STARTS
-    return _Searched(descended=done, spread=spread[:_SPREAD], draws=drawn, starts=chosen)
+    return _Searched(descended=done, spread=tried.spread[:_SPREAD], draws=drawn, starts=chosen)
+
+
+class _Starts(NamedTuple):
+    """Values of all parameters from which a search descends, (start, parameter).
+
+    Attributes:
+        starts: Those.
+        spread: Some spread as the posterior may be, shape (n, parameter).
+        drawn: Profiles that they were chosen from.
+    """
+
+    starts: Floats
+    spread: Floats
+    drawn: int
+
+
+def _starts(
+    levels: Levels,
+    scan: Scan,
+    settings: SearchSettings,
+    proposal: Proposal | None,
+    found: Sequence[Descended],
+    *,
+    rng: np.random.Generator,
+    progress: Progress,
+) -> _Starts:
+    """Starts of the next search: an estimator's or draws, more of them and rearrangements if something was found."""
+    problem, more = levels.problem, _MORE_STARTS if found else 1
+
+    def searching(share: float) -> None:
+        progress("searching", 0.02 + 0.5 * share)
+
+    if proposal is None or len(found) == _ATTEMPTS - 1:
+        wanted = replace(settings, starts=more * settings.starts)
+        starts = spread = find_starts(problem, wanted, rng=rng, progress=searching)
+        drawn = settings.draws
+    else:
+        progress("asking the estimator", 0.02)
+        starts, spread = proposed_starts(
+            levels, scan, proposal, draws=_PROPOSED, starts=more * _PROPOSED_STARTS, spread=_SPREAD, rng=rng
+        )
+        drawn = _PROPOSED
+    if found:
+        wanted = replace(settings, starts=_REARRANGED * settings.starts)
+        best = min(found, key=lambda own: own.fits[0][0].cost)
+        known = np.array([fit.values for fit, _ in best.fits])
+        starts = np.concatenate([starts, rearranged_starts(problem, known, wanted, rng=rng, progress=searching)])
+    return _Starts(starts, spread, drawn)
 
 
 def _free_form(

@@ -69,36 +69,36 @@ def find_starts(
         calibrated = min(fits, key=lambda fit: fit.cost)
         ranking = Ranking(problem, calibrated.values, diffuse=True)
         unit[:, n_profile:] = calibrated.unit[n_profile:]
-    found = evolved(
+    found = evolved_starts(
         problem,
         ranking,
         unit,
-        settings,
-        max(settings.starts - len(early), 1),
+        generations=settings.generations,
+        most=max(settings.starts - len(early), 1),
         rng=rng,
         progress=lambda share: progress((settings.draws + share * (work - settings.draws)) / work),
     )
     return np.concatenate([found, early])
 
 
-def evolved(
+def evolved_starts(
     problem: Problem,
     ranking: Ranking,
     unit: Floats,
-    settings: SearchSettings,
-    number: int,
     *,
+    generations: int,
+    most: int,
     rng: np.random.Generator,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Floats:
-    """Distinct values of all parameters after profiles have evolved, best first; shape (<= number, parameter).
+    """Distinct values of all parameters after profiles have evolved, best first; shape (<= most, parameter).
 
     Args:
         problem: The scan prepared.
         ranking: What the profiles evolve by.
         unit: Unit coordinates of the members, shape (member, parameter).
-        settings: Generations.
-        number: How many at most.
+        generations: Of the evolution.
+        most: How many are wanted.
         rng: Source of randomness.
         progress: Called with the share done.
     """
@@ -114,11 +114,11 @@ def evolved(
         lambda coordinates: ranking(placed(coordinates)),
         unit[:, moving],
         ranking(prior.from_unit(unit)),
-        settings.generations if len(moving) else 0,
+        generations if len(moving) else 0,
         rng=rng,
         progress=progress,
     )
-    return distinct(experiment, placed(coordinates), scores, number)
+    return distinct(experiment, placed(coordinates), scores, most)
 
 
 def strain_limits(problem: Problem) -> tuple[float | None, float | None]:
@@ -208,7 +208,7 @@ def _scale_strain(problem: Problem, values: Floats, rng: np.random.Generator) ->
     experiment, prior = problem.model.experiment, problem.prior
     low, high = strain_limits(problem)
     family = experiment.profile.strain
-    columns = np.array([prior.names.index(name) for name in family.amplitude_names])
+    columns = np.array([prior.names.index(name) for name in family.amplitude_names], dtype=np.int64)
     n_strain = len(family.parameters)
     largest, depth = family.maximum(values[:, :n_strain])
     sign = np.where(family.evaluate(depth[:, None], values[:, :n_strain])[:, 0] < 0, -1.0, 1.0)
