@@ -109,4 +109,4 @@ def test_a_misfit_that_noise_does_not_leave_is_said(chance, said):
     assert said is None or f"alone leaves so large a misfit with a chance of {said} (reduced" in reasons[0]
     granted = unlikely(chance, 1.13, 0.07)
     assert said is None or "and a model error of 7 % leave so large" in granted[0]
-    assert said is None or "grant a larger --model-error" in granted[0]
+    assert said is None or "a larger --model-error widens the bands" in granted[0]

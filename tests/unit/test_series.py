@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from strainscope.inversion import DepthBands, FittedParameter, Mode, Result, Ver
 from strainscope.inversion.derived import DerivedQuantity
 from strainscope.sample import load_sample
 from strainscope.series import find_scans, read_columns
+from strainscope.series import report as series_report
 from strainscope.series import run as module
 
 JOB = ("--sample", "ggg444", "--intensity", "counts")
@@ -213,6 +215,28 @@ def test_a_series_has_a_table_a_report_and_a_result_for_each(scans, inverted, st
     assert all(f"scans/dose{i}/report.html" in page for i in range(3))
     assert "1e+15" in page
     assert (out / "series.csv").read_text().count("\n") == 4
+
+
+def test_what_is_not_to_be_used_is_in_the_table_and_not_in_the_pictures(
+    scans, inverted, strainscope, tmp_path, monkeypatch
+):
+    usual = inversion.invert
+
+    def invert(scan, experiment, **options):
+        found = usual(scan, experiment, **options)
+        level = "do not use" if scan.name.startswith("dose1") else "check"
+        return replace(found, verdict=Verdict(level=level, reasons=("Half of it.",)))
+
+    monkeypatch.setattr(inversion, "invert", invert)
+    drawn = []
+    quantities = series_report._quantities
+    monkeypatch.setattr(series_report, "_quantities", lambda *given: drawn.append(given[0]) or quantities(*given))
+    code, _, _ = strainscope("batch", scans, *JOB, "-o", tmp_path / "out")
+    assert code == 0
+    assert [own is None for own in drawn[0]] == [False, True, False]
+    page = (tmp_path / "out/report.html").read_text()
+    assert "1 with the verdict “do not use” left out of the pictures" in page
+    assert "dose1" in page
 
 
 def test_a_scan_that_fails_is_a_row_and_others_go_on(scans, inverted, strainscope, tmp_path):

@@ -5,19 +5,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 from threadpoolctl import threadpool_limits
 
 from strainscope.experiment import Experiment
 from strainscope.inversion.chance import misfit_chance
-from strainscope.inversion.heavy_tailed import HeavyTailed
 from strainscope.inversion.likelihood import rms_log10
-from strainscope.inversion.pareto import FEWEST_DRAWS, WORST_PARETO, effective_size, pareto_shape
+from strainscope.inversion.pareto import FEWEST_DRAWS, WORST_PARETO, pareto_shape
 from strainscope.inversion.problem import Problem, prepare
 from strainscope.inversion.refine import Fit, refine_many
+from strainscope.inversion.sampling import sample
 from strainscope.inversion.scan_doubts import doubts_of, unlikely
+from strainscope.inversion.settings import PosteriorSettings
 from strainscope.inversion.spread import noise_spread
-from strainscope.inversion.target import Target, log_density
+from strainscope.inversion.target import Target
 from strainscope.inversion.verdict import doubtful, misses, worst_part
 from strainscope.profile import DepthProfile, NoStrain
 from strainscope.scan import Scan
@@ -25,10 +25,7 @@ from strainscope.scan import Scan
 Floats = NDArray[np.float64]
 
 _STARTS, _EVALUATIONS, _TOLERANCE = 12, 100, 1e-6
-# Draws of the posterior, in rounds, each around what the former one found.
-_DRAWS, _ROUNDS = 4000, 3
-# Effective draws that a shape takes, for each dimension.
-_LEAST_SHAPED = 2
+_DRAWS = PosteriorSettings()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,26 +148,28 @@ def _best_fit(problem: Problem, rng: np.random.Generator) -> Fit:
 
 
 def _posterior(problem: Problem, fit: Fit, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Draws of all parameters (draw, parameter) around the best fit, and their shares (draw,)."""
+    """Draws of all parameters (draw, parameter) of the posterior, and their shares (draw,).
+
+    Raises:
+        ValueError: the draws tell nothing.
+    """
     target = Target(problem, spread=noise_spread(problem, fit))
     place = target.climb(target.place(fit.values[None])[0])
-    slopes = target.linearised(place[None])[1][0]
-    covariance = np.linalg.inv(slopes.T @ slopes).astype(np.float64)
-    for _ in range(_ROUNDS):
-        proposal = HeavyTailed(mean=place, scale=covariance)
-        z = proposal.draw(_DRAWS, rng=rng)
-        log_weight = log_density(z, target.residuals(z)) - proposal.log_density(z)
-        share = np.exp(log_weight - logsumexp(log_weight))
-        if 1 / (share**2).sum() < _LEAST_SHAPED * len(place):
-            break
-        place = share @ z
-        covariance = np.cov(z.T, aweights=share, bias=True).astype(np.float64)
-    if effective_size(log_weight) < FEWEST_DRAWS or pareto_shape(log_weight) > WORST_PARETO:
+    drawn = sample(
+        target,
+        place[None],
+        lambda z: np.zeros(len(z), dtype=np.int64),
+        wanted=_DRAWS.effective,
+        most=_DRAWS.evaluations,
+        rng=rng,
+    ).draws
+    if drawn.effective < FEWEST_DRAWS or pareto_shape(drawn.log_weight) > WORST_PARETO:
         raise ValueError(
-            "the resolution's posterior could not be drawn from: the scan hardly determines it; give narrower bounds "
-            "in fit, or a family with fewer parameters."
+            f"the resolution's posterior could not be drawn from: {drawn.effective:.0f} effective draws, "
+            f"{FEWEST_DRAWS} are needed. Another --seed may do; if not, give narrower bounds in fit, or a family with "
+            "fewer parameters."
         )
-    return target.values(z), share
+    return target.values(drawn.z), np.exp(drawn.log_weight)
 
 
 def _doubts(problem: Problem, fit: Fit, rms: float, reduced_chi2: float) -> tuple[str, ...]:

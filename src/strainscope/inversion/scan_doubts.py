@@ -106,7 +106,8 @@ def unlikely(chance: float, reduced_chi2: float, model_error: float) -> list[str
         granted, more = f"and a model error of {100 * model_error:g} % leave", "a larger"
     return [
         f"Counting noise {granted} so large a misfit with a chance of {shown} (reduced chi-square "
-        f"{reduced_chi2:.2f}): crystal, wavelength, axis or model may be wrong; grant {more} --model-error."
+        f"{reduced_chi2:.2f}): crystal, wavelength, axis or model may be wrong. If none of these is, {more} "
+        "--model-error widens the bands by what is left."
     ]
 
 

@@ -26,8 +26,9 @@ _INTENSITIES: Mapping[str, Callable[[Floats], Floats]] = {
 # Correlation lengths at which the strength of diffuse scattering is asked for; the least background that it is seen on.
 _LENGTHS: Floats = np.concatenate([[-FARTHEST], np.linspace(-3, 3, 25), [FARTHEST]])
 _LEAST_SEEN = 1e-8
-# Depths at which a profile is looked at: so many where it has its sublayers, as many evenly, so much deeper.
-_DEPTHS, _DEEPER = 16, 1.25
+# Depths at which a profile is looked at: so many where it has its sublayers, as many evenly, so much deeper, and to 1 Å
+# at least, as a perfect crystal has none.
+_DEPTHS, _DEEPER, _SHALLOWEST = 16, 1.25, 1.0
 _LEAST_APART = 1e-3
 # A fit on a bound begins its way inside so far out; then steps at most, and the gain at which they end.
 _FIRST_REACH, _STEPS, _CLOSE = 3.1, 40, 1e-3
@@ -190,7 +191,7 @@ class Target:
         values, experiment = self.values(z[None])[0], self.problem.model.experiment
         shown = self.problem.model.depths(values, _DEPTHS)
         # A profile may come to reach deeper.
-        even = np.linspace(0, _DEEPER * shown[-1], _DEPTHS)
+        even = np.linspace(0, _DEEPER * max(shown[-1], _SHALLOWEST), _DEPTHS)
         others = np.flatnonzero(self._free >= experiment.slices["profile"].stop)
         return LinearFeatures(target=self, depth=_apart(shown, even), others=others, warp=self.warp(z))
 

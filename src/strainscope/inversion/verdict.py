@@ -87,16 +87,18 @@ def judge(
             reasons=(*refuse, *doubts.check, *_scan_doubts(features, best), *_notes(experiment, best)),
         )
     part = worst_part(scan, likelihood, best.fitted)
+    improbable = unlikely(chance, best.reduced_chi2, likelihood.model_error)
+    describes = "follows the scan on the whole" if improbable else "describes the scan"
     if doubtful(best.rms_log10, best.reduced_chi2):
         check.append(f"The fit leaves more than the noise and the model error ({fit}).")
     elif part is None:
-        notes.append(f"The fit describes the scan ({fit}).")
+        notes.append(f"The fit {describes} ({fit}).")
     else:
-        notes.append(f"Elsewhere the fit describes the scan ({fit}, over all points).")
+        notes.append(f"Elsewhere the fit {describes} ({fit}, over all points).")
     if part is not None:
         check.append(f"Around {part[1]} the fit misses by {part[0]:.2f} in log10 (rms).")
     check += doubts.check
-    check += unlikely(chance, best.reduced_chi2, likelihood.model_error)
+    check += improbable
     check += _scan_doubts(features, best)
     check += _chosen_bounds(experiment, best)
     rivals = [mode for mode in modes[1:] if mode.weight > RIVAL_WEIGHT]
@@ -149,10 +151,12 @@ def judge_beside(verdict: Verdict, beside: Sequence[Measurement], modes: tuple[M
     if refuse:
         before = verdict.reasons if verdict.level == REFUSE else ()
         return Verdict(level=REFUSE, reasons=(*before, *refuse, *found))
-    if not found:
-        return verdict
-    level = _doubted(verdict)
-    return Verdict(level=level, reasons=(*found, *verdict.reasons))
+    each = "".join(
+        f", {own.reduced_chi2:.2f} at {other.label}" for own, other in zip(modes[0].scans[1:], beside, strict=True)
+    )
+    split = [f"Reduced chi-square of the first scan {modes[0].scans[0].reduced_chi2:.2f}{each}."] if beside else []
+    level = _doubted(verdict) if found else verdict.level
+    return Verdict(level=level, reasons=(*found, *verdict.reasons, *split))
 
 
 def judge_odds(verdict: Verdict, modes: int, effective: float, pareto: float) -> Verdict:

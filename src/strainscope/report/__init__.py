@@ -5,8 +5,8 @@ Files keep the units of the package (Å, dimensionless strain); pages and figure
 
 from strainscope.report.document import plain_data, result_document, yaml_text
 from strainscope.report.folder import FILES, check_target, write_result
-from strainscope.report.fragment import report_fragment, solutions_text
-from strainscope.report.html import BADGES, largest_strain_text, report_html
+from strainscope.report.fragment import report_fragment
+from strainscope.report.html import BADGES, largest_strain_text, report_html, solutions_text
 from strainscope.report.nexus import result_nexus
 from strainscope.report.numerals import number_text, shown_unit, strain_text, value_text
 from strainscope.report.tables import fit_csv, profile_csv

@@ -7,7 +7,7 @@ import jinja2
 
 from strainscope import plots
 from strainscope.inversion.result import Result
-from strainscope.report.html import BADGES, largest_strain_text, parameter_row
+from strainscope.report.html import BADGES, largest_strain_text, parameter_row, solutions_text
 from strainscope.report.numerals import number_text
 
 TONES = {"good": "#1a7f37", "fair": "#8a5a00", "bad": "#b42318"}
@@ -39,8 +39,3 @@ def report_fragment(result: Result) -> str:
         figure="data:image/png;base64," + base64.b64encode(figure).decode("ascii"),
         parameters=[parameter_row(result.best, p) for p in result.best.parameters],
     )
-
-
-def solutions_text(result: Result) -> str:
-    """How many solutions there are, in words."""
-    return "1 solution" if len(result.modes) == 1 else f"{len(result.modes)} distinct solutions"

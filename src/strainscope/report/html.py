@@ -76,6 +76,7 @@ def report_html(
         comparison=_comparison(result),
         modes=[_mode_row(rank, mode) for rank, mode in enumerate(result.modes)],
         largest=largest_strain_text(result.best),
+        of_one=solutions_text(result) if len(result.modes) > 1 else "",
         noise_known=counts_per_unit(result.scan) is not None,
         sample=_yaml(result.sample),
         file=_yaml(result.scan.file) if result.scan.file else "",
@@ -102,10 +103,13 @@ def _first_fit(result: Result) -> str:
 def parameter_row(mode: Mode, parameter: FittedParameter) -> dict[str, Any]:
     factor, unit = shown_unit(parameter.name, parameter.unit)
     sd = None if parameter.sd is None else parameter.sd * factor
-    interval = None
-    if parameter.interval_90 is not None:
-        interval = band_text(*(factor * x for x in (parameter.value, *parameter.interval_90)))[1:]
     held = parameter.name not in mode.fitted_names
+    best, interval, mean = number_text(parameter.value * factor, digits=5), "", ""
+    if parameter.interval_90 is not None:
+        best, *limits = band_text(*(factor * x for x in (parameter.value, *parameter.interval_90)))
+        interval = " to ".join(limits)
+    if not held and sd is not None and parameter.mean is not None:
+        mean = value_text(parameter.mean * factor, sd)
     flags = ["held"] if held else []
     if parameter.at_bound and not held:
         flags.append("held by a constraint" if parameter.bound == "constraint" else f"at {parameter.bound} bound")
@@ -118,8 +122,9 @@ def parameter_row(mode: Mode, parameter: FittedParameter) -> dict[str, Any]:
     return {
         "name": parameter.name,
         "meaning": parameter.description,
-        "value": value_text(parameter.value * factor, None if held else sd),
-        "interval": "" if interval is None else " to ".join(interval),
+        "best": best,
+        "mean": mean,
+        "interval": interval,
         "unit": unit,
         "lower": number_text(parameter.lower * factor),
         "upper": number_text(parameter.upper * factor),
@@ -145,14 +150,18 @@ def _derived_row(quantity: DerivedQuantity) -> dict[str, str]:
 
 
 def _comparison(result: Result) -> list[tuple[str, str, list[str]]]:
-    """Name, unit and value in every mode of each parameter; empty where there is one mode."""
+    """Name, unit and mean (if held the value) in every mode of each parameter; empty where there is one mode."""
     if len(result.modes) == 1:
         return []
     columns = [{p.name: parameter_row(mode, p) for p in mode.parameters} for mode in result.modes]
     return [
-        (name, row["unit"], [column[name]["value"] if name in column else "" for column in columns])
+        (name, row["unit"], [_mean(column[name]) if name in column else "" for column in columns])
         for name, row in columns[0].items()
     ]
+
+
+def _mean(row: Mapping[str, str]) -> str:
+    return row["mean"] or row["best"]
 
 
 def _mode_row(index: int, mode: Mode) -> dict[str, Any]:
@@ -179,6 +188,12 @@ def largest_strain_text(mode: Mode) -> tuple[str, str, str, str]:
     # Wherever it lies: at one depth the band of the strain is much wider where the depth is uncertain.
     (interval,) = [own.interval_68 for own in mode.derived if own.name == "maximum_strain"]
     return strain_text(strain, *interval, depth)
+
+
+def solutions_text(result: Result) -> str:
+    """Which solution is reported first of how many, and its weight."""
+    number = len(result.modes)
+    return "1 solution" if number == 1 else f"solution 1 of {number}, weight {plots.percent_text(result.best.weight)}"
 
 
 def _yaml(settings: Mapping[str, Any]) -> str:

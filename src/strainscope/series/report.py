@@ -25,6 +25,7 @@ _SHOWN = {
     "damaged_depth": (1 / plots.ANGSTROM_PER_NM, "nm"),
 }
 _BADGES = {"reliable": "good", "check": "fair"}
+_NOT_DRAWN = "do not use"
 
 
 def write_series_report(
@@ -46,9 +47,11 @@ def write_series_report(
     documents = [read_document(outcome) for outcome in outcomes]
     names = [outcome.file.stem for outcome in outcomes]
     pictures: dict[str, str] = {}
+    # What is not to be used would only stretch the axes.
+    drawn = [None if own is None or own["verdict"] == _NOT_DRAWN else own for own in documents]
     for name, figure in (
-        ("profiles", _profiles(documents, names, place, label)),
-        ("against", _quantities(documents, place, label)),
+        ("profiles", _profiles(drawn, names, place, label)),
+        ("against", _quantities(drawn, place, label)),
     ):
         content = plots.picture(figure, kind="png")
         (folder / f"{name}.png").write_bytes(content)
@@ -56,7 +59,11 @@ def write_series_report(
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     source = resources.files("strainscope").joinpath("templates/series.html.j2").read_text(encoding="utf-8")
     page = environment.from_string(source).render(
-        title=title, pictures=pictures, rows=_rows(outcomes, documents, place, against), against=against
+        title=title,
+        pictures=pictures,
+        rows=_rows(outcomes, documents, place, against),
+        against=against,
+        left_out=sum(own is not None for own in documents) - sum(own is not None for own in drawn),
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
 

@@ -136,9 +136,9 @@ def _place(job: str, name: str) -> str:
 
 
 def _parameters(document: dict[str, Any]) -> None:
-    """Best values with standard deviations; every mode's where there are several."""
+    """Means with standard deviations, values of what is held; every mode's where there are several."""
     modes = document["modes"]
-    heads = ["Value"] if len(modes) == 1 else [f"Mode {mode['rank']}" for mode in modes]
+    heads = ["Mean ± sd"] if len(modes) == 1 else [f"Mode {mode['rank']}" for mode in modes]
     head = "".join(f'<th class="n">{words}</th>' for words in heads)
     rows = []
     for name, own in document["parameters"].items():
@@ -161,5 +161,6 @@ def _parameters(document: dict[str, Any]) -> None:
 def _value(own: dict[str, Any] | None, factor: float) -> str:
     if own is None:
         return ""
-    sd = None if own["fixed"] or own["sd"] is None else factor * own["sd"]
-    return html.escape(value_text(factor * own["value"], sd))
+    if own["fixed"] or own["sd"] is None or own["mean"] is None:
+        return html.escape(value_text(factor * own["value"], None))
+    return html.escape(value_text(factor * own["mean"], factor * own["sd"]))
