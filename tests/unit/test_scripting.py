@@ -132,7 +132,7 @@ def test_the_dataset_has_axes_units_and_what_the_result_has(result):
     assert (found.depth.units, found.angle.units, found.strain.units) == ("Å", "arcsec", "1")
     length = found.parameter_L1
     assert length.units == "Å"
-    assert length.sel(mode=1, estimate=["value", "sd"]).values.tolist() == [4210.3, 57.0]
+    assert length.sel(mode=1, estimate=["value", "sd"]).values.tolist() == [4230.3, 57.0]
     assert (length.attrs["lower"], length.attrs["upper"], length.attrs["held"]) == (100.0, 8000.0, 0)
     assert found.parameter_Dmin.attrs["held"] == 1
     assert np.isnan(found.parameter_Dmin.sel(mode=1, estimate="sd"))
