@@ -77,7 +77,7 @@ def test_weak_strain_is_rearranged_like_strong():
     np.testing.assert_allclose(1e3 * strains, of_strong[1], rtol=1e-6, atol=1e-9)
 
 
-def test_without_strain_or_with_strain_held_there_are_no_starts():
+def test_with_the_strain_held_there_are_no_starts():
     sample = load_sample("ggg444")
     scan, made = sample.simulate(sample.simulated_values({}, counts=1e5), counts=1e5, seed=3, step=20.0)
     held = {name: made[name] for name in ("Dmax1", "D01", "L1", "Rp1", "D02", "L2", "Rp2")}
