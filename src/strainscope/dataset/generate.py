@@ -6,10 +6,10 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,15 @@ from strainscope.dataset.simulate import BLOCK, Curves, Simulator
 from strainscope.dataset.store import DamagedRootError, DatasetWriter, Layout, read_attributes, rounded
 from strainscope.diffraction import chosen_device, use_device
 from strainscope.diffraction.engine import worker_count
+from strainscope.interrupts import kept_back
 
 Progress = Callable[[int, int], None]
 
 # Left free on the disk beside the data.
 _SPARE_BYTES = 32 * 2**20
+
+# How often workers' progress is left for a look whether Ctrl-C was pressed, s.
+_INTERRUPTS_S = 0.2
 
 
 def generate(
@@ -96,9 +100,10 @@ def generate(
                 if ray is None
                 else simulated_on_nodes(layout, place.absolute(), missing)
             )
-            for first, last in spans:
-                made += last - first
-                progress(done + made, plan.size)
+            with contextlib.closing(spans):
+                for first, last in spans:
+                    made += last - first
+                    progress(done + made, plan.size)
         except OSError as error:
             reason = error.strerror or str(error)
             raise OSError(
@@ -210,7 +215,7 @@ def _check_room(path: Path, layout: Layout, missing: list[int]) -> None:
         )
 
 
-def _simulated(layout: Layout, place: Place, shards: list[int], workers: int) -> Iterator[tuple[int, int]]:
+def _simulated(layout: Layout, place: Place, shards: list[int], workers: int) -> Generator[tuple[int, int]]:
     """Spans of samples, each when its shard is written."""
     if not shards:
         return
@@ -222,19 +227,24 @@ def _simulated(layout: Layout, place: Place, shards: list[int], workers: int) ->
         initializer=_begin,
         initargs=(layout.plan.model_dump_json(), layout.device, place.absolute(), stop),
     )
-    try:
-        # Workers start at the first submission.
-        with _interrupts_later():
-            tasks = {pool.submit(_make, shard): shard for shard in shards}
-        for task in as_completed(tasks):
-            task.result()
-            yield layout.span(tasks[task])
-    except BrokenProcessPool:
-        raise OSError("a worker was killed, perhaps for want of memory; try fewer --workers") from None
-    finally:
-        # Also on Ctrl-C: what workers are at is made again by the next run. A second Ctrl-C must not interrupt this:
-        # a pool that is half shut down is waited for without end when Python exits.
-        with _deaf_to_interrupts():
+    # An interrupt amid what follows could leave a lock held, and the pool would then be waited for without end.
+    with kept_back() as interrupts:
+        try:
+            # Workers start at the first submission.
+            with _interrupts_later():
+                tasks = {pool.submit(_make, shard): shard for shard in shards}
+            waiting = set(tasks)
+            while waiting:
+                done, waiting = wait(waiting, timeout=_INTERRUPTS_S, return_when=FIRST_COMPLETED)
+                if interrupts:
+                    raise KeyboardInterrupt
+                for task in done:
+                    task.result()
+                    yield layout.span(tasks[task])
+        except BrokenProcessPool:
+            raise OSError("a worker was killed, perhaps for want of memory; try fewer --workers") from None
+        finally:
+            # Also on Ctrl-C: what workers are at is made again by the next run.
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -253,19 +263,6 @@ def _interrupts_later() -> Iterator[None]:
         mask(signal.SIG_SETMASK, before)
 
 
-@contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Ignore Ctrl-C for a moment, where signals can be handled: in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 _own: dict[str, Any] = {}
 
 
@@ -276,7 +273,7 @@ def _begin(document: str, device: str, path: str, stop: Any) -> None:  # noqa: A
     if parent is not None:
 
         def end_with_parent() -> None:
-            wait([parent.sentinel])
+            connection.wait([parent.sentinel])
             os._exit(1)
 
         threading.Thread(target=end_with_parent, daemon=True).start()

@@ -2,7 +2,7 @@
 
 import platform
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import lru_cache
 
 from strainscope.cluster import LOST, done_units, on_nodes
@@ -40,7 +40,7 @@ def _try(address: str, token: str) -> None:
         raise OSError(f"{address}: {node} sees another store; set AWS_ENDPOINT_URL as here where its ray start runs.")
 
 
-def simulated_on_nodes(layout: Layout, path: str, shards: list[int]) -> Iterator[tuple[int, int]]:
+def simulated_on_nodes(layout: Layout, path: str, shards: list[int]) -> Generator[tuple[int, int]]:
     """Spans of samples, each when its shard is where the nodes write it: at a path or address that they all have.
 
     Raises:

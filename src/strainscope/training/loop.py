@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from strainscope.estimator.ensemble import save_ensemble
 from strainscope.estimator.plan import TrainingPlan
 from strainscope.estimator.shipped import WEIGHTS
+from strainscope.interrupts import kept_back
 from strainscope.training.baseline_task import BaselineTask
 from strainscope.training.board import Board
 from strainscope.training.checkpoint import (
@@ -26,7 +27,6 @@ from strainscope.training.checkpoint import (
 from strainscope.training.claim import claim, held
 from strainscope.training.data import DatasetSource
 from strainscope.training.fresh_data import FreshSource
-from strainscope.training.interrupts import kept_back
 from strainscope.training.lab_data import LabSource
 from strainscope.training.posterior_task import PosteriorTask
 from strainscope.training.run import Run
