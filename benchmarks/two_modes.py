@@ -121,7 +121,7 @@ def _pair(scans: LabScans, candidate: int) -> dict | None:
     for lead, _ in alike(experiment, values, order)[1:]:
         other = ends.z[lead]
         misfit = float((target.residuals(other[None]) ** 2).sum())
-        odds = _log_odds(target, own, other)
+        odds = _log_weight(target, other) - _log_weight(target, own)
         if misfit > MISFIT or abs(odds) > -np.log(LEAST_WEIGHT):
             continue
         height = barrier(target, own, other, relaxed=RELAXED)
@@ -195,13 +195,10 @@ def _variants(target: Target, own: np.ndarray, rng: np.random.Generator) -> Iter
         yield shifted
 
 
-def _log_odds(target: Target, first: np.ndarray, second: np.ndarray) -> float:
-    """ln of the second's weight over the first's, from heights and curvatures at two maxima (d,)."""
-    logs = []
-    for place in (first, second):
-        residuals, jacobian = (own[0] for own in target.linearised(place[None]))
-        logs.append(-0.5 * float(residuals @ residuals) - 0.5 * np.linalg.slogdet(jacobian.T @ jacobian)[1])
-    return logs[1] - logs[0]
+def _log_weight(target: Target, maximum: np.ndarray) -> float:
+    """ln of the weight of a mode, not normalised, from height and curvature at its maximum (d,)."""
+    residuals, jacobian = (own[0] for own in target.linearised(maximum[None]))
+    return -0.5 * float(residuals @ residuals) - 0.5 * float(np.linalg.slogdet(jacobian.T @ jacobian)[1])
 
 
 # Runs
@@ -246,6 +243,7 @@ def _inverted(scans: LabScans, case: dict, rng: np.random.Generator) -> dict:
     if told["barrier"] < LOW or _alike_to(target, target.values(peaks)[0], target.values(peaks)[1:]).any():
         return told | {"merged": True}
     told |= _found(target, found, profiles, peaks, rng)
+    told["by_curvature"] = _by_curvature(target, found, peaks)
     try:
         return told | _odds(target, found, peaks, rng)
     except Unfinished as error:
@@ -277,6 +275,14 @@ def _found(
         alike_draws = np.bincount(modes[like], minlength=len(numbers))
         inside.append(int(np.argmax(alike_draws / np.maximum(numbers, 1))) if like.any() else None)
     return {"in_mode": inside}
+
+
+def _by_curvature(target: Target, found: Explanation, peaks: np.ndarray) -> list[float]:
+    """Weights of both profiles beside all modes that are neither, as far as heights and curvatures tell."""
+    others = [target.place(fit.values[None])[0] for fit in _fits(target, found, peaks)[len(peaks) :]]
+    logs = np.array([_log_weight(target, own) for own in [*peaks, *map(target.climb, others)]])
+    share = np.exp(logs - logs.max())
+    return [round(float(own), 4) for own in (share / share.sum())[: len(peaks)]]
 
 
 def _odds(target: Target, found: Explanation, peaks: np.ndarray, rng: np.random.Generator) -> dict:
@@ -353,6 +359,9 @@ def _report(lines: list[dict]) -> None:
     own = [both and len(set(line["in_mode"])) == 2 for both, line in zip(drawn, left, strict=True)]
     print(f"both among the draws: {sum(drawn)} of {len(left)} (bar {BAR:.0%})")
     print(f"both there in modes of their own: {sum(own)} of {len(left)} (bar {BAR:.0%})")
+    missed = [line for line, there in zip(left, own, strict=True) if not there]
+    for line in missed:
+        print(f"  case {line['case']:3d}  in modes {line['in_mode']}, weights by curvature {line['by_curvature']}")
     measured = ~single & ~unsure
     fast = np.array([line["fast"][:2] for line in sure]).reshape(-1, 2)
     off = np.abs(fast - gold).max(axis=1)[measured]
