@@ -36,6 +36,7 @@ FAMILIES = {
     "spline_debye_waller": (CubicBSpline(number=4, quantity="debye_waller"), [3000.0, 0.9, 0.5, 0.7, 1.0]),
     "pseudo_voigt": (AsymmetricPseudoVoigt(), [-0.01, 900.0, 700.0, 300.0, 0.3, 0.8]),
     "plateau": (AsymmetricPseudoVoigt(plateau=True), [0.01, 900.0, 700.0, 300.0, 0.3, 0.9, 0.004]),
+    "fading": (AsymmetricPseudoVoigt(end=1300.0), [0.01, 900.0, 700.0, 900.0, 0.3, 0.9]),
     "pchip": (TABLE, [1.1, 0.9]),
     "linear": (replace(TABLE, interpolation="linear"), [1.1, 0.9]),
     "table_debye_waller": (
@@ -476,6 +477,20 @@ def test_plateau_is_what_the_surface_side_falls_to():
         family.evaluate([0.0, 5000.0, 6000.0], values), [0.005, 0.005, 0.02], rtol=1e-12
     )
     assert family.maximum([0.002, *values[1:]]) == (pytest.approx(0.005), 0.0)
+
+
+def test_a_pseudo_voigt_fades_to_its_end():
+    family, values = AsymmetricPseudoVoigt(end=5000.0), [0.02, 1000.0, 300.0, 4000.0, 0.5, 1.0]
+    deeper = AsymmetricPseudoVoigt(end=50_000.0)
+    depth = np.array([3999.0, 4500.0, 5000.0, 9000.0])
+    share = family.evaluate(depth, values) / deeper.evaluate(depth, values)
+    np.testing.assert_allclose(share, [1.0, 0.5, 0.0, 0.0], rtol=1e-12)
+    assert family.extent(values, 1e-12) == 5000.0
+    assert family.spec("centre").upper == 4000.0
+    with pytest.raises(ValueError, match="centre = 4100 Å; it must be <= 4000 Å, 0.8 × the depth where strain ends"):
+        family.check([0.02, 4100.0, 300.0, 300.0, 0.5, 0.5])
+    with pytest.raises(ValueError, match="end = 0 Å; it must be > 0 Å"):
+        AsymmetricPseudoVoigt(end=0.0)
 
 
 HEIGHTS, WIDTHS = st.floats(-0.05, 0.05), st.sampled_from([1e-12, 1.0, 7000.0])

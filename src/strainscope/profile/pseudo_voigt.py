@@ -6,9 +6,20 @@ from math import log
 import numpy as np
 from numpy.typing import ArrayLike
 
-from strainscope.profile.family import THINNEST, Floats, ParameterSpec, StrainProfile, columns, require
+from strainscope.profile.family import (
+    ROUNDING,
+    THINNEST,
+    Floats,
+    ParameterSpec,
+    StrainProfile,
+    columns,
+    require,
+)
 
 _LN2 = log(2.0)
+
+FADING = 0.8
+"""From this share of the depth at which it ends on, the strain fades to zero."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +30,14 @@ class AsymmetricPseudoVoigt(StrainProfile):
 
     w and eta being those of the side. With ``plateau`` the surface side falls from h to a level p instead of
     to zero: (h - p) [...] + p, as in RaDMaX (whose lengths are shares of the damaged depth and whose widths
-    are in the order deep, surface). A Lorentz tail never ends: :meth:`extent` grows as the root of
-    h eta/tolerance.
+    are in the order deep, surface). A Lorentz tail would never end, and the crystal below the damage is
+    perfect: over the last fifth before `end` the strain is multiplied by a factor that falls from 1 to 0,
+    with continuous derivatives. (RaDMaX cuts it off at the damaged depth.)
 
     Args:
         plateau: Whether the surface side has a level of its own, as a seventh parameter.
         height_range: Prior range of the height and of the plateau [1]; both signs are allowed.
+        end: Depth [Å] from which on there is no strain.
 
     References:
         Souilah, Boulle & Debelle, J. Appl. Cryst. 49 (2016) 311, doi:10.1107/S1600576715021019
@@ -32,6 +45,11 @@ class AsymmetricPseudoVoigt(StrainProfile):
 
     plateau: bool = False
     height_range: tuple[float, float] = (-0.03, 0.03)
+    end: float = 10_000.0
+
+    def __post_init__(self) -> None:
+        if not self.end > 0:
+            raise ValueError(f"end = {self.end:g} Å; it must be > 0 Å, for example 10000.")
 
     @property
     def parameters(self) -> tuple[ParameterSpec, ...]:
@@ -39,7 +57,7 @@ class AsymmetricPseudoVoigt(StrainProfile):
         low, high = self.height_range
         rows = (
             ("height", "1", low, high, "strain at the maximum, signed"),
-            ("centre", "Å", 0.0, 7000.0, "depth of the maximum"),
+            ("centre", "Å", 0.0, min(7000.0, FADING * self.end), "depth of the maximum"),
             ("fwhm_surface", "Å", 50.0, 7000.0, "full width at half maximum of the surface side"),
             ("fwhm_deep", "Å", 50.0, 7000.0, "full width at half maximum of the deep side"),
             ("eta_surface", "1", 0.0, 1.0, "Lorentz share of the surface side"),
@@ -52,7 +70,10 @@ class AsymmetricPseudoVoigt(StrainProfile):
         )
 
     def _check_domain(self, named: dict[str, Floats]) -> None:
-        require(self.spec("centre"), named["centre"], named["centre"] >= 0, "it must be >= 0 Å")
+        centre, deepest = named["centre"], FADING * self.end
+        require(self.spec("centre"), centre, centre >= 0, "it must be >= 0 Å")
+        rule = f"it must be <= {deepest:g} Å, {FADING:g} × the depth where strain ends; let it end deeper"
+        require(self.spec("centre"), centre, centre <= deepest * (1 + ROUNDING), rule)
         for side in ("surface", "deep"):
             width, eta = named[f"fwhm_{side}"], named[f"eta_{side}"]
             require(self.spec(f"fwhm_{side}"), width, width > 0, "it must be > 0 Å")
@@ -67,7 +88,8 @@ class AsymmetricPseudoVoigt(StrainProfile):
         """Strain Δd/d [1], shape (*, z); depth (*, z) [Å], values (*, 6 or 7)."""
         rows = columns(values)
         height, centre, *_, eta_surface, eta_deep = rows[:6]
-        q = np.asarray(depth, dtype=np.float64) - centre
+        z = np.asarray(depth, dtype=np.float64)
+        q = z - centre
         upper = q < 0
         q *= np.where(upper, *self._inverse_widths(rows))
         q *= q
@@ -80,15 +102,17 @@ class AsymmetricPseudoVoigt(StrainProfile):
             level = np.where(upper, rows[6], 0.0)
             result *= height - level
             result += level
-            return result
-        result *= height
+        else:
+            result *= height
+        result *= self._fading(z)
         return result
 
     def gradient(self, depth: ArrayLike, values: ArrayLike) -> Floats:
         """Derivatives of the strain, shape (*, z, 6 or 7)."""
         rows = columns(values)
         height, centre, *_, eta_surface, eta_deep = rows[:6]
-        t = np.asarray(depth, dtype=np.float64) - centre
+        z = np.asarray(depth, dtype=np.float64)
+        t = z - centre
         upper = t < 0
         inverse = np.where(upper, *self._inverse_widths(rows))
         x = t * inverse
@@ -108,20 +132,27 @@ class AsymmetricPseudoVoigt(StrainProfile):
         result[..., 4], result[..., 5] = by_share * upper, by_share * ~upper
         if self.plateau:
             result[..., 6] = (1 - shape) * upper
+        result *= self._fading(z)[..., None]
         return result
 
+    def _fading(self, depth: Floats) -> Floats:
+        """The factor by which the strain falls to its end, in [0, 1]."""
+        share = np.clip((depth / self.end - FADING) / (1 - FADING), 0.0, 1.0)
+        return np.asarray(1 - share**2 * (3 - 2 * share))
+
     def breakpoints(self, values: ArrayLike) -> Floats:
-        """The centre [Å], shape (*, 1): the second derivative jumps there."""
-        return np.array(np.asarray(values, dtype=np.float64)[..., 1:2])
+        """The centre, where fading begins and the end [Å], shape (*, 3): the second derivative jumps there."""
+        centre = np.asarray(values, dtype=np.float64)[..., 1:2]
+        ends = np.broadcast_to([FADING * self.end, self.end], (*centre.shape[:-1], 2))
+        return np.concatenate([centre, ends], axis=-1)
 
     def extent(self, values: ArrayLike, tolerance: float | Floats) -> Floats:
-        """Depth [Å], shape (*), beyond which Lorentzian and Gaussian are each at most half the tolerance."""
+        """Depth [Å], shape (*): the end, or where Lorentzian and Gaussian are each at most half the tolerance."""
         height, centre, _, width, _, eta = np.moveaxis(np.asarray(values, dtype=np.float64), -1, 0)[:6]
         twice = 2 * abs(height) / tolerance
         lorentz = np.maximum(twice * eta - 1, 0)
         gauss = np.log2(np.maximum(twice * (1 - eta), 1))
-        result: Floats = centre + 0.5 * width * np.sqrt(np.maximum(lorentz, gauss))
-        return result
+        return np.asarray(np.minimum(centre + 0.5 * width * np.sqrt(np.maximum(lorentz, gauss)), self.end))
 
     def maximum(self, values: ArrayLike) -> tuple[Floats, Floats]:
         """Largest strain [1] by magnitude and its depth [Å]: the centre, or the surface of a high plateau."""

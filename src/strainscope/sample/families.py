@@ -101,9 +101,10 @@ class AsymmetricPseudoVoigtSettings(Settings):
     family: Literal["asymmetric-pseudo-voigt"]
     plateau: bool = AsymmetricPseudoVoigt.plateau
     height_range: StrainRange = AsymmetricPseudoVoigt.height_range
+    end_A: Positive = AsymmetricPseudoVoigt.end
 
     def build(self) -> StrainProfile:
-        return AsymmetricPseudoVoigt(plateau=self.plateau, height_range=self.height_range)
+        return AsymmetricPseudoVoigt(plateau=self.plateau, height_range=self.height_range, end=self.end_A)
 
 
 class StrainTableSettings(TableSettings):

@@ -22,6 +22,7 @@ import yaml
 from numpy.typing import NDArray
 
 from strainscope.crystal import builtin_crystal
+from strainscope.profile.pseudo_voigt import FADING
 from strainscope.readers import read_text
 from strainscope.sample.messages import at_key, sentence
 from strainscope.sample.sample import validated
@@ -192,14 +193,16 @@ def _strain(
                 "plateau": plateau,
             }
             fit |= {name: {"start": _plain(value)} for name, value in named.items()}
-            for name in ("centre", "fwhm_surface", "fwhm_deep"):
-                low = 0.0 if name == "centre" else _plain(min(50.0, named[name]))
-                fit[name]["bounds"] = [low, _plain(DEPTH_FACTORS[1] * depth)]
+            fit["centre"]["bounds"] = [0.0, _plain(depth)]
+            for name in ("fwhm_surface", "fwhm_deep"):
+                fit[name]["bounds"] = [_plain(min(50.0, named[name])), _plain(DEPTH_FACTORS[1] * depth)]
             reach = max(0.03, abs(height), abs(plateau))
             return {
                 "family": "asymmetric-pseudo-voigt",
                 "plateau": True,
                 "height_range": [-_plain(reach), _plain(reach)],
+                # Down to the damaged depth it is as there; below it fades in place of an abrupt end.
+                "end_A": _plain(depth / FADING),
             }
         weights = np.array([height, place, deep, surface, eta_deep, eta_surface, plateau])
     return _table(_profile(weights, model, depth, limit=0.0), depth, fit)
