@@ -81,7 +81,9 @@ def check_serves(name: str, about: Mapping[str, Any], coordinates: Coordinates, 
         ValueError: the estimator reads something else, or its prior does not cover the sample's bounds.
     """
     if "told" not in about:
-        raise ValueError(f"{name}: reads noise-free curves; choose an estimator of scans, or train one.")
+        raise ValueError(
+            f"{name}: reads noise-free curves; choose an estimator of scans (for GGG 444 ggg444-lab), or train one."
+        )
     _check_sample(name, about, sample)
     _check_bounds(name, coordinates, sample.prior())
 

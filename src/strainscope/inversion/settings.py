@@ -78,6 +78,6 @@ class SearchSettings:
             if not isinstance(value, Integral) or not least <= int(value) <= MOST:
                 raise ValueError(f"{name} = {value}; it must be a whole number, {least} to {MOST:,}.")
         if not 0 <= self.model_error < 1:
-            raise ValueError(f"model_error = {self.model_error:g}; it must be >= 0 and below 1 (relative).")
+            raise ValueError(f"model_error = {self.model_error:g}; it is relative, >= 0 and below 1: 7 % is 0.07.")
         if self.splines and not 3 <= self.splines <= 40:
             raise ValueError(f"splines = {self.splines}; use 3 to 40 weights, or 0 for none.")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from strainscope.crystal import Incidence, Reflection, parse_wavelength, reflection
 from strainscope.sample.base import Miller, Settings
@@ -33,6 +33,12 @@ def _is_wavelength(value: object) -> float | str:
         raise ValueError(f"wavelength = {reprlib.repr(value)}; give Å or an emission line, such as CuKa1")
     parse_wavelength(value)
     return value
+
+
+def _is_relative(error: float) -> float:
+    if not 0 <= error < 1:
+        raise ValueError(f"model_error = {error:g}; it is relative, >= 0 and below 1: 7 % is 0.07")
+    return error
 
 
 class ReflectionSettings(Settings):
@@ -71,7 +77,7 @@ class SampleSettings(CrystalSettings):
     background: Literal["constant", "linear"] = "constant"
     bragg_law: Literal["exact", "linear"] = "exact"
     tolerance: Annotated[float, Field(gt=0, le=0.01)] = 3e-4
-    model_error: Annotated[float, Field(ge=0, lt=1)] = 0.07
+    model_error: Annotated[float, AfterValidator(_is_relative)] = 0.07
     miscut: bool = False
     reflections: tuple[ReflectionSettings, ...] = ()
     disorder_exponent: Annotated[float, Field(gt=0, le=4)] = 1.5
