@@ -108,6 +108,7 @@ class TestBuiltin:
     def test_names_ignore_case_and_know_their_other_names(self):
         assert builtin_crystal("ggg") == builtin_crystal("GGG") == builtin_crystal("Gd3Ga5O12")
         assert builtin_crystal(" YSZ ").name == "ZrO2"
+        assert builtin_crystal("4H-SiC").name == "SiC-4H"
 
     def test_an_unknown_name_gets_the_list_and_the_closest(self):
         with pytest.raises(ValueError, match=r"one of Al2O3, .*ZrO2\. Did you mean SiC-6H\?"):

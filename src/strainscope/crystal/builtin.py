@@ -7,7 +7,16 @@ from strainscope.crystal.cif import crystal_from_cif
 from strainscope.crystal.structure import Crystal
 
 _FOLDER = resources.files("strainscope").joinpath("crystal", "data")
-_ALIASES = {"YSZ": "ZrO2", "Gd3Ga5O12": "GGG", "Y3Fe5O12": "YIG", "sapphire": "Al2O3", "STO": "SrTiO3"}
+_ALIASES = {
+    "YSZ": "ZrO2",
+    "Gd3Ga5O12": "GGG",
+    "Y3Fe5O12": "YIG",
+    "sapphire": "Al2O3",
+    "STO": "SrTiO3",
+    "3C-SiC": "SiC-3C",
+    "4H-SiC": "SiC-4H",
+    "6H-SiC": "SiC-6H",
+}
 
 
 def builtin_crystals() -> tuple[str, ...]:
