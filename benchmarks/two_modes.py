@@ -279,8 +279,12 @@ def _found(
 
 def _by_curvature(target: Target, found: Explanation, peaks: np.ndarray) -> list[float]:
     """Weights of both profiles beside all modes that are neither, as far as heights and curvatures tell."""
-    others = [target.place(fit.values[None])[0] for fit in _fits(target, found, peaks)[len(peaks) :]]
-    logs = np.array([_log_weight(target, own) for own in [*peaks, *map(target.climb, others)]])
+    maxima = list(peaks)
+    for fit in _fits(target, found, peaks)[len(peaks) :]:
+        climbed = target.climb(target.place(fit.values[None])[0])
+        if not _alike_to(target, target.values(climbed[None])[0], target.values(np.array(maxima))).any():
+            maxima.append(climbed)
+    logs = np.array([_log_weight(target, own) for own in maxima])
     share = np.exp(logs - logs.max())
     return [round(float(own), 4) for own in (share / share.sum())[: len(peaks)]]
 
@@ -361,7 +365,8 @@ def _report(lines: list[dict]) -> None:
     print(f"both there in modes of their own: {sum(own)} of {len(left)} (bar {BAR:.0%})")
     missed = [line for line, there in zip(left, own, strict=True) if not there]
     for line in missed:
-        print(f"  case {line['case']:3d}  in modes {line['in_mode']}, weights by curvature {line['by_curvature']}")
+        light = line.get("by_curvature", "not known")
+        print(f"  case {line['case']:3d}  in modes {line['in_mode']}, weights by curvature {light}")
     measured = ~single & ~unsure
     fast = np.array([line["fast"][:2] for line in sure]).reshape(-1, 2)
     off = np.abs(fast - gold).max(axis=1)[measured]

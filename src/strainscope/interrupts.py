@@ -11,8 +11,10 @@ from types import FrameType
 def kept_back() -> Iterator[list[int]]:
     """Keep Ctrl-C back until what is inside is done, where signals can be handled: in the main thread.
 
+    Where it is ignored it stays so.
+
     Yields:
-        Signals that came so far, for what would end early: it raises KeyboardInterrupt itself.
+        Numbers of the signals so far: who looks may end early by raising KeyboardInterrupt.
     """
     came: list[int] = []
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -108,6 +108,8 @@ def test_a_sample_with_its_cif_is_dropped(server, visitor, look):
     look(page, "cif")
     # Any sample may be of that crystal.
     choose(page, "Sample", "si004")
+    # When the sample comes its form is drawn anew, and an open menu with it.
+    page.wait_for_function("() => strainscope.state.ask?.sample === 'si004'")
     page.get_by_role("combobox", name="Crystal").click()
     page.get_by_role("option", name="silicon.cif").click()
     page.wait_for_function("() => strainscope.state.ask?.sample.includes('cif: silicon.cif')")

@@ -1,4 +1,4 @@
-"""Every family of strain goes with every family of disorder: nothing that a search may draw is too deep to simulate."""
+"""Families of strain and of disorder go together: nothing that a search may draw is too deep to simulate."""
 
 from itertools import product
 
@@ -9,7 +9,12 @@ from strainscope.inversion.problem import prepare
 from strainscope.sample.sample import validated
 from strainscope.scan import Scan
 
-STRAINS = ("double-gaussian", "b-spline", "asymmetric-pseudo-voigt")
+STRAINS = (
+    {"family": "double-gaussian"},
+    {"family": "b-spline"},
+    {"family": "asymmetric-pseudo-voigt"},
+    {"family": "asymmetric-pseudo-voigt", "plateau": True},
+)
 DISORDERS = ("none", "tied", "b-spline", "exponential-double-gaussian", "amorphous")
 ANGLE = np.arange(-2500.0, 400.0, 4.0)
 SCAN = Scan(
@@ -30,7 +35,7 @@ def test_what_a_search_draws_can_be_simulated(strain, disorder):
             "crystal": "GGG",
             "reflection": [4, 4, 4],
             "wavelength": 1.5406,
-            "strain": {"family": strain},
+            "strain": strain,
             "disorder": {"family": disorder},
         },
         source="a sample",

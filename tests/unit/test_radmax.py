@@ -114,6 +114,18 @@ def test_a_pseudo_voigt_is_the_same_curve_and_its_disorder_a_table(make):
     np.testing.assert_allclose(factor, [peak(h, FACTOR_PEAK, 1.0) for h in HEIGHTS], atol=5e-3)
 
 
+def test_a_pseudo_voigt_fades_from_the_damaged_depth_on(make):
+    project = PROJECT.replace("model = 0.0", "model = 2.0").replace(str(DEPTH), "1234.56789")
+    sample = make(project, [1.97, 0.0, *PEAK[2:]], FACTOR_PEAK)
+    assert sample.strain.build().spec("centre").upper == pytest.approx(1234.56789)
+    assert sample.fit["centre"].start == pytest.approx(1234.56789)
+
+
+def test_a_maximum_below_the_damaged_depth_becomes_a_table(make):
+    project = PROJECT.replace("model = 0.0", "model = 2.0")
+    assert make(project, [1.97, -0.1, *PEAK[2:]], FACTOR_PEAK).strain.family == "tabulated"
+
+
 @pytest.mark.parametrize("model", ["1.0", "2.0"])
 def test_what_has_no_counterpart_becomes_a_table(make, model):
     numbers = STRAIN if model == "1.0" else [*PEAK[:5], 1.1, 0.03]

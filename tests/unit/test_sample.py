@@ -869,6 +869,8 @@ def test_the_free_strain_comes_from_elastic_constants_given_or_built_in(load):
     own = load(elastic_GPa={"C11": 200.0, "C12": 100.0, "C44": 50.0}).experiment().expansion_ratio
     # An isotropic crystal of Poisson's ratio 1/3.
     assert own == pytest.approx(2.0)
+    # Under another name, too.
+    assert load(crystal="Gd3Ga5O12").experiment().expansion_ratio == pytest.approx(1.765, abs=0.001)
     # Of the film, which is what is damaged.
     film = load_sample("yig-on-ggg444").experiment().expansion_ratio
     assert film == pytest.approx(3 * (268 + 2 * 110.6) / (268 + 2 * 110.6 + 4 * 76.6))

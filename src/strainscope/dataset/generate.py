@@ -32,8 +32,8 @@ Progress = Callable[[int, int], None]
 # Left free on the disk beside the data.
 _SPARE_BYTES = 32 * 2**20
 
-# How often workers' progress is left for a look whether Ctrl-C was pressed, s.
-_INTERRUPTS_S = 0.2
+# Seconds between looks whether Ctrl-C was pressed.
+_LOOK_S = 0.2
 
 
 def generate(
@@ -189,7 +189,9 @@ def _check_same_data(path: Place, layout: Layout) -> None:
     arguments = (layout.plan.model_dump_json(), layout.device, path.absolute(), context.Event())
     # In a worker, as the dataset was made: with other threads the last bits may differ.
     with ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=arguments) as pool:
-        curves = pool.submit(_block, first // BLOCK).result()
+        with _interrupts_later():
+            task = pool.submit(_block, first // BLOCK)
+        curves = task.result()
     if not writer.holds(first, values, curves):
         path.put("zarr.json", kept or b"")
         raise ValueError(
@@ -235,13 +237,15 @@ def _simulated(layout: Layout, place: Place, shards: list[int], workers: int) ->
                 tasks = {pool.submit(_make, shard): shard for shard in shards}
             waiting = set(tasks)
             while waiting:
-                done, waiting = wait(waiting, timeout=_INTERRUPTS_S, return_when=FIRST_COMPLETED)
+                done, waiting = wait(waiting, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
                 if interrupts:
                     raise KeyboardInterrupt
                 for task in done:
                     task.result()
                     yield layout.span(tasks[task])
         except BrokenProcessPool:
+            if interrupts:
+                raise KeyboardInterrupt from None
             raise OSError("a worker was killed, perhaps for want of memory; try fewer --workers") from None
         finally:
             # Also on Ctrl-C: what workers are at is made again by the next run.

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from strainscope.profile.family import (
     ROUNDING,
     THINNEST,
+    Constraint,
     Floats,
     ParameterSpec,
     StrainProfile,
@@ -31,8 +32,11 @@ class AsymmetricPseudoVoigt(StrainProfile):
     w and eta being those of the side. With ``plateau`` the surface side falls from h to a level p instead of
     to zero: (h - p) [...] + p, as in RaDMaX (whose lengths are shares of the damaged depth and whose widths
     are in the order deep, surface). A Lorentz tail would never end, and the crystal below the damage is
-    perfect: over the last fifth before `end` the strain is multiplied by a factor that falls from 1 to 0,
-    with continuous derivatives. (RaDMaX cuts it off at the damaged depth.)
+    perfect: over the last fifth before `end` the strain is multiplied by
+
+    .. math:: 1 - s^2 (3 - 2 s), \qquad s = (z/z_{end} - 0.8)/0.2
+
+    (RaDMaX cuts it off at the damaged depth.)
 
     Args:
         plateau: Whether the surface side has a level of its own, as a seventh parameter.
@@ -69,10 +73,15 @@ class AsymmetricPseudoVoigt(StrainProfile):
             for name, unit, lower, upper, text in rows[: 7 if self.plateau else 6]
         )
 
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """The centre lies above where the strain fades."""
+        return (Constraint(terms=(("centre", 1.0),), upper=FADING * self.end),)
+
     def _check_domain(self, named: dict[str, Floats]) -> None:
         centre, deepest = named["centre"], FADING * self.end
         require(self.spec("centre"), centre, centre >= 0, "it must be >= 0 Å")
-        rule = f"it must be <= {deepest:g} Å, {FADING:g} × the depth where strain ends; let it end deeper"
+        rule = f"it must be <= {deepest:g} Å, {FADING:g} × end; raise end (end_A in a sample file), {self.end:g} Å now"
         require(self.spec("centre"), centre, centre <= deepest * (1 + ROUNDING), rule)
         for side in ("surface", "deep"):
             width, eta = named[f"fwhm_{side}"], named[f"eta_{side}"]

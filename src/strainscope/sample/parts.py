@@ -67,7 +67,8 @@ class CrystalSettings(Settings):
 
     def elastic_constants(self) -> Mapping[str, float] | None:
         """Stiffness [GPa]: as given, or of the built-in crystal; None where neither is known."""
-        return self.elastic_GPa or ELASTIC_GPA.get(self.crystal or "")
+        known = ELASTIC_GPA.get(builtin_crystal(self.crystal).name) if self.crystal else None
+        return self.elastic_GPa or known
 
 
 class FilmSettings(CrystalSettings):

@@ -182,7 +182,7 @@ def _strain(
     if model == PSEUDO_VOIGT:
         _check_pseudo_voigt(weights)
         height, place, deep, surface, eta_deep, eta_surface, plateau = weights * np.array([1, *5 * [100], 1])
-        if all(0 <= eta <= 1 for eta in (eta_deep, eta_surface)):
+        if all(0 <= share <= 1 for share in (place, eta_deep, eta_surface)):
             named = {
                 "height": height,
                 "centre": depth * (1 - place),
@@ -202,7 +202,7 @@ def _strain(
                 "plateau": True,
                 "height_range": [-_plain(reach), _plain(reach)],
                 # Down to the damaged depth it is as there; below it fades in place of an abrupt end.
-                "end_A": _plain(depth / FADING),
+                "end_A": _plain(depth) / FADING,
             }
         weights = np.array([height, place, deep, surface, eta_deep, eta_surface, plateau])
     return _table(_profile(weights, model, depth, limit=0.0), depth, fit)
