@@ -81,6 +81,21 @@ class Prior:
             return f"{name} = {self.held[name]:g}{unit}"
         return f"{name} in {spec.lower:g} to {spec.upper:g}{unit}"
 
+    def of_first(self, number: int) -> "Prior":
+        """That of the first so many parameters alone.
+
+        Raises:
+            ValueError: a constraint ties them to later ones.
+        """
+        own = self.parameters[:number]
+        names = {spec.name for spec in own}
+        constraints = tuple(c for c in self.constraints if names.intersection(dict(c.terms)))
+        for constraint in constraints:
+            if not names.issuperset(dict(constraint.terms)):
+                raise ValueError(f"{constraint} ties the first {number} of {len(self.names)} parameters to later ones.")
+        held = {name: value for name, value in self.held.items() if name in names}
+        return Prior(parameters=own, constraints=constraints, held=held)
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of all parameters, in order."""

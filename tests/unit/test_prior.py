@@ -156,6 +156,31 @@ def test_held_parameters_stay_and_bind_the_others():
     assert (jacobian[:, held] == 0).all()
 
 
+def test_the_first_parameters_alone_are_placed_as_among_all():
+    profile = FAMILIES["tied"]
+    constraints = (*profile.constraints, Constraint(terms=(("later", 1.0), ("last", 1.0)), upper=1.2))
+    parameters = (*profile.parameters, spec("later", 0.0, 1.0), spec("last", 0.0, 1.0))
+    prior = Prior(parameters=parameters, constraints=constraints, held={"L2": 4000.0, "last": 0.4})
+    first = prior.of_first(len(NAMES))
+    assert list(first.names) == NAMES
+    assert list(first.free) == [i for i in prior.free if i < len(NAMES)]
+    unit = np.random.default_rng(2).uniform(size=(50, len(parameters)))
+    own = unit[:, : len(NAMES)]
+    np.testing.assert_array_equal(first.from_unit(own), prior.from_unit(unit)[:, : len(NAMES)])
+    whole = prior.unit_jacobian(unit)[:, : len(NAMES), : len(NAMES)]
+    np.testing.assert_array_equal(first.unit_jacobian(own), whole)
+
+
+def test_the_first_parameters_must_not_hang_on_later_ones():
+    prior = Prior(
+        parameters=(spec("a", 0.0, 1.0), spec("b", 0.0, 1.0)),
+        constraints=(Constraint(terms=(("a", 1.0), ("b", 1.0)), upper=1.0),),
+        held={},
+    )
+    with pytest.raises(ValueError, match=re.escape("a + b <= 1 ties the first 1 of 2 parameters to later ones.")):
+        prior.of_first(1)
+
+
 def test_a_value_outside_has_a_coordinate_outside():
     prior = prior_of(FAMILIES["tied"])
     values = prior.from_unit(np.full(9, 0.5))

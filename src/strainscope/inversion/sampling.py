@@ -25,8 +25,9 @@ Labels = NDArray[np.int64]
 _EACH, _FIRST_CENTRES, _CENTRES, _MORE_CENTRES = 30, 12, 6, 24
 # A draw this much above every known maximum in log density shows that there is a higher one.
 _HIGHER = 1.0
-# Shape of the weights' tail at most: beyond it they have no finite variance.
-_SHORT_TAIL = 0.5
+# Shape of the weights' tail at most: beyond it they have no finite variance. Below the second, and with so many
+# effective draws, no region is short of what was proposed, and centres have nothing to add.
+_SHORT_TAIL, _COVERED, _FEWEST = 0.5, 0.25, 100
 # Draws of the surrogates' first round, which is the least, how rounds grow, unless an effective draw took more curves,
 # and how many times the draws that would be enough, if they were like those of the round before, are asked for.
 _FIRST, _GROWTH, _WORTH, _ENOUGH = 500, 1.7, 30.0, 1.2
@@ -119,9 +120,11 @@ def sample(
     # Draws of a round at most, curves that an effective draw took, centres before the next walk.
     most_walked, each, centres = _FIRST, 0.0, _CENTRES
     while True:
-        before = state.mixture.together().effective, state.known.number
-        # Where weights are large too little was proposed.
-        state.centre(centres)
+        pooled = state.mixture.together()
+        before = pooled.effective, state.known.number
+        if pooled.effective < _FEWEST or pareto_shape(pooled.log_weight) > _COVERED:
+            # Where weights are large too little was proposed.
+            state.centre(centres)
         missing = wanted - state.mixture.together().effective
         number = round(min(max(_ENOUGH * missing * each, _FIRST), most_walked))
         through = state.walk(number)

@@ -14,6 +14,7 @@ from strainscope.experiment import ManyCurves
 from strainscope.inversion.problem import Measurement, Problem
 from strainscope.inversion.refine import ROBUST_SCALE
 from strainscope.inversion.warp import FARTHEST, GRID, Warp
+from strainscope.prior import Prior
 
 Floats = NDArray[np.float64]
 
@@ -62,9 +63,30 @@ class Target:
 
     def values(self, z: Floats) -> Floats:
         """Values of all parameters (n, parameter) of places (n, d)."""
+        return self.problem.prior.from_unit(self._unit_of(z))
+
+    def _unit_of(self, z: Floats) -> Floats:
+        """The prior's unit coordinates (n, parameter) of places (n, d)."""
         unit = np.broadcast_to(self._unit, (len(z), len(self._unit))).copy()
         unit[:, self._free] = ndtr(np.clip(z, -FARTHEST, FARTHEST))
-        return self.problem.prior.from_unit(unit)
+        return unit
+
+    @cached_property
+    def _of_profile(self) -> tuple[Prior, NDArray[np.int64]]:
+        """The prior of the profile's parameters alone, which come first, and the coordinates that they have."""
+        end = self.problem.model.experiment.slices["profile"].stop
+        return self.problem.prior.of_first(end), np.flatnonzero(self._free < end)
+
+    def profile_values(self, z: Floats) -> Floats:
+        """Values of the profile's parameters (n, profile parameter) of places (n, d)."""
+        prior, _ = self._of_profile
+        return prior.from_unit(self._unit_of(z)[:, : len(prior.parameters)])
+
+    def profile_slopes(self, z: Floats) -> Floats:
+        """Their derivatives (n, profile parameter, profile coordinate) by the coordinates that the profile has."""
+        prior, own = self._of_profile
+        by_unit = prior.unit_jacobian(self._unit_of(z)[:, : len(prior.parameters)])
+        return np.asarray(by_unit[..., self._free[own]] * _normal(z[:, own])[:, None])
 
     def place(self, values: Floats) -> Floats:
         """Places (n, d) of values of all parameters (n, parameter)."""
@@ -218,11 +240,8 @@ class Target:
 
     def slopes(self, z: Floats) -> Floats:
         """Derivatives (n, parameter, d) of the values of all parameters at places (n, d)."""
-        unit = np.broadcast_to(self._unit, (len(z), len(self._unit))).copy()
-        inside = np.clip(z, -FARTHEST, FARTHEST)
-        unit[:, self._free] = ndtr(inside)
-        density = np.exp(-0.5 * inside**2) / np.sqrt(2 * np.pi)
-        return np.asarray(self.problem.prior.unit_jacobian(unit)[..., self._free] * density[:, None])
+        by_unit = self.problem.prior.unit_jacobian(self._unit_of(z))
+        return np.asarray(by_unit[..., self._free] * _normal(z)[:, None])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -243,10 +262,8 @@ class LinearFeatures:
 
     def __call__(self, z: Floats) -> Floats:
         """Features (n, feature) of places (n, d)."""
-        experiment = self.target.problem.model.experiment
-        own = self.target.values(z)[:, experiment.slices["profile"]]
         depth = np.broadcast_to(self.depth, (len(z), len(self.depth)))
-        profile = experiment.profile.evaluate(depth, own)
+        profile = self.target.problem.model.experiment.profile.evaluate(depth, self.target.profile_values(z))
         return np.concatenate([*profile, self.warp(z)[:, self.others]], axis=1)
 
     @cached_property
@@ -261,12 +278,9 @@ class LinearFeatures:
 
     def slopes_by_block(self, z: Floats) -> tuple[Floats, ...]:
         """Derivatives (n, feature, coordinate) at places (n, d), for each block."""
-        experiment = self.target.problem.model.experiment
-        where, own = experiment.slices["profile"], self.blocks[0][1]
         depth = np.broadcast_to(self.depth, (len(z), len(self.depth)))
-        by_values = experiment.profile.gradient(depth, self.target.values(z)[:, where])
-        chain = self.target.slopes(z)[:, where][..., own]
-        profile = np.concatenate([slope @ chain for slope in by_values], axis=1)
+        by_values = self.target.problem.model.experiment.profile.gradient(depth, self.target.profile_values(z))
+        profile = np.concatenate(by_values, axis=1) @ self.target.profile_slopes(z)
         return profile, self.warp.jacobian(z)[:, self.others][..., self.others]
 
     def slopes(self, z: Floats) -> Floats:
@@ -297,6 +311,12 @@ class Described:
     def slopes_by_block(self) -> tuple[Floats, ...]:
         """Derivatives (feature, coordinate, n) of the features, see `LinearFeatures`."""
         return tuple(np.ascontiguousarray(np.moveaxis(own, 0, -1)) for own in self.of.slopes_by_block(self.z))
+
+
+def _normal(z: Floats) -> Floats:
+    """Standard normal density at coordinates (*); outside those that are told apart, that of their end."""
+    inside = np.clip(z, -FARTHEST, FARTHEST)
+    return np.asarray(np.exp(-0.5 * inside**2) / np.sqrt(2 * np.pi))
 
 
 def _apart(first: Floats, second: Floats) -> Floats:
