@@ -310,6 +310,13 @@ def test_both_scans_are_fitted_and_reported(result):
     document = json.loads((folder / "out" / "result.json").read_text())
     assert [own["label"] for own in document["reflections"]] == ["888"]
     assert document["reflections"][0]["fit"]["rms_log10"] < 0.1
+    evidence = document["evidence"]
+    assert len(evidence["noise_factors"]) == 2
+    assert min(evidence["noise_factors"]) >= 1.0
+    second = document["reflections"][0]["fit"]["chi2"]
+    squares = np.array([document["fit"]["chi2"] - second, second])
+    best = float(-0.5 * (squares / evidence["noise_factors"]).sum())
+    assert best - 150 < evidence["log_evidence"] < best
     assert document["parameters"]["Dmax1"]["value"] == pytest.approx(0.008, rel=0.05)
     assert document["parameters"]["fwhm_arcsec_888"]["value"] == pytest.approx(120.0, rel=0.1)
     assert (folder / "out" / "fit_888.csv").read_text().startswith("angle,measured,fitted")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from strainscope import plots
 from strainscope.inversion.derived import DerivedQuantity
-from strainscope.inversion.result import DepthBands, FittedParameter, Mode, Result, Verdict
+from strainscope.inversion.result import DepthBands, Evidence, FittedParameter, Mode, Result, Verdict
 from strainscope.report import (
     FILES,
     check_target,
@@ -144,6 +144,13 @@ def make_result(*, modes=2, axis="delta-theta-arcsec", kind="counts", name="GGG 
         seed=7,
         version="0.1.0",
         wall_s=83.2,
+        evidence=Evidence(
+            log_evidence=-1234.5,
+            nested_log_evidence=-1234.25,
+            effective_draws=1162.0,
+            pareto_k=0.21,
+            noise_factors=(1.63,),
+        ),
         counters={"starts": 24},
     )
 
@@ -208,6 +215,22 @@ def test_the_schema_page_lists_exactly_the_keys(result):
     best = document["modes"][0]
     assert best["parameters"] == document["parameters"]
     assert best["profile"] == document["profile"]
+
+
+def test_the_integral_over_the_posterior_is_told(result, page):
+    evidence = result_document(result)["evidence"]
+    assert evidence["log_evidence"] == -1234.5
+    assert evidence["nested_log_evidence"] == -1234.25
+    assert evidence["noise_factors"] == [1.63]
+    assert "χ² was divided by 1.63:" in page
+    assert "1,162 effective ones of all solutions, k̂ 0.21; ln of the evidence" in page
+    assert "-1234.25 by nested sampling, -1234.5 by the draws." in page.replace("\u2212", "-")
+
+
+def test_without_draws_there_is_no_integral(result):
+    bare = replace(result, evidence=None)
+    assert set(result_document(bare)["evidence"].values()) == {None}
+    assert "ln of the evidence" not in report_html(bare)
 
 
 def test_document_survives_json(result):

@@ -4,7 +4,7 @@ from strainscope.inversion.calibrate import Calibrated, Calibration, calibrate
 from strainscope.inversion.invert import invert
 from strainscope.inversion.joint import Companion
 from strainscope.inversion.nested import require_nested
-from strainscope.inversion.result import DepthBands, FittedParameter, Mode, Result, Verdict
+from strainscope.inversion.result import DepthBands, Evidence, FittedParameter, Mode, Result, Verdict
 from strainscope.inversion.settings import PosteriorSettings, SearchSettings
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Calibration",
     "Companion",
     "DepthBands",
+    "Evidence",
     "FittedParameter",
     "Mode",
     "PosteriorSettings",

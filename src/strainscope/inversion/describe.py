@@ -11,7 +11,7 @@ from strainscope.inversion.derived import derived_quantities
 from strainscope.inversion.likelihood import rms_log10
 from strainscope.inversion.posterior import ModePosterior
 from strainscope.inversion.problem import Problem
-from strainscope.inversion.result import DepthBands, FittedParameter, Mode, ScanFit
+from strainscope.inversion.result import DepthBands, Evidence, FittedParameter, Mode, ScanFit
 from strainscope.profile import DepthProfile, ParameterSpec
 from strainscope.profile.shape import LogUniform, Uniform
 
@@ -49,6 +49,18 @@ def band_meaning(found: ModePosterior) -> str:
         return BAND_MEANING
     return NESTED_MEANING.format(
         nested=found.nested_log_evidence, drawn=found.log_evidence, effective=found.odds[0]
+    )
+
+
+def evidence_of(problem: Problem, found: ModePosterior) -> Evidence:
+    """The integral over the posterior, from any mode of what was found."""
+    spread = np.broadcast_to(found.spread, len(found.fit.residuals))
+    return Evidence(
+        log_evidence=found.log_evidence,
+        nested_log_evidence=found.nested_log_evidence,
+        effective_draws=found.odds[0],
+        pareto_k=found.odds[1],
+        noise_factors=tuple(float(own[0]) for own in problem.split(spread)),
     )
 
 

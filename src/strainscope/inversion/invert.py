@@ -14,7 +14,7 @@ from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
 from strainscope.inversion.arms import arms
 from strainscope.inversion.chance import misfit_chance
-from strainscope.inversion.describe import band_meaning, describe
+from strainscope.inversion.describe import band_meaning, describe, evidence_of
 from strainscope.inversion.entries import entries
 from strainscope.inversion.joint import Companion, prepare_joint
 from strainscope.inversion.levels import Levels
@@ -136,6 +136,7 @@ def invert(
         sample=dict(sample_settings),
         likelihood=problem.likelihood.description,
         band_meaning=band_meaning(found.modes[0]),
+        evidence=evidence_of(problem, found.modes[0]),
         substrate_angle=_substrate_angle(problem.measurements[0], modes[0]),
         seed=seed,
         version=version("strainscope"),

@@ -183,6 +183,27 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """How well the posterior of all modes together was drawn, and the integral over it.
+
+    Attributes:
+        log_evidence: ln of the integral of exp(-χ²/2) over the prior, χ² the likelihood's sum of squares, by the
+            weighted draws. Models of the same scan compare by it if model error and noise factors are the same.
+        nested_log_evidence: The same by nested sampling; None where it was not asked for, or came to nothing.
+        effective_draws: Effective number of draws.
+        pareto_k: Shape of the tail of their weights; above 0.7 the odds between modes cannot be trusted.
+        noise_factors: For each scan, the first one first, by what its χ² was divided [1]: how far residuals exceed the
+            assumed noise, times the points for each independent one.
+    """
+
+    log_evidence: float
+    nested_log_evidence: float | None
+    effective_draws: float
+    pareto_k: float
+    noise_factors: tuple[float, ...]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Result:
     """An inversion: modes (that of most weight first), verdict, and what is needed to repeat it.
@@ -200,6 +221,7 @@ class Result:
         wall_s: Time the inversion took [s].
         counters: Numbers of the search (draws, starts, ...).
         beside: Further reflections that were fitted together with the scan.
+        evidence: The integral over the posterior, and how well it was drawn; None where it was not drawn.
         ions: What another program says of the ions, drawn beside the profile; nothing is fitted to it.
     """
 
@@ -215,6 +237,7 @@ class Result:
     wall_s: float
     counters: dict[str, int] = field(default_factory=dict)
     beside: tuple[Reflection, ...] = ()
+    evidence: Evidence | None = None
     ions: tuple[IonProfile, ...] = ()
 
     @property

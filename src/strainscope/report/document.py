@@ -4,12 +4,13 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 import yaml
 
-from strainscope.inversion.result import SCHEMA_VERSION, Mode, Result
+from strainscope.inversion.result import SCHEMA_VERSION, Evidence, Mode, Result
 from strainscope.profile import IonProfile
 from strainscope.report.tables import profile_columns
 from strainscope.scan import UNITS
@@ -47,6 +48,7 @@ def result_document(result: Result, *, command: str | None = None) -> dict[str, 
         "parameters": _parameter_document(best),
         "profile": profile_columns(best.bands),
         "band_meaning": result.band_meaning,
+        "evidence": _evidence_document(result.evidence),
         "ions": [_ion_document(ions) for ions in result.ions],
         "modes": [_mode_document(rank, mode) for rank, mode in enumerate(result.modes, start=1)],
         "sample": result.sample,
@@ -113,6 +115,10 @@ def _reflection_document(result: Result, index: int) -> dict[str, Any]:
         },
         "fitted": [mode.fitted for mode in own.modes],
     }
+
+
+def _evidence_document(evidence: Evidence | None) -> dict[str, Any]:
+    return asdict(evidence) if evidence else dict.fromkeys(own.name for own in fields(Evidence))
 
 
 def _parameter_document(mode: Mode) -> dict[str, Any]:

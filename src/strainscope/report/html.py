@@ -11,7 +11,7 @@ import jinja2
 from strainscope import plots
 from strainscope.inversion.derived import DerivedQuantity
 from strainscope.inversion.likelihood import counts_per_unit
-from strainscope.inversion.result import FittedParameter, Mode, Result
+from strainscope.inversion.result import Evidence, FittedParameter, Mode, Result
 from strainscope.report.document import plain_data, yaml_text
 from strainscope.report.numerals import (
     band_text,
@@ -81,6 +81,7 @@ def report_html(
         sample=_yaml(result.sample),
         file=_yaml(result.scan.file) if result.scan.file else "",
         counters=_yaml(result.counters) if result.counters else "",
+        evidence=_evidence_texts(result.evidence) if result.evidence else None,
         command=command,
         wall=time_text(result.wall_s),
         number=number_text,
@@ -89,6 +90,24 @@ def report_html(
 
 def _chi2_text(chi2: float | None) -> str:
     return "unknown" if chi2 is None else number_text(chi2, digits=3, trailing=True)
+
+
+def _evidence_texts(evidence: Evidence) -> dict[str, str]:
+    """By what χ² was divided, and how well the posterior of all modes was drawn."""
+    factors = " and ".join(number_text(factor, digits=3) for factor in evidence.noise_factors)
+    integral = number_text(evidence.log_evidence, digits=6)
+    if evidence.nested_log_evidence is not None:
+        integral = f"{number_text(evidence.nested_log_evidence, digits=6)} by nested sampling, {integral} by the draws"
+    return {
+        "noise": (
+            f"χ² was divided by {factors}: how far the residuals exceed the assumed noise, times the points for each "
+            "independent one, where either is more than chance."
+        ),
+        "draws": (
+            f"{evidence.effective_draws:,.0f} effective ones of all solutions, k̂ {evidence.pareto_k:.2f}; ln of the "
+            f"evidence {integral}."
+        ),
+    }
 
 
 def _first_fit(result: Result) -> str:
