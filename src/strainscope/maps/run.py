@@ -1,13 +1,10 @@
 """A map inverted tile by tile, a tile a processor at a time; each is written as soon as it is done."""
 
 import json
-import multiprocessing
 import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ from strainscope.maps.pixels import Pixels
 from strainscope.maps.stack import Stack
 from strainscope.maps.survey import Prepared, Survey, look_through, peaks_of, prepared
 from strainscope.maps.tile import TilePixels, invert_tile
+from strainscope.processes import KILLED, Workers, done_side_by_side
 
 STATE, TILES = "map.json", "tiles"
 Progress = Callable[[str, float], None]
@@ -151,22 +149,15 @@ def _invert(
             work = _Work(stack, job, survey, ready, out)
             yield from (work(tile) for tile in waiting)
         return
-    # Fresh processes: a forked one would inherit threads that are not there.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_begin, initargs=(stack, job, survey, out)
-    ) as pool:
-        futures = [pool.submit(_in_worker, tile) for tile in waiting]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool:
+    processes = Workers(number=workers, begin=_begin, given=(stack, job, survey, out))
+    for i, spent in done_side_by_side(_in_worker, [(tile,) for tile in waiting], processes):
+        if spent is KILLED:
+            y, x = waiting[i].y, waiting[i].x
             raise ValueError(
-                "a process that inverted tiles was ended from outside, as where memory runs out; go on with --resume."
-            ) from None
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+                f"the process that inverted rows {y[0]} to {y[1] - 1}, columns {x[0]} to {x[1] - 1} was ended from "
+                "outside twice, perhaps for want of memory; free some, and go on with --resume."
+            )
+        yield spent
 
 
 _work: list["_Work"] = []

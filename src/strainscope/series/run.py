@@ -2,13 +2,10 @@
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -22,6 +19,7 @@ from strainscope.cluster import LOST, check_shared, connected, done_units
 from strainscope.dataset.alone import alone
 from strainscope.diffraction.engine import use_threads, worker_count
 from strainscope.inversion.proposal import Proposal
+from strainscope.processes import KILLED, Workers, done_side_by_side
 from strainscope.readers import is_instrument_file
 from strainscope.report import write_result
 from strainscope.report.whole import TEMPORARY
@@ -151,22 +149,12 @@ def _invert(
         for i, (path, folder, job) in enumerate(tasks):
             yield i, _one(path, folder, job, proposal)
         return
-    # Fresh processes: a forked one would inherit threads that are not there.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_begin, initargs=(tasks[0][2], load_proposal)
-    ) as pool:
-        futures = {pool.submit(_in_worker, *task): i for i, task in enumerate(tasks)}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool:
-            raise ValueError(
-                "a process that inverted scans was ended from outside, as where memory runs out; go on with --resume."
-            ) from None
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    processes = Workers(number=workers, begin=_begin, given=(tasks[0][2], load_proposal))
+    for i, reason in done_side_by_side(_in_worker, tasks, processes):
+        if reason is KILLED:
+            reason = f"{tasks[i][0]}: its process was ended from outside twice, perhaps for want of memory."
+        yield i, reason
+    _remove_begun(tasks)
 
 
 def _invert_on_nodes(
@@ -180,7 +168,11 @@ def _invert_on_nodes(
         if reason is LOST:
             reason = f"{tasks[i][0]}: its workers were killed again and again, perhaps for want of memory."
         yield i, reason
-    # What a worker that died had begun to write.
+    _remove_begun(tasks)
+
+
+def _remove_begun(tasks: Sequence[tuple[Path, Path, Job]]) -> None:
+    """What workers that died had begun to write."""
     for begun in tasks[0][1].parent.glob(f"{TEMPORARY}*"):
         shutil.rmtree(begun, ignore_errors=True)
 
