@@ -1,6 +1,7 @@
 """Which starts a search that is tried again descends from."""
 
 import importlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,3 +66,37 @@ def test_the_last_search_does_without_the_estimator(measured, monkeypatch):
     kinds = [kind for kind, _ in asked]
     assert kinds == ["proposed", "proposed", "rearranged", "draws", "rearranged"]
     assert asked[1][1] == 4 * asked[0][1]
+
+
+def spoilt(counts=1e5, change=lambda scan: scan):
+    sample = load_sample("ggg444").with_options(axis="delta-theta-arcsec", intensity="counts")
+    scan, _ = sample.simulate(sample.simulated_values({}, counts=counts), counts=counts, seed=3, step=20.0)
+    scan = change(scan)
+    problem = prepare(
+        scan, sample.experiment(), bounds=sample.bounds(), held=sample.held(), start=sample.start(), model_error=0.0
+    )
+    return scan, Levels(problem)
+
+
+def turned(scan):
+    return replace(scan, angle=-scan.angle[::-1], intensity=scan.intensity[::-1])
+
+
+def saturated(scan):
+    return replace(scan, intensity=np.minimum(scan.intensity, np.floor(0.05 * scan.intensity.max())))
+
+
+@pytest.mark.parametrize(("change", "once"), [(turned, True), (saturated, True), (lambda scan: scan, False)])
+def test_where_the_scan_says_why_nothing_explains_it_no_more_is_searched(change, once, monkeypatch):
+    asked = searched(spoilt(change=change), monkeypatch, explained=(False, False, False))
+    assert (len(asked) == 1) is once
+
+
+def test_a_saturated_scan_that_is_explained_is_searched_as_any_other(monkeypatch):
+    asked = searched(spoilt(change=saturated), monkeypatch, explained=(True, True))
+    assert len(asked) == 3
+
+
+def test_a_scan_of_too_few_counts_is_searched_once(monkeypatch):
+    asked = searched(spoilt(counts=30), monkeypatch, explained=(True, True))
+    assert len(asked) == 1

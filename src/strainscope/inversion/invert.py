@@ -25,7 +25,7 @@ from strainscope.inversion.proposal import Proposal, proposed_starts
 from strainscope.inversion.rearrange import rearranged_starts
 from strainscope.inversion.refine import Fit, refine_many
 from strainscope.inversion.result import Mode, Reflection, Result
-from strainscope.inversion.scan_doubts import doubts_of
+from strainscope.inversion.scan_doubts import doubts_of, signs_of_strain, turned_axis
 from strainscope.inversion.search import find_starts
 from strainscope.inversion.settings import PosteriorSettings, SearchSettings
 from strainscope.inversion.solutions import (
@@ -59,6 +59,8 @@ _ATTEMPTS, _MORE_STARTS, _REARRANGED, _ELSEWHERE, _COME = 3, 4, 2, 0.05, 0.25
 _DRAWS = PosteriorSettings()
 # Draws that an estimator is asked for, and starts among them.
 _PROPOSED, _PROPOSED_STARTS = 2048, 32
+# Curves for the draws, at most, of a scan that no fit explains.
+_BRIEF = 2000
 # Ways into the posterior's bulk, at most.
 _SPREAD = 12
 
@@ -216,6 +218,8 @@ def explain(
         problem = prepare_joint(problem, beside, model_error=settings.model_error)
         levels = Levels(problem)
         found = _searched(levels, scan, settings, proposal, rng=rng, progress=tell)
+        if found.hopeless:
+            draws = replace(draws, evaluations=min(draws.evaluations, _BRIEF))
         fits, peaks = found.descended.fits, found.descended.peaks
         if settings.splines:
             tell("free-form refinement", 0.77)
@@ -243,6 +247,15 @@ def explain(
     )
 
 
+def _spoilt(problem: Problem) -> tuple[bool, bool]:
+    """Whether the scan itself says that no fit of it is to be believed, and whether it says why none may be found."""
+    own = problem.measurements[0]
+    experiment = own.model.experiment
+    doubts = doubts_of(own.scan, experiment, own.features, own.likelihood)
+    turned = turned_axis(own.scan, experiment, own.features, signs_of_strain(experiment, problem.prior.parameters))
+    return bool(doubts.refuse), doubts.clipped or bool(turned)
+
+
 def _onward(progress: Progress) -> Progress:
     """Progress that does not go back where a search is tried again."""
     shown = [0.0]
@@ -256,12 +269,17 @@ def _onward(progress: Progress) -> Progress:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Searched:
-    """What all searches came to: ends of descents, profiles spread as the posterior may be, and what it took."""
+    """What all searches came to: ends of descents, profiles spread as the posterior may be, and what it took.
+
+    Attributes:
+        hopeless: Whether the scan is spoilt, so that neither more searches nor many draws would be of use.
+    """
 
     descended: Descended
     spread: Floats
     draws: int
     starts: int
+    hopeless: bool
 
 
 def _searched(
@@ -273,10 +291,11 @@ def _searched(
     rng: np.random.Generator,
     progress: Progress,
 ) -> _Searched:
-    """Searches until one explains the scan, and what does is no chance find."""
+    """Searches until one explains the scan, and what does is no chance find; one where none would be believed."""
     drawn = chosen = 0
     found: list[Descended] = []
-    explained = False
+    explained, hopeless = False, False
+    worthless, suspect = _spoilt(levels.problem)
     for _ in range(_ATTEMPTS):
         tried = _starts(levels, scan, settings, proposal, found, rng=rng, progress=progress)
         drawn, chosen = drawn + tried.drawn, chosen + len(tried.starts)
@@ -293,9 +312,12 @@ def _searched(
         repeated, explained = explained, explains(levels.problem, done)
         known = done.fits[0][1] >= FEWEST_STARTS and missing_mass(done) <= _ELSEWHERE
         known = known and starts_of_weight(done).sum() >= _COME * chosen
-        if explained and (repeated or known):
+        hopeless = worthless or (suspect and not explained)
+        if hopeless or (explained and (repeated or known)):
             break
-    return _Searched(descended=done, spread=tried.spread[:_SPREAD], draws=drawn, starts=chosen)
+    return _Searched(
+        descended=done, spread=tried.spread[:_SPREAD], draws=drawn, starts=chosen, hopeless=hopeless
+    )
 
 
 class _Starts(NamedTuple):

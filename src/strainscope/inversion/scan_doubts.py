@@ -1,6 +1,8 @@
 """What a scan itself gives reason to doubt: nothing but noise, too few counts, a clipped peak, where the peak lies."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -20,6 +22,8 @@ _CLIPPED_POINTS = 4
 # Farther from Bragg's angle than these [arcsec] the peak of an absolute scan is another's: the zero of a θ-2θ axis is
 # rarely off by more than 0.1° of θ, that of ω by the miscut of a wafer, at most 1°.
 _FARTHEST = {"two-theta-deg": 360.0, "omega-deg": 3600.0}
+# How many times as far as on the allowed side the scan must reach on the other to look turned.
+_TURNED_REACH = 2.0
 # Chance that noise alone leaves so much, below which it does not.
 _LEAST_CHANCE = 0.01
 
@@ -88,6 +92,50 @@ def _untold(scan: Scan, experiment: Experiment) -> str:
         f"The axis may be off by {farthest / 3600:g}° of incidence: the scan cannot tell another crystal of similar "
         f"structure, its lattice parameters within {nearest:.2g} %, or another such {scaled}"
     )
+
+
+class Bounded(Protocol):
+    """A parameter between two bounds."""
+
+    @property
+    def name(self) -> str:
+        """As in the sample file."""
+
+    @property
+    def lower(self) -> float:
+        """Least value."""
+
+    @property
+    def upper(self) -> float:
+        """Largest value."""
+
+
+def signs_of_strain(experiment: Experiment, parameters: Iterable[Bounded]) -> set[float]:
+    """Signs that the bounds of the profile's amplitudes leave to the strain, 0 among them where one of them is 0."""
+    family = experiment.profile.strain
+    sign, names = getattr(family, "sign", 1), family.amplitude_names
+    return {float(np.sign(sign * end)) for p in parameters if p.name in names for end in (p.lower, p.upper)}
+
+
+def turned_axis(scan: Scan, experiment: Experiment, features: Features, signs: set[float]) -> list[str]:
+    """A hint where the strained side lies where strain of these signs cannot put it."""
+    signs = signs - {0.0}
+    if len(signs) != 1:
+        return []
+    theta = scan.theta(bragg_angle=experiment.stack.bragg_angle, asymmetry=experiment.stack.asymmetry)
+    first, last = ((theta[[0, -1]] - experiment.stack.incidence_angle) / ARCSEC).tolist()
+    low = features.low_shoulder_arcsec if features.low_shoulder_arcsec is not None else first
+    high = features.high_shoulder_arcsec if features.high_shoulder_arcsec is not None else last
+    reach_low, reach_high = features.peak_arcsec - low, high - features.peak_arcsec
+    expansion = signs == {1.0}
+    allowed, other = (reach_low, reach_high) if expansion else (reach_high, reach_low)
+    if other <= _TURNED_REACH * allowed:
+        return []
+    return [
+        f"The scan's strained side lies at {'larger' if expansion else 'smaller'} angles than the peak, but this "
+        f"sample's {'expansion' if expansion else 'contraction'} lies at {'smaller' if expansion else 'larger'} ones: "
+        "turn the sign of the axis if it runs the other way, or allow the other sign of strain."
+    ]
 
 
 def unlikely(chance: float, reduced_chi2: float, model_error: float) -> list[str]:

@@ -5,15 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from strainscope.crystal import ARCSEC
 from strainscope.experiment import Experiment
 from strainscope.inversion.features import Features
 from strainscope.inversion.likelihood import Likelihood
 from strainscope.inversion.pareto import FEWEST_DRAWS, WORST_PARETO
 from strainscope.inversion.problem import Measurement
 from strainscope.inversion.result import VERDICTS, FittedParameter, Mode, Verdict
-from strainscope.inversion.scan_doubts import ScanDoubts, doubts_of, unlikely
-from strainscope.profile import DepthProfile, StrainProfile
+from strainscope.inversion.scan_doubts import ScanDoubts, doubts_of, signs_of_strain, turned_axis, unlikely
+from strainscope.profile import DepthProfile
 from strainscope.scan import Scan
 
 Floats = NDArray[np.float64]
@@ -34,8 +33,6 @@ WORST_PART_RMS, WORST_PART_SD = 0.2, 2.0
 ON_BOUND = 0.03
 # Weighted draws whose means, standard deviations or weights differ by more from those of nested sampling are poor.
 FAR_MEAN, FAR_SD, FAR_WEIGHT = 0.5, 0.5, 0.1
-# How many times as far as on the allowed side the scan must reach on the other to look turned.
-TURNED_REACH = 2.0
 
 
 def misses(rms: Floats | float, reduced: Floats | float) -> NDArray[np.bool_]:
@@ -264,31 +261,8 @@ def _on_bound(parameter: FittedParameter) -> str:
 
 def _turned_axis(experiment: Experiment, features: Features, scan: Scan, best: Mode) -> list[str]:
     """A hint where the strained side lies where this sample has none."""
-    family = experiment.profile.strain
-    signs = [np.sign(best.maximum_strain[0])]
-    signs += [end for p in best.parameters if p.name in family.amplitude_names for end in _signs(p, family)]
-    if len({sign for sign in signs if sign}) != 1:
-        return []
-    theta = scan.theta(bragg_angle=experiment.stack.bragg_angle, asymmetry=experiment.stack.asymmetry)
-    first, last = ((theta[[0, -1]] - experiment.stack.incidence_angle) / ARCSEC).tolist()
-    low = features.low_shoulder_arcsec if features.low_shoulder_arcsec is not None else first
-    high = features.high_shoulder_arcsec if features.high_shoulder_arcsec is not None else last
-    reach_low, reach_high = features.peak_arcsec - low, high - features.peak_arcsec
-    expansion = signs[0] > 0
-    allowed, other = (reach_low, reach_high) if expansion else (reach_high, reach_low)
-    if other <= TURNED_REACH * allowed:
-        return []
-    return [
-        f"The scan's strained side lies at {'larger' if expansion else 'smaller'} angles than the peak, but this "
-        f"sample's {'expansion' if expansion else 'contraction'} lies at {'smaller' if expansion else 'larger'} ones: "
-        "turn the sign of the axis if it runs the other way, or allow the other sign of strain."
-    ]
-
-
-def _signs(parameter: FittedParameter, family: StrainProfile) -> tuple[float, ...]:
-    """Signs of the strain that a parameter may give."""
-    sign = getattr(family, "sign", 1)
-    return tuple(float(np.sign(sign * end)) for end in (parameter.lower, parameter.upper))
+    signs = {float(np.sign(best.maximum_strain[0])), *signs_of_strain(experiment, best.parameters)}
+    return turned_axis(scan, experiment, features, signs)
 
 
 def _chosen_bounds(experiment: Experiment, best: Mode) -> list[str]:
