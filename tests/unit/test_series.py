@@ -436,6 +436,19 @@ def test_a_series_of_other_settings_is_not_written_over(scans, inverted, strains
     assert len(inverted) == 3
 
 
+def test_a_series_that_was_begun_with_a_table_goes_on_with_it(scans, inverted, strainscope, tmp_path):
+    table = tmp_path / "doses.csv"
+    table.write_text("file,dose\ndose0.xy,1e14\ndose1.xy,2e14\ndose2.xy,3e14\n")
+    command = ("batch", scans, *JOB, "-o", tmp_path / "out")
+    assert strainscope(*command, "--table", table, "--against", "dose")[0] == 0
+    code, _, said = strainscope(*command, "--resume")
+    assert code == 2
+    assert "was begun with a --table that has dose; give it again" in said
+    assert "dose" in (tmp_path / "out/series.csv").read_text().splitlines()[0]
+    assert strainscope(*command, "--resume", "--table", table)[0] == 0
+    assert len(inverted) == 3
+
+
 def test_one_process_at_a_time_in_a_folder(scans, inverted, strainscope, tmp_path):
     command = ("batch", scans, *JOB, "-o", tmp_path / "out")
     assert strainscope(*command)[0] == 0

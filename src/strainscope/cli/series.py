@@ -81,6 +81,7 @@ def batch(
         seed=seed,
         instruments=() if instrument is None else (str(instrument),),
     )
+    known = list(columns)
     jobs, columns = series.jobs_for(scans, job, columns)
     together = jobs[0].described().by_reflection()
     if len(together) > 1:
@@ -100,7 +101,7 @@ def batch(
 
     try:
         outcomes = series.run_series(
-            scans, jobs, out, resume=resume, load_proposal=proposal_of, ray=ray, progress=tell
+            scans, jobs, out, resume=resume, load_proposal=proposal_of, columns=known, ray=ray, progress=tell
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"; go on by the same command with --resume: {out}") from None

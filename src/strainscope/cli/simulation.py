@@ -24,6 +24,7 @@ from strainscope.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from strainscope.sample import Sample
     from strainscope.scan import Scan
 
 EXAMPLE = "ggg444-simulated.xy"
@@ -117,7 +118,8 @@ def simulate(
     if hkl is not None and len(hkl) not in (3, 4):
         raise ValueError(f"--reflection = {reflection!r}: {len(hkl)} of them; give three, such as 4 4 4, or four.")
     found, known = (load_sample(sample), {}) if not is_result(sample) else read_result(sample)
-    described = (found if hkl is None else found.at_reflection(hkl)).with_options(axis=axis)
+    found = found.with_options(axis=axis)
+    described = found if hkl is None else found.at_reflection(hkl)
     known = values_at(described, found, known)
     if described.scan.axis is None:
         raise ValueError(
@@ -175,11 +177,22 @@ def simulate(
             f"{predicted.rms_log10:.4f}, reduced χ² {predicted.reduced_chi2:.3g}",
             err=True,
         )
+        if described.label not in [own.label for own in found.by_reflection()]:
+            typer.echo(f"strainscope: note: {_instrument_note(described, found)}", err=True)
     if out is None:
         typer.echo(text, nl=False)
     else:
         ends = f"{scan.angle[0]:.6g} to {scan.angle[-1]:.6g} {UNITS[scan.axis]}"
         typer.echo(f"{out}: {scan.angle.size} points, {ends}, {scan.intensity_kind}")
+
+
+def _instrument_note(described: "Sample", found: "Sample") -> str:
+    """Whose resolution a prediction has."""
+    kind = type(described.experiment().resolution).__name__
+    return (
+        f"the resolution is of the same kind as at {found.label} ({kind}), its widths fitted to this scan: where the "
+        "prediction misses the substrate's peak alone, the instrument differs, not the profile."
+    )
 
 
 def _picture(scan: "Scan", measured: "Scan | None", title: str, suffix: str, width: float) -> bytes:

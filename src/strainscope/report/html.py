@@ -63,7 +63,8 @@ def report_html(
                 "name": seen.scan.name,
                 "fit": _svg_uri(plots.picture(plots.fit_figure(seen, width_in=plots.PAGE_IN), kind="svg")),
                 "rms": number_text(seen.best.rms_log10, digits=3, trailing=True),
-                "reduced_chi2": number_text(seen.best.reduced_chi2, digits=3, trailing=True),
+                "reduced_chi2": _chi2_text(seen.best.reduced_chi2),
+                "counting_chi2": _chi2_text(seen.best.counting_chi2),
             }
             for own, seen in zip(result.beside, beside, strict=True)
         ],
@@ -115,8 +116,11 @@ def _first_fit(result: Result) -> str:
     if not result.beside:
         return ""
     own = result.best.scans[0]
-    rms, chi2 = (number_text(x, digits=3, trailing=True) for x in (own.rms_log10, own.reduced_chi2))
-    return f"This scan alone: rms of log₁₀ {rms}, reduced χ² {chi2}."
+    rms = number_text(own.rms_log10, digits=3, trailing=True)
+    return (
+        f"This scan alone: rms of log₁₀ {rms}, reduced χ² {_chi2_text(own.reduced_chi2)}, by counting noise alone "
+        f"{_chi2_text(own.counting_chi2)}."
+    )
 
 
 def parameter_row(mode: Mode, parameter: FittedParameter) -> dict[str, Any]:

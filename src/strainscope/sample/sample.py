@@ -31,7 +31,7 @@ class Sample(SampleSettings):
     def with_options(
         self, *, axis: str | None = None, intensity: str | None = None, model_error: float | None = None
     ) -> "Sample":
-        """The sample with what the command line says in place of the file.
+        """The sample with what options say in place of the file.
 
         Raises:
             ValueError: an option that is not allowed.
@@ -53,7 +53,7 @@ class Sample(SampleSettings):
             if entry.get("scan"):
                 entry["scan"] |= {k: v for k, v in scan.items() if v is not None}
         # Paths are resolved already, so no folder is given.
-        return validated(settings | changed, source="command line", folder=None)
+        return validated(settings | changed, source="options", folder=None)
 
     def by_reflection(self) -> tuple["Sample", ...]:
         """A sample for each reflection, all with one profile; itself where there is one.
@@ -81,27 +81,30 @@ class Sample(SampleSettings):
     @cached_property
     def _others(self) -> tuple["Sample", ...]:
         shared = {spec.name for spec in self._experiment.profile.parameters} | set(OF_THE_SAMPLE)
-        return tuple(self._other(i, entry, shared) for i, entry in enumerate(self.reflections[1:], start=1))
+        others = []
+        for i, entry in enumerate(self.reflections[1:], start=1):
+            with at_key(f"reflections[{i}]"):
+                others.append(self._other(entry, shared))
+        return tuple(others)
 
-    def _other(self, i: int, entry: ReflectionSettings, shared: set[str]) -> "Sample":
+    def _other(self, entry: ReflectionSettings, shared: set[str]) -> "Sample":
         """The sample as one of its further reflections sees it."""
-        with at_key(f"reflections[{i}]"):
-            for name in entry.fit:
-                if name in shared:
-                    raise ValueError(f"fit.{name} is the sample's; give it in fit at the top")
-            if any(film.reflection for film in self.films):
-                raise ValueError("films with a reflection of their own cannot have several reflections")
-            data = self.model_dump(exclude_unset=True, exclude={"reflections"})
-            # The first one's instrument is not this one's.
-            data["fit"] = {name: own for name, own in data.get("fit", {}).items() if name in shared}
-            data["surface"] = self.surface or self.reflection
-            other = Sample.model_validate(overlaid(data, entry.model_dump(exclude_unset=True)))
-            power = debye_waller_power(self._experiment, other._experiment, self.disorder_exponent)
-            experiment = other._experiment
-            other.__dict__["_experiment"] = replace(
-                experiment, profile=replace(experiment.profile, debye_waller_power=power)
-            )
-            check_fit(other.fit, other.prior(), other.experiment())
+        for name in entry.fit:
+            if name in shared:
+                raise ValueError(f"fit.{name} is the sample's; give it in fit at the top")
+        if any(film.reflection for film in self.films):
+            raise ValueError("films with a reflection of their own cannot have several reflections")
+        data = self.model_dump(exclude_unset=True, exclude={"reflections"})
+        # The first one's instrument is not this one's.
+        data["fit"] = {name: own for name, own in data.get("fit", {}).items() if name in shared}
+        data["surface"] = self.surface or self.reflection
+        other = Sample.model_validate(overlaid(data, entry.model_dump(exclude_unset=True)))
+        power = debye_waller_power(self._experiment, other._experiment, self.disorder_exponent)
+        experiment = other._experiment
+        other.__dict__["_experiment"] = replace(
+            experiment, profile=replace(experiment.profile, debye_waller_power=power)
+        )
+        check_fit(other.fit, other.prior(), other.experiment())
         return other
 
     def at_reflection(self, indices: tuple[int, ...]) -> "Sample":
@@ -116,10 +119,10 @@ class Sample(SampleSettings):
         shared = {spec.name for spec in self._experiment.profile.parameters} | set(OF_THE_SAMPLE)
         with at_key(f"reflection {' '.join(map(str, indices))}"):
             nominal = self.model_copy(update={"miscut": False})
-            plain = nominal._other(0, ReflectionSettings(reflection=indices), shared)
+            plain = nominal._other(ReflectionSettings(reflection=indices), shared)
             if not self.miscut or abs(plain.substrate.asymmetry) > SYMMETRIC:
                 return plain
-            return self._other(0, ReflectionSettings(reflection=indices), shared)
+            return self._other(ReflectionSettings(reflection=indices), shared)
 
     def alone(self) -> "Sample":
         """Without the further reflections."""

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
@@ -13,6 +13,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from strainscope import plots
+from strainscope.report.numerals import shown_unit
 from strainscope.series.run import SCANS, Outcome
 from strainscope.series.table import read_document
 
@@ -23,15 +24,17 @@ _SHOWN = {
     "maximum_strain_depth": (1 / plots.ANGSTROM_PER_NM, "nm"),
     "strain_area": (plots.PERCENT / plots.ANGSTROM_PER_NM, "% nm"),
     "damaged_depth": (1 / plots.ANGSTROM_PER_NM, "nm"),
+    "maximum_free_strain": (plots.PERCENT, "%"),
 }
 _BADGES = {"reliable": "good", "check": "fair"}
 _NOT_DRAWN = "do not use"
+_COLOUR = "#1f4e79"
 
 
 def write_series_report(
     outcomes: Sequence[Outcome], table: pa.Table, folder: Path, *, against: str | None, title: str
 ) -> None:
-    """Write report.html, profiles.png and against.png into a folder.
+    """Write report.html, profiles.png, against.png and parameters.png into a folder.
 
     Args:
         outcomes: What became of each scan.
@@ -52,6 +55,7 @@ def write_series_report(
     for name, figure in (
         ("profiles", _profiles(drawn, names, place, label)),
         ("against", _quantities(drawn, place, label)),
+        ("parameters", _parameters(drawn, place, label)),
     ):
         content = plots.picture(figure, kind="png")
         (folder / f"{name}.png").write_bytes(content)
@@ -89,12 +93,14 @@ def _profiles(
     with plots.figure_style():
         figure = Figure(figsize=(plots.PAGE_IN, 3.4), layout="constrained")
         strain, factor = figure.subplots(1, 2, sharex=True)
-        known = sorted({value for value in place if value is not None})
-        for document, name, value in zip(documents, names, place, strict=True):
+        # Scans at one place, too, have colours of their own.
+        known = [i for i, value in enumerate(place) if value is not None]
+        known.sort(key=lambda i: place[i] or 0.0)
+        for i, (document, name, value) in enumerate(zip(documents, names, place, strict=True)):
             if document is None:
                 continue
             own = document["profile"]
-            share = 0.5 if value is None or len(known) < 2 else known.index(value) / (len(known) - 1)
+            share = 0.5 if value is None or len(known) < 2 else known.index(i) / (len(known) - 1)
             colour = colormaps["viridis"](0.9 * share)
             text = name if label == "scan" or value is None else f"{name} ({value:g})"
             for axes, key, factor_of in ((strain, "strain", 100.0), (factor, "debye_waller", 1.0)):
@@ -112,21 +118,61 @@ def _quantities(
     documents: Sequence[dict[str, Any] | None], place: Sequence[float | None], label: str
 ) -> Figure:
     """What people publish, against the abscissa, with 68 % intervals."""
-    shown = [name for name in _SHOWN if any(d is not None and name in d["derived"] for d in documents)]
+    panels = []
+    for name, (factor, unit) in _SHOWN.items():
+        own = [None if d is None else d["derived"].get(name) for d in documents]
+        panels.append(_Panel(f"{name.replace('_', ' ')} ({unit})", factor, own, "interval_68"))
+    return _against(panels, place, label, columns=2)
+
+
+def _parameters(
+    documents: Sequence[dict[str, Any] | None], place: Sequence[float | None], label: str
+) -> Figure:
+    """What was fitted, against the abscissa, with 90 % intervals."""
+    fitted = {
+        name: own["unit"]
+        for document in documents
+        if document is not None
+        for name, own in document["parameters"].items()
+        if not own["fixed"]
+    }
+    panels = []
+    for name, its_unit in fitted.items():
+        factor, unit = shown_unit(name, its_unit)
+        found = [None if d is None else d["parameters"].get(name) for d in documents]
+        panels.append(_Panel(f"{name} ({unit})" if unit else name, factor, found, "interval_90"))
+    return _against(panels, place, label, columns=3)
+
+
+class _Panel(NamedTuple):
+    """A quantity of every scan, as result.json has it; None where it is not known."""
+
+    label: str
+    factor: float
+    found: Sequence[dict[str, Any] | None]
+    interval: str
+
+
+def _against(
+    panels: Sequence[_Panel], place: Sequence[float | None], label: str, *, columns: int
+) -> Figure:
+    """A panel for each quantity that any scan has."""
+    shown = [panel for panel in panels if any(own is not None for own in panel.found)]
+    rows = max(-(-len(shown) // columns), 1)
     with plots.figure_style():
-        figure = Figure(figsize=(plots.PAGE_IN, 1.0 + 1.9 * ((len(shown) + 1) // 2)), layout="constrained")
-        grid = figure.subplots(max((len(shown) + 1) // 2, 1), 2, squeeze=False).ravel()
-        for axes, name in zip(grid, shown, strict=False):
-            factor, unit = _SHOWN[name]
-            for document, x in zip(documents, place, strict=True):
-                if document is None or x is None or name not in document["derived"]:
+        figure = Figure(figsize=(plots.PAGE_IN, 1.0 + (3.8 / columns) * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, panel in zip(grid, shown, strict=False):
+            for own, x in zip(panel.found, place, strict=True):
+                if own is None or x is None:
                     continue
-                own = document["derived"][name]
-                value = factor * own["value"]
-                low, high = (factor * end for end in own["interval_68"] or (own["value"],) * 2)
+                value = panel.factor * own["value"]
+                low, high = (panel.factor * end for end in own[panel.interval] or (own["value"],) * 2)
                 apart = [[max(value - low, 0.0)], [max(high - value, 0.0)]]
-                axes.errorbar([x], [value], yerr=apart, fmt="o", color="#1f4e79", capsize=3)
-            axes.set(xlabel=label, ylabel=f"{name.replace('_', ' ')} ({unit})")
+                face = _COLOUR if own.get("determined", True) else "white"
+                axes.errorbar([x], [value], yerr=apart, fmt="o", color=_COLOUR, markerfacecolor=face, capsize=3)
+            axes.set_xlabel(label)
+            axes.set_title(panel.label, loc="left", fontsize="medium")
         for axes in grid[len(shown) :]:
             axes.set_visible(False)
     return figure

@@ -57,6 +57,7 @@ def run_series(
     *,
     resume: bool = False,
     load_proposal: Callable[[str, Sample], Proposal] | None = None,
+    columns: Sequence[str] = (),
     ray: str | None = None,
     progress: Callable[[Outcome, int], None] = lambda outcome, done: None,
 ) -> list[Outcome]:
@@ -68,17 +69,18 @@ def run_series(
         out: Folder that gets a result for each scan.
         resume: Keep the results that are there, as far as scan, settings and version are the same.
         load_proposal: Loads what the jobs' `estimator` names; has to be a module's function.
+        columns: Names of what else is known of each scan; a series that is gone on with needs those of before.
         ray: Address of a Ray cluster whose nodes invert, "auto" or HOST:PORT; None for this machine.
         progress: Called with each outcome and how many there are by then.
 
     Raises:
         FileExistsError: the folder exists, and it is not to be gone on with.
-        ValueError: the settings do not hold for any scan; none of the earlier results is of these settings; a node of
-            the cluster has other versions.
+        ValueError: the settings do not hold for any scan; none of the earlier results is of these settings; columns of
+            before are missing; a node of the cluster has other versions.
         OSError: no cluster, a node cannot read or write what all nodes have to, or another process writes the folder.
     """
     jobs[0].settings()
-    state = _State(out, resume)
+    state = _State(out, resume, columns)
     with nullcontext() if ray is None else connected(ray), alone(out):
         return _run(scans, jobs, out, state, load_proposal, ray is not None, progress)
 
@@ -259,8 +261,8 @@ def _texts(settings: Any) -> Iterator[str]:  # noqa: ANN401
 class _State:
     """Which results of a folder are whole, and by which settings."""
 
-    def __init__(self, out: Path, resume: bool) -> None:
-        self._out, self._path = out, out / STATE
+    def __init__(self, out: Path, resume: bool, columns: Sequence[str]) -> None:
+        self._out, self._path, self._columns = out, out / STATE, list(columns)
         self.keys: dict[str, str] = {}
         self._next = 0.0
         if out.exists() and not resume:
@@ -268,7 +270,13 @@ class _State:
         if resume and not self._path.exists():
             raise FileNotFoundError(f"{out}: holds no series to go on with; leave --resume out.")
         if resume:
-            self.keys = _read_state(self._path)
+            self.keys, before = _read_state(self._path)
+            missing = [name for name in before if name not in columns]
+            if missing:
+                raise ValueError(
+                    f"{out}: was begun with a --table that has {', '.join(missing)}; give it again, or name another "
+                    "folder."
+                )
 
     def begin(self, anew: Sequence[str]) -> dict[str, str]:
         """Make the folder, with its state: results that are made anew are not known to be whole until they are.
@@ -293,15 +301,16 @@ class _State:
         """Put what is noted on the disk."""
         began = time.monotonic()
         fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps({"results": self.keys}, indent=1), encoding="utf-8")
+        fresh.write_text(json.dumps({"results": self.keys, "columns": self._columns}, indent=1), encoding="utf-8")
         os.replace(fresh, self._path)
         ended = time.monotonic()
         self._next = ended + _WRITING * (ended - began)
 
 
-def _read_state(path: Path) -> dict[str, str]:
+def _read_state(path: Path) -> tuple[dict[str, str], list[str]]:
+    """What each result was made by, and the columns that were known."""
     try:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): str(key) for name, key in document["results"].items()}
+        return {str(name): str(key) for name, key in document["results"].items()}, document.get("columns", [])
     except (ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: is damaged ({error}); remove it to begin anew.") from None
