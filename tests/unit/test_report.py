@@ -28,7 +28,7 @@ from strainscope.report import (
     write_result,
 )
 from strainscope.report.document import json_text
-from strainscope.report.html import _yaml
+from strainscope.report.html import _yaml, parameter_row
 from strainscope.report.numerals import band_text, depth_text
 from strainscope.scan import Scan
 
@@ -314,6 +314,15 @@ def test_page_says_what_matters(page):
     ):
         assert wanted in text, wanted
     assert text.index("! check") < text.index("The fit") < text.index("Parameters of solution 1 of 2, weight 90 %")
+
+
+def test_a_best_value_beside_its_interval_is_told_in_the_table(result):
+    own = replace(result.best.parameters[0], value=0.0122, interval_90=(0.0123, 0.0143), bound="")
+    assert "outside its interval" in parameter_row(result.best, own)["flags"]
+    assert not own.aside
+    assert replace(own, value=0.0117).aside
+    assert not replace(own, value=0.0125).outside
+    assert not replace(own, value=0.0, bound="lower").outside
 
 
 def test_page_loads_nothing(page):

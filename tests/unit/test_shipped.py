@@ -1,12 +1,16 @@
 """Estimators that come with the package."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from strainscope import evaluation
 from strainscope.estimator.load import load_estimator
+from strainscope.estimator.named import proposal_of
 from strainscope.estimator.plan import load_training_plan
 from strainscope.estimator.shipped import estimator_path, shipped_estimators
+from strainscope.sample import load_sample
 
 LARGEST_BYTES = 25_000_000
 
@@ -23,6 +27,13 @@ def test_they_load_and_say_how_they_were_made():
             assert about["plan"][key] == plan.model_dump(mode="json")[key]
         assert load_estimator(estimator_path(name)).coordinates.scale == plan.coordinates
         assert about["core_seconds"] > 0
+
+
+@pytest.mark.parametrize(("name", "said"), [("nope", "'nope'"), ("ggg444-lab", "pip install")])
+def test_without_torch_a_name_that_is_none_is_told_first(name, said, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ValueError, match=said):
+        proposal_of(name, load_sample("ggg444"))
 
 
 def test_the_ideal_estimator_reads_the_predecessor_s_curves(tmp_path, monkeypatch):

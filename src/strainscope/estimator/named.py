@@ -16,12 +16,14 @@ def proposal_of(estimator: str, sample: "Sample") -> "Proposal":
         ValueError: PyTorch is missing, or the estimator does not serve the sample.
         OSError: its file cannot be read.
     """
+    from strainscope.estimator.shipped import estimator_path
+
+    # A name that is none is none without PyTorch, too.
+    weights = estimator_path(estimator)
     require_torch()
     from strainscope.estimator.load import load_estimator
     from strainscope.estimator.proposal import DrawsScans, ScanProposal
-    from strainscope.estimator.shipped import estimator_path
 
-    weights = estimator_path(estimator)
     # What has no posterior reads no scans, which is refused there.
     return ScanProposal(cast(DrawsScans, load_estimator(weights)), sample, name=weights.stem)
 

@@ -230,13 +230,18 @@ def explain(
             tell("refining", 0.77)
             exact = levels.exact
             peaks = np.concatenate([peaks, entries(levels, found.spread, peaks), arms(levels, peaks)])
+
+        def drawing(share: float) -> None:
+            # Nested sampling follows, and does not know how far it is.
+            tell("nested sampling" if draws.nested and share >= 1 else "drawing", 0.8 + 0.18 * share)
+
         modes = posterior_of(
             exact,
             gather(problem.model.experiment, fits)[:MOST_MODES],
             peaks,
             draws,
             rng=rng,
-            progress=lambda share: tell("drawing", 0.8 + 0.18 * share),
+            progress=drawing,
         )
     return Explanation(
         problem=problem,

@@ -49,12 +49,21 @@ class FittedParameter:
     description: str = ""
 
     @property
+    def outside(self) -> bool:
+        """Whether the best value lies outside of the interval, on no bound."""
+        return self._beyond(0.0)
+
+    @property
     def aside(self) -> bool:
-        """Whether the best value lies outside of the interval by more than a quarter of its width, on no bound."""
+        """Whether it does by more than a quarter of the interval's width."""
+        return self._beyond(0.25)
+
+    def _beyond(self, share: float) -> bool:
         if self.interval_90 is None or self.at_bound:
             return False
         low, high = self.interval_90
-        return not 1.25 * low - 0.25 * high <= self.value <= 1.25 * high - 0.25 * low
+        room = share * (high - low)
+        return not low - room <= self.value <= high + room
 
     @property
     def at_bound(self) -> bool:

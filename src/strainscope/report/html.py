@@ -136,7 +136,7 @@ def parameter_row(mode: Mode, parameter: FittedParameter) -> dict[str, Any]:
     flags = ["held"] if held else []
     if parameter.at_bound and not held:
         flags.append("held by a constraint" if parameter.bound == "constraint" else f"at {parameter.bound} bound")
-    if parameter.aside:
+    if parameter.outside:
         flags.append("outside its interval")
     if not parameter.determined:
         flags.append("not determined by this curve")

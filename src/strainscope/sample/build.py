@@ -146,7 +146,7 @@ def _spectrum(sample: SampleSettings) -> Spectrum | None:
     if abs(wavelength / lines[0][0] - 1) > LINE_TOLERANCE:
         raise ValueError(
             f"anode = {sample.spectrum.anode}, whose Kα1 is {lines[0][0]:.5f} Å, but wavelength = "
-            f"{wavelength:g} Å; name the anode, or use lines: sharp"
+            f"{wavelength:g} Å; name the anode (spectrum: anode), or use lines: sharp"
         )
     # Kα1 lies where the sample's wavelength says, whatever list that is from.
     factor = wavelength / lines[0][0]
