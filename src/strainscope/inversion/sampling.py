@@ -12,7 +12,7 @@ from strainscope.inversion.centres import Centres
 from strainscope.inversion.curved import Curved
 from strainscope.inversion.evidence import log_normaliser
 from strainscope.inversion.mixture import Beside, Component, Mixture, Walked, WeightedDraws
-from strainscope.inversion.pareto import flattened, pareto_shape
+from strainscope.inversion.pareto import FEWEST_DRAWS, flattened, pareto_shape
 from strainscope.inversion.surrogate import PolynomialSurrogate
 from strainscope.inversion.target import Described, LinearFeatures, log_density
 from strainscope.inversion.warp import FARTHEST
@@ -25,9 +25,9 @@ Labels = NDArray[np.int64]
 _EACH, _FIRST_CENTRES, _CENTRES, _MORE_CENTRES = 30, 12, 6, 24
 # A draw this much above every known maximum in log density shows that there is a higher one.
 _HIGHER = 1.0
-# Shape of the weights' tail at most: beyond it they have no finite variance. Below the second, and with so many
-# effective draws, no region is short of what was proposed, and centres have nothing to add.
-_SHORT_TAIL, _COVERED, _FEWEST = 0.5, 0.25, 100
+# Shape of the weights' tail at most: beyond it they have no finite variance. Below the second, where enough draws are
+# effective, no region is short of what was proposed, and centres have nothing to add.
+_SHORT_TAIL, _COVERED = 0.5, 0.25
 # Draws of the surrogates' first round, which is the least, how rounds grow, unless an effective draw took more curves,
 # and how many times the draws that would be enough, if they were like those of the round before, are asked for.
 _FIRST, _GROWTH, _WORTH, _ENOUGH = 500, 1.7, 30.0, 1.2
@@ -122,7 +122,7 @@ def sample(
     while True:
         pooled = state.mixture.together()
         before = pooled.effective, state.known.number
-        if pooled.effective < _FEWEST or pareto_shape(pooled.log_weight) > _COVERED:
+        if pooled.effective < FEWEST_DRAWS or pareto_shape(pooled.log_weight) > _COVERED:
             # Where weights are large too little was proposed.
             state.centre(centres)
         missing = wanted - state.mixture.together().effective
