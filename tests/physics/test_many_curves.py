@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from strainscope.experiment import ManyCurves, ScanModel
+from strainscope.inversion.problem import prepare
 from strainscope.sample import load_sample
 from strainscope.sample.sample import validated
 
@@ -113,3 +114,21 @@ def test_strong_diffuse_scattering_alone_is_as_true_as_beside_others(length):
         values[:, column(name)] = value
     found, exact = ManyCurves(model).expected(values)[0], model.expected(values[0])
     assert ((found - exact) ** 2 / exact).sum() < 1.0
+
+
+def test_the_least_width_can_be_smeared_by_where_the_peak_is_broad():
+    # A search tries the narrowest resolution that is allowed, however broad the peak that sets the grid.
+    sample = sample_with(
+        "si004", resolution={"family": "pseudo-voigt"}, scan={"axis": "delta-theta-arcsec", "intensity": "counts"}
+    )
+    values = sample.simulated_values({"fwhm_arcsec": 190.0}, counts=1e5)
+    scan, _ = sample.simulate(values, counts=1e5, seed=1, span=(-3000, 1500), step=15)
+    problem = prepare(
+        scan, sample.experiment(), bounds=sample.bounds(), held=sample.held(), start=sample.start(), model_error=0.0
+    )
+    narrow = np.tile(problem.base, (3, 1))
+    width = problem.prior.names.index("fwhm_arcsec")
+    narrow[:, width] = problem.prior.parameters[width].lower
+    for own in (problem, problem.coarse):
+        assert np.isfinite(own.residuals_many(narrow, own.many_curves())).all()
+        assert np.isfinite(own.residuals_with_jacobian(narrow[:1])[0]).all()

@@ -22,12 +22,14 @@ from strainscope.diffraction.sublayers import gauss_depths
 from strainscope.experiment.angle_grid import AngleGrid, angle_grid, layer_peaks
 from strainscope.experiment.experiment import LARGEST_MISCUT_DEG, Experiment
 from strainscope.experiment.profile_response import ProfileResponse
-from strainscope.instrument import Smearing, sample, sample_gradient, sample_transposed
+from strainscope.instrument import Smearing, sample, sample_gradient, sample_transposed, widest_step
 
 Floats = NDArray[np.float64]
 
 # The margin of the simulated angles stays this far [arcsec] above the horizon.
 _FROM_HORIZON = 10.0
+# Tables of resolutions begin this much below the least width that is asked for.
+_TABLE_ROOM = 1.25
 
 
 def smearing_on(grid: AngleGrid, experiment: Experiment) -> Smearing:
@@ -62,8 +64,10 @@ class ScanModel:
         experiment: Sample and instrument.
         position: Angle of incidence minus the substrate's Bragg position [arcsec], shape (point,).
         fringe_depth: Largest depth whose fringes matter [Å].
-        narrowest_fwhm_arcsec: Narrowest resolution that will be asked for.
-        widest_fwhm_arcsec: Widest one.
+        narrowest_fwhm_arcsec: Narrowest resolution that the grid resolves.
+        widest_fwhm_arcsec: Widest one that will be asked for.
+        least_fwhm_arcsec: Least one that will be asked for, where that is narrower than is resolved: the grid is fine
+            enough to smear by it; 0 if none is.
         offset_range: Smallest and largest offset that will be asked for [arcsec].
         points_per_fringe: Simulated angles a fringe; 7.5 errs by 3e-5 of log10 behind a resolution of 12 arcsec.
     """
@@ -74,6 +78,7 @@ class ScanModel:
     narrowest_fwhm_arcsec: float
     widest_fwhm_arcsec: float
     offset_range: tuple[float, float]
+    least_fwhm_arcsec: float = 0.0
     points_per_fringe: float = 7.5
 
     @cached_property
@@ -88,6 +93,9 @@ class ScanModel:
             farther = float(self.experiment.stretch(ends)[0].max())
         first = min(farther * (float(self.position.min()) - high), float(peaks.min()))
         last = max(farther * (float(self.position.max()) - low), float(peaks.max()))
+        finest = self.narrowest_fwhm_arcsec / 8
+        if self.least_fwhm_arcsec > 0:
+            finest = min(finest, widest_step(self.least_fwhm_arcsec / _TABLE_ROOM))
         stack = self.experiment.stack
         ends = (np.array(stack.incidence_limits) - stack.incidence_angle) / ARCSEC
         # The margin ends where a beam would graze the surface; the scan itself must not reach there.
@@ -95,7 +103,7 @@ class ScanModel:
             stack,
             first_arcsec=min(max(first - margin, ends[0] + _FROM_HORIZON), first),
             last_arcsec=max(min(last + margin, ends[1] - _FROM_HORIZON), last),
-            finest_arcsec=self.narrowest_fwhm_arcsec / 8,
+            finest_arcsec=finest,
             fringe_depth=self.fringe_depth,
             points_per_fringe=self.points_per_fringe,
         )

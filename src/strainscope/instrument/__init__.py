@@ -14,7 +14,7 @@ from strainscope.instrument.resolution import (
     Resolution,
     SplitPseudoVoigt,
 )
-from strainscope.instrument.smearing import Smearing
+from strainscope.instrument.smearing import Smearing, widest_step
 from strainscope.instrument.spectrum import Spectrum, monochromator_polarization, spectrum_on_axis
 from strainscope.instrument.tabulated import MeasuredResolution, MonochromatorCurve
 from strainscope.instrument.windowed import WindowedLorentzian
@@ -39,4 +39,5 @@ __all__ = [
     "sample_transposed",
     "sigma_of_counts",
     "spectrum_on_axis",
+    "widest_step",
 ]

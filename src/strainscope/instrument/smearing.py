@@ -22,6 +22,11 @@ FINEST = 64
 _REMEMBERED = 8
 
 
+def widest_step(width: float) -> float:
+    """Step of the widest grid [arcsec] on which a resolution of a width [arcsec] can be smeared with."""
+    return width * FINEST / POINTS_PER_WIDTH
+
+
 @dataclass(frozen=True, kw_only=True)
 class Smearing:
     r"""Smears reflectivities of one angle grid: a linear convolution, sampled in angle, done by FFT.
@@ -231,7 +236,7 @@ class Smearing:
         # A width of 0 is a delta function, which any grid holds exactly.
         ratio = math.ceil(POINTS_PER_WIDTH * step / width) if width else 1
         if ratio > FINEST:
-            finest = POINTS_PER_WIDTH * step / FINEST
+            finest = step / widest_step(1.0)
             raise ValueError(
                 f"the resolution is {width:g} arcsec wide; on a grid of {step:g} arcsec it must be at least "
                 f"{finest:g} arcsec. Choose a finer grid, or NoResolution."
