@@ -16,6 +16,7 @@ from strainscope.scan import Scan
 
 SETTINGS = SearchSettings(draws=2048, starts=6, model_error=0.02)
 DRAWS = PosteriorSettings()
+FEW_DRAWS = PosteriorSettings(effective=100, evaluations=2000)
 TRUTH = {
     "Dmax1": 0.0095,
     "D01": 0.0020,
@@ -164,10 +165,9 @@ def test_splines_refine_and_do_not_make_the_fit_worse(sample, measured, result):
     # Ten weights can follow this profile to the noise; six cannot quite (800 Å apart, the region 5000 Å deep).
     strain = true_profile(sample.experiment(), measured[1], np.linspace(0, 5000, 200))[0]
     # Of the best profile alone; its bands may be rough.
-    few = PosteriorSettings(effective=100, evaluations=2000)
     for number, share, away in ((10, 1.05, 0.1), (6, 1.25, 0.2)):
         settings = replace(SETTINGS, starts=2, splines=number)
-        free = inverted(sample, measured[0], settings=settings, draws=few).best
+        free = inverted(sample, measured[0], settings=settings, draws=FEW_DRAWS).best
         assert free.rms_log10 < share * result.best.rms_log10
         assert {"weight_1", f"weight_{number}", f"disorder_weight_{number}"} <= {
             p.name for p in free.parameters
@@ -204,7 +204,7 @@ def test_a_scan_cut_before_the_strained_region_ends_is_not_reliable(sample, meas
     scan = measured[0]
     kept = scan.angle > -450
     cut = replace(scan, angle=scan.angle[kept], intensity=scan.intensity[kept])
-    found = inverted(sample, cut, settings=replace(SETTINGS, draws=256, starts=2))
+    found = inverted(sample, cut, settings=replace(SETTINGS, draws=256, starts=2), draws=FEW_DRAWS)
     assert found.verdict.level != "reliable"
     assert any("ends within the signal on the strained side" in reason for reason in found.verdict.reasons)
 

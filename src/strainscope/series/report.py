@@ -171,6 +171,8 @@ def _against(
                 apart = [[max(value - low, 0.0)], [max(high - value, 0.0)]]
                 face = _COLOUR if own.get("determined", True) else "white"
                 axes.errorbar([x], [value], yerr=apart, fmt="o", color=_COLOUR, markerfacecolor=face, capsize=3)
+            # Small panels, in which they would take most of the time.
+            axes.minorticks_off()
             axes.set_xlabel(label)
             axes.set_title(panel.label, loc="left", fontsize="medium")
         for axes in grid[len(shown) :]:
