@@ -37,7 +37,7 @@ def done_side_by_side(
     """Call function(*unit) for each unit, as many at a time as there are workers.
 
     Where a process is ended from outside, as for want of memory, the units that were under way are tried again one by
-    one. Ctrl-C is heeded between two results.
+    one. Ctrl-C is heeded between two results. All processes have ended when this has.
 
     Args:
         function: Of a module's top level.
@@ -49,7 +49,7 @@ def done_side_by_side(
 
     Raises:
         KeyboardInterrupt: Ctrl-C.
-        Exception: what the function raises.
+        Exception: what the function raises, or the beginning.
     """
     waiting, suspects = deque(range(len(units))), deque[int]()
     with kept_back() as interrupts:
@@ -75,17 +75,18 @@ def _until_broken(
     """Work off the queue with fresh processes; the units that were under way when one was ended, none if none was."""
     # A forked process would inherit threads that are not there.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(number, mp_context=context, initializer=workers.begin, initargs=workers.given)
+    pool = ProcessPoolExecutor(number, mp_context=context, initializer=_begin, initargs=(workers.begin, workers.given))
     pending: dict[Future[Any], int] = {}
     try:
         while queue or pending:
             while queue and len(pending) < number:
-                task = pool.submit(function, *units[queue[0]])
+                task = pool.submit(_call, function, units[queue[0]])
                 pending[task] = queue.popleft()
             done, _ = wait(pending, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
             if interrupts:
                 raise KeyboardInterrupt
-            for task in done:
+            # What was done beside one that was not is done.
+            for task in sorted(done, key=lambda own: own.exception() is not None):
                 answer = task.result()
                 yield pending.pop(task), answer
     except BrokenProcessPool:
@@ -93,5 +94,23 @@ def _until_broken(
             raise KeyboardInterrupt from None
         return sorted(pending.values())
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=True, cancel_futures=True)
     return []
+
+
+_failed: list[Exception] = []
+
+
+def _begin(begin: Callable[..., None], given: tuple[Any, ...]) -> None:
+    """In a worker: begin; an error is kept for the first unit, as the pool would take it for a killed process."""
+    try:
+        begin(*given)
+    except Exception as error:
+        _failed.append(error)
+
+
+def _call(function: Callable[..., Any], unit: tuple[Any, ...]) -> Any:  # noqa: ANN401
+    """In a worker: what the function returns."""
+    if _failed:
+        raise _failed[0]
+    return function(*unit)

@@ -1,5 +1,6 @@
 """Units side by side in processes, of which some are ended from outside."""
 
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,22 @@ def test_a_unit_that_always_ends_its_process_is_told_and_no_other_is_lost(own, w
 def test_what_was_under_way_beside_it_is_done_again(own, workers, tmp_path):
     found = list(done_side_by_side(own.times_or_killed_once, [(n, str(tmp_path)) for n in range(4)], workers))
     assert sorted(found) == [(n, 10 * n) for n in range(4)]
+    assert sorted(place.name for place in tmp_path.iterdir()) == ["0-0", "0-1", "1-0", "1-1", "2-0", "3-0"]
+
+
+def test_what_the_beginning_raises_is_raised(own):
+    wrong = Workers(number=2, begin=own.begin_wrong, given=(10,))
+    with pytest.raises(PermissionError, match="what-is-begun-with"):
+        list(done_side_by_side(own.times, [(0,), (1,)], wrong))
+
+
+def test_who_has_enough_may_stop(own, workers):
+    before = set(multiprocessing.active_children())
+    done = done_side_by_side(own.times, [(n,) for n in range(20)], workers)
+    next(done)
+    assert set(multiprocessing.active_children()) > before
+    done.close()
+    assert set(multiprocessing.active_children()) <= before
 
 
 def test_what_the_function_raises_is_raised(own, workers):

@@ -177,7 +177,8 @@ def simulate(
             f"{predicted.rms_log10:.4f}, reduced χ² {predicted.reduced_chi2:.3g}",
             err=True,
         )
-        if described.label not in [own.label for own in found.by_reflection()]:
+        measured_there = described.label in [own.label for own in found.by_reflection()]
+        if not measured_there and described.experiment().resolution.parameters:
             typer.echo(f"strainscope: note: {_instrument_note(described, found)}", err=True)
     if out is None:
         typer.echo(text, nl=False)
@@ -188,10 +189,9 @@ def simulate(
 
 def _instrument_note(described: "Sample", found: "Sample") -> str:
     """Whose resolution a prediction has."""
-    kind = type(described.experiment().resolution).__name__
     return (
-        f"the resolution is of the same kind as at {found.label} ({kind}), its widths fitted to this scan: where the "
-        "prediction misses the substrate's peak alone, the instrument differs, not the profile."
+        f"the resolution is of the same family as at {found.label} ({described.resolution.family}), its parameters fitted "
+        "to this scan: where the prediction misses the substrate's peak alone, the instrument differs, not the profile."
     )
 
 

@@ -14,6 +14,8 @@ Complex = NDArray[np.complex128]
 
 # Widths are tabulated at this ratio and interpolated by cubics: off by 1e-6 of the kernel's height.
 LOG_STEP = 0.025
+# Room beyond the widths asked for, so that a table serves the next ones, too.
+WIDTH_ROOM = 1.15
 STENCIL = 4
 _MOST_PARAMETERS = 2
 

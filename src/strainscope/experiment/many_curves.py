@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from strainscope.diffraction.engine import reflectivities, worker_count
 from strainscope.experiment.diffuse_spread import DiffuseSpread
-from strainscope.experiment.kernel_table import KernelTable
+from strainscope.experiment.kernel_table import WIDTH_ROOM, KernelTable
 from strainscope.experiment.scan_model import ScanModel
 from strainscope.instrument.grid import cardinal_weights, stencil
 
@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 # Curves that go through the instrument together: their transforms stay in the cache.
 _TOGETHER = 32
 # Room beyond the values asked for, so that tables serve the next ones, too.
-_WIDTH_ROOM, _LENGTH_ROOM, _STRAIN_ROOM = 1.15, 1.5, 1.25
+_LENGTH_ROOM, _STRAIN_ROOM = 1.5, 1.25
 # The diffuse table's axis is fine enough for correlation lengths this much longer than any asked for: at the longest
 # that it is made for it errs by more than the best scans leave open.
 _FINER = 2.0
@@ -57,7 +57,7 @@ class ManyCurves:
         where = experiment.slices
         resolution = values[:, where["resolution"]]
         if self._tabulated and (self._kernels is None or _beyond(resolution[:, :1], self._widths)):
-            self._widths = _widened(resolution[:, :1], self._widths, _WIDTH_ROOM)
+            self._widths = _widened(resolution[:, :1], self._widths, WIDTH_ROOM)
             self._kernels = KernelTable(self.model.smearing, self._widths)
         if not experiment.diffuse:
             return

@@ -1,5 +1,6 @@
 """From a profile to expected counts: crystal × profile × instrument on the angles of a scan."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ from strainscope.diffraction.polynomials import DType
 from strainscope.diffraction.sublayers import gauss_depths
 from strainscope.experiment.angle_grid import AngleGrid, angle_grid, layer_peaks
 from strainscope.experiment.experiment import LARGEST_MISCUT_DEG, Experiment
+from strainscope.experiment.kernel_table import LOG_STEP, WIDTH_ROOM
 from strainscope.experiment.profile_response import ProfileResponse
 from strainscope.instrument import Smearing, sample, sample_gradient, sample_transposed, widest_step
 
@@ -29,7 +31,7 @@ Floats = NDArray[np.float64]
 # The margin of the simulated angles stays this far [arcsec] above the horizon.
 _FROM_HORIZON = 10.0
 # Tables of resolutions begin this much below the least width that is asked for.
-_TABLE_ROOM = 1.25
+_TABLE_ROOM = 1.02 * WIDTH_ROOM * math.exp(LOG_STEP)
 
 
 def smearing_on(grid: AngleGrid, experiment: Experiment) -> Smearing:

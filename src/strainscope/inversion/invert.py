@@ -18,6 +18,7 @@ from strainscope.inversion.describe import band_meaning, describe, evidence_of
 from strainscope.inversion.entries import entries
 from strainscope.inversion.joint import Companion, prepare_joint
 from strainscope.inversion.levels import Levels
+from strainscope.inversion.likelihood import rms_log10
 from strainscope.inversion.modes import MOST_MODES, gather
 from strainscope.inversion.posterior import ModePosterior, posterior_of
 from strainscope.inversion.problem import Measurement, Problem, prepare
@@ -45,6 +46,7 @@ from strainscope.inversion.verdict import (
     judge_gold,
     judge_odds,
     judge_unfinished,
+    misses,
 )
 from strainscope.scan import Scan
 
@@ -59,7 +61,7 @@ _ATTEMPTS, _MORE_STARTS, _REARRANGED, _ELSEWHERE, _COME = 3, 4, 2, 0.05, 0.25
 _DRAWS = PosteriorSettings()
 # Draws that an estimator is asked for, and starts among them.
 _PROPOSED, _PROPOSED_STARTS = 2048, 32
-# Curves for the draws, at most, of a scan that no fit explains.
+# Curves for the draws, at most, of a scan of which no fit is to be believed.
 _BRIEF = 2000
 # Ways into the posterior's bulk, at most.
 _SPREAD = 12
@@ -253,12 +255,24 @@ def explain(
 
 
 def _spoilt(problem: Problem) -> tuple[bool, bool]:
-    """Whether the scan itself says that no fit of it is to be believed, and whether it says why none may be found."""
-    own = problem.measurements[0]
-    experiment = own.model.experiment
-    doubts = doubts_of(own.scan, experiment, own.features, own.likelihood)
-    turned = turned_axis(own.scan, experiment, own.features, signs_of_strain(experiment, problem.prior.parameters))
-    return bool(doubts.refuse), doubts.clipped or bool(turned)
+    """Whether a scan itself says that no fit is to be believed, and whether one says why none may be found."""
+    held = problem.prior.held
+    worthless = suspect = False
+    for own in problem.measurements:
+        experiment = own.model.experiment
+        free = [spec for spec in problem.prior.parameters if spec.name not in held]
+        doubts = doubts_of(own.scan, experiment, own.features, own.likelihood)
+        turned = turned_axis(own.scan, experiment, own.features, signs_of_strain(experiment, free))
+        worthless |= bool(doubts.refuse)
+        suspect |= doubts.clipped or bool(turned)
+    return worthless, suspect
+
+
+def _missed(problem: Problem, fit: Fit) -> bool:
+    """Whether a fit misses the scans, as the verdict has it."""
+    measured = np.concatenate([own.likelihood.intensity for own in problem.measurements])
+    degrees = max(len(fit.residuals) - len(problem.prior.free), 1)
+    return bool(misses(rms_log10(measured, fit.model), fit.chi2 / degrees))
 
 
 def _onward(progress: Progress) -> Progress:
@@ -317,7 +331,7 @@ def _searched(
         repeated, explained = explained, explains(levels.problem, done)
         known = done.fits[0][1] >= FEWEST_STARTS and missing_mass(done) <= _ELSEWHERE
         known = known and starts_of_weight(done).sum() >= _COME * chosen
-        hopeless = worthless or (suspect and not explained)
+        hopeless = worthless or (suspect and not explained and _missed(levels.problem, done.fits[0][0]))
         if hopeless or (explained and (repeated or known)):
             break
     return _Searched(

@@ -286,8 +286,8 @@ def _scan_model(
     ]
     guess = experiment.resolution.width(np.array([given[s.name] for s in experiment.resolution.parameters]))
     # Far below the guess a width is not resolved to the last digit; the data do not hold it either.
-    least = min((low for low, _ in widths), default=0.0)
-    narrowest = max(least or guess, 0.4 * guess, 1.0)
+    lows = [low for low, _ in widths]
+    narrowest = max(min(lows, default=guess), 0.4 * guess, 1.0)
     around = max(features.peak_fwhm_arcsec, 5.0)
     offsets = [features.peak_arcsec - 4 * around - 60, features.peak_arcsec + 4 * around + 60]
     offsets += [
@@ -300,7 +300,7 @@ def _scan_model(
         fringe_depth=fringe_depth(experiment, bounds),
         narrowest_fwhm_arcsec=narrowest,
         widest_fwhm_arcsec=max(max((high for _, high in widths), default=guess), 1.5 * around),
-        least_fwhm_arcsec=least,
+        least_fwhm_arcsec=min(lows, default=0.0),
         offset_range=(min(offsets), max(offsets)),
     )
 

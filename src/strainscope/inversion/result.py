@@ -200,7 +200,7 @@ class Evidence:
         log_evidence: ln of the integral of exp(-χ²/2) over the prior, χ² the likelihood's sum of squares, by the
             weighted draws. Models of the same scan compare by it if model error and noise factors are the same.
         nested_log_evidence: The same by nested sampling; None where it was not asked for, or came to nothing.
-        effective_draws: Effective number of draws.
+        effective_draws: Effective number of draws; nested sampling's where that was asked for.
         pareto_k: Shape of the tail of their weights; above 0.7 the odds between modes cannot be trusted.
         noise_factors: For each scan, the first one first, by what its χ² was divided [1]: how far residuals exceed the
             assumed noise, times the points for each independent one.

@@ -122,7 +122,8 @@ def sample(
     while True:
         pooled = state.mixture.together()
         before = pooled.effective, state.known.number
-        if pooled.effective < FEWEST_DRAWS or pareto_shape(pooled.log_weight) > _COVERED:
+        covered = pooled.effective >= FEWEST_DRAWS and pareto_shape(pooled.log_weight) <= _COVERED
+        if not covered or centres == _MORE_CENTRES:
             # Where weights are large too little was proposed.
             state.centre(centres)
         missing = wanted - state.mixture.together().effective

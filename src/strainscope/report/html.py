@@ -98,7 +98,8 @@ def _evidence_texts(evidence: Evidence) -> dict[str, str]:
     factors = " and ".join(number_text(factor, digits=3) for factor in evidence.noise_factors)
     integral = number_text(evidence.log_evidence, digits=6)
     if evidence.nested_log_evidence is not None:
-        integral = f"{number_text(evidence.nested_log_evidence, digits=6)} by nested sampling, {integral} by the draws"
+        nested = number_text(evidence.nested_log_evidence, digits=6)
+        integral = f"{nested} by nested sampling, whose draws these are, {integral} by the weighted ones that it checks"
     return {
         "noise": (
             f"χ² was divided by {factors}: how far the residuals exceed the assumed noise, times the points for each "

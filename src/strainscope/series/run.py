@@ -146,17 +146,19 @@ def _invert(
 ) -> Iterator[tuple[int, str | None]]:
     """Number of each task as it is done, and why it failed if it did."""
     workers = min(worker_count(), len(tasks))
-    if workers <= 1:
+    if not tasks or worker_count() == 1:
         proposal = _loaded(tasks[0][2], load_proposal) if tasks else None
         for i, (path, folder, job) in enumerate(tasks):
             yield i, _one(path, folder, job, proposal)
         return
     processes = Workers(number=workers, begin=_begin, given=(tasks[0][2], load_proposal))
-    for i, reason in done_side_by_side(_in_worker, tasks, processes):
-        if reason is KILLED:
-            reason = f"{tasks[i][0]}: its process was ended from outside twice, perhaps for want of memory."
-        yield i, reason
-    _remove_begun(tasks)
+    try:
+        for i, reason in done_side_by_side(_in_worker, tasks, processes):
+            if reason is KILLED:
+                reason = f"{tasks[i][0]}: its process was ended from outside twice, perhaps for want of memory."
+            yield i, reason
+    finally:
+        _remove_begun(tasks)
 
 
 def _invert_on_nodes(
