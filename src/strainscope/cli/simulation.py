@@ -190,8 +190,9 @@ def simulate(
 def _instrument_note(described: "Sample", found: "Sample") -> str:
     """Whose resolution a prediction has."""
     return (
-        f"the resolution is of the same family as at {found.label} ({described.resolution.family}), its parameters fitted "
-        "to this scan: where the prediction misses the substrate's peak alone, the instrument differs, not the profile."
+        f"the resolution is of the same family as at {found.label} ({described.resolution.family}), its parameters "
+        "fitted to this scan: where the prediction misses the substrate's peak alone, the instrument differs, not the "
+        "profile."
     )
 
 
