@@ -18,7 +18,6 @@ from strainscope.inversion.describe import band_meaning, describe, evidence_of
 from strainscope.inversion.entries import entries
 from strainscope.inversion.joint import Companion, prepare_joint
 from strainscope.inversion.levels import Levels
-from strainscope.inversion.likelihood import rms_log10
 from strainscope.inversion.modes import MOST_MODES, gather
 from strainscope.inversion.posterior import ModePosterior, posterior_of
 from strainscope.inversion.problem import Measurement, Problem, prepare
@@ -26,7 +25,7 @@ from strainscope.inversion.proposal import Proposal, proposed_starts
 from strainscope.inversion.rearrange import rearranged_starts
 from strainscope.inversion.refine import Fit, refine_many
 from strainscope.inversion.result import Mode, Reflection, Result
-from strainscope.inversion.scan_doubts import doubts_of, signs_of_strain, turned_axis
+from strainscope.inversion.scan_doubts import doubts_of
 from strainscope.inversion.search import find_starts
 from strainscope.inversion.settings import PosteriorSettings, SearchSettings
 from strainscope.inversion.solutions import (
@@ -38,6 +37,7 @@ from strainscope.inversion.solutions import (
     together,
 )
 from strainscope.inversion.splines import spline_experiment, spline_start
+from strainscope.inversion.spoilt import missed, spoilt
 from strainscope.inversion.target import Target
 from strainscope.inversion.verdict import (
     FEWEST_STARTS,
@@ -46,7 +46,6 @@ from strainscope.inversion.verdict import (
     judge_gold,
     judge_odds,
     judge_unfinished,
-    misses,
 )
 from strainscope.scan import Scan
 
@@ -254,27 +253,6 @@ def explain(
     )
 
 
-def _spoilt(problem: Problem) -> tuple[bool, bool]:
-    """Whether a scan itself says that no fit is to be believed, and whether one says why none may be found."""
-    held = problem.prior.held
-    worthless = suspect = False
-    for own in problem.measurements:
-        experiment = own.model.experiment
-        free = [spec for spec in problem.prior.parameters if spec.name not in held]
-        doubts = doubts_of(own.scan, experiment, own.features, own.likelihood)
-        turned = turned_axis(own.scan, experiment, own.features, signs_of_strain(experiment, free))
-        worthless |= bool(doubts.refuse)
-        suspect |= doubts.clipped or bool(turned)
-    return worthless, suspect
-
-
-def _missed(problem: Problem, fit: Fit) -> bool:
-    """Whether a fit misses the scans, as the verdict has it."""
-    measured = np.concatenate([own.likelihood.intensity for own in problem.measurements])
-    degrees = max(len(fit.residuals) - len(problem.prior.free), 1)
-    return bool(misses(rms_log10(measured, fit.model), fit.chi2 / degrees))
-
-
 def _onward(progress: Progress) -> Progress:
     """Progress that does not go back where a search is tried again."""
     shown = [0.0]
@@ -314,7 +292,7 @@ def _searched(
     drawn = chosen = 0
     found: list[Descended] = []
     explained, hopeless = False, False
-    worthless, suspect = _spoilt(levels.problem)
+    worthless, suspect = spoilt(levels.problem)
     for _ in range(_ATTEMPTS):
         tried = _starts(levels, scan, settings, proposal, found, rng=rng, progress=progress)
         drawn, chosen = drawn + tried.drawn, chosen + len(tried.starts)
@@ -331,7 +309,7 @@ def _searched(
         repeated, explained = explained, explains(levels.problem, done)
         known = done.fits[0][1] >= FEWEST_STARTS and missing_mass(done) <= _ELSEWHERE
         known = known and starts_of_weight(done).sum() >= _COME * chosen
-        hopeless = worthless or (suspect and not explained and _missed(levels.problem, done.fits[0][0]))
+        hopeless = worthless or (suspect and not explained and missed(levels.problem, done.fits[0][0]))
         if hopeless or (explained and (repeated or known)):
             break
     return _Searched(

@@ -119,15 +119,15 @@ def sample(
     state.begin()
     # Draws of a round at most, curves that an effective draw took, centres before the next walk.
     most_walked, each, centres = _FIRST, 0.0, _CENTRES
+    pooled = state.mixture.together()
     while True:
-        pooled = state.mixture.together()
         before = pooled.effective, state.known.number
         covered = pooled.effective >= FEWEST_DRAWS and pareto_shape(pooled.log_weight) <= _COVERED
         if not covered or centres == _MORE_CENTRES:
             # Where weights are large too little was proposed.
             state.centre(centres)
-        missing = wanted - state.mixture.together().effective
-        number = round(min(max(_ENOUGH * missing * each, _FIRST), most_walked))
+            pooled = state.mixture.together()
+        number = round(min(max(_ENOUGH * (wanted - pooled.effective) * each, _FIRST), most_walked))
         through = state.walk(number)
         pooled = state.mixture.together()
         progress(min(max(pooled.effective / wanted, state.known.number / most), 1.0))
